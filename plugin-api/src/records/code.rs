@@ -1,0 +1,168 @@
+//! Indexed code: projects, files, symbols, chunks, and the jobs that index.
+
+use crate::value::{Object, RecordId, Timestamp};
+use abi_stable::{
+    StableAbi,
+    std_types::{ROption, RString, RVec},
+};
+use serde::{Deserialize, Serialize};
+
+/// A record together with what the store added to it.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stored<T> {
+    /// The row's id.
+    pub id: RecordId,
+    /// When the row was created; none where the table does not keep it.
+    pub created_at: ROption<Timestamp>,
+    /// When it was last written; none where the table does not keep it.
+    pub updated_at: ROption<Timestamp>,
+    /// The record.
+    pub record: T,
+}
+
+/// A record found by similarity.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored<T> {
+    /// What was found.
+    pub found: T,
+    /// Cosine similarity to the query, -1 to 1.
+    pub similarity: f64,
+}
+
+/// A body of code that is indexed. Its key is `project_id`.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodeProject {
+    /// The name that everything of the project refers to.
+    pub project_id: RString,
+    /// For people.
+    pub name: RString,
+    /// The directory that it lies in.
+    pub root_path: RString,
+    /// Files by language: `rust` to 7.
+    pub language_stats: Object,
+    /// When its indexing last finished.
+    pub last_indexed_at: ROption<Timestamp>,
+    /// `pending`, `in_progress`, `completed` or `failed`.
+    pub indexing_status: RString,
+    /// Is its directory watched for changes?
+    pub watcher_enabled: bool,
+}
+
+/// A file of a project. Its key is `(project_id, file_path)`.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodeFile {
+    /// The project.
+    pub project_id: RString,
+    /// The path below the project's root.
+    pub file_path: RString,
+    /// `rust`, `go`, `python`, …
+    pub language: RString,
+    /// A hash of the content, to see whether it changed.
+    pub file_hash: RString,
+    /// How many symbols were found in it.
+    pub symbols_count: u32,
+    /// When it was indexed; none means now.
+    pub indexed_at: ROption<Timestamp>,
+}
+
+/// A function, type, method, … Its key is `(project_id, name_path)`.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodeSymbol {
+    /// The project.
+    pub project_id: RString,
+    /// The file that it stands in.
+    pub file_path: RString,
+    /// `rust`, `go`, `python`, …
+    pub language: RString,
+    /// `function`, `class`, `method`, …
+    pub symbol_type: RString,
+    /// Its own name.
+    pub name: RString,
+    /// Its name with those around it: `Server/handle`.
+    pub name_path: RString,
+    /// First line, from 1.
+    pub start_line: u32,
+    /// Last line.
+    pub end_line: u32,
+    /// First byte in the file.
+    pub start_byte: u32,
+    /// The byte after the last.
+    pub end_byte: u32,
+    /// The source text.
+    pub source_code: ROption<RString>,
+    /// The line that declares it.
+    pub signature: ROption<RString>,
+    /// Its documentation.
+    pub doc_string: ROption<RString>,
+    /// 768 floats, or empty for none.
+    pub embedding: RVec<f32>,
+    /// The id of the symbol around it.
+    pub parent_id: ROption<RString>,
+    /// What the indexer stored along with it.
+    pub metadata: ROption<Object>,
+}
+
+/// A piece of a large symbol. Its key is `(symbol_id, chunk_index)`.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodeChunk {
+    /// The symbol.
+    pub symbol_id: RString,
+    /// The project.
+    pub project_id: RString,
+    /// The file that it stands in.
+    pub file_path: RString,
+    /// Its place, from 0.
+    pub chunk_index: u32,
+    /// How many chunks the symbol has.
+    pub chunk_count: u32,
+    /// The text.
+    pub content: RString,
+    /// First byte within the symbol.
+    pub start_offset: u32,
+    /// The byte after the last.
+    pub end_offset: u32,
+    /// 768 floats, or empty for none.
+    pub embedding: RVec<f32>,
+    /// The symbol's name.
+    pub symbol_name: RString,
+    /// The symbol's type.
+    pub symbol_type: RString,
+    /// `rust`, `go`, `python`, …
+    pub language: RString,
+}
+
+/// One run of the indexer.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IndexingJob {
+    /// The project.
+    pub project_id: RString,
+    /// The directory that is indexed.
+    pub project_path: RString,
+    /// `pending`, `in_progress`, `completed` or `failed`.
+    pub status: RString,
+    /// How far it is, 0 to 1.
+    pub progress: f64,
+    /// How many files there are.
+    pub files_total: u32,
+    /// How many are done.
+    pub files_indexed: u32,
+    /// When it started; none means now.
+    pub started_at: ROption<Timestamp>,
+    /// When it ended.
+    pub completed_at: ROption<Timestamp>,
+    /// Why it failed.
+    pub error: ROption<RString>,
+}
+

@@ -1,0 +1,63 @@
+//! Events: what happened, when, and under which subject.
+
+use crate::value::{Object, RecordId, Timestamp};
+use abi_stable::{
+    StableAbi,
+    std_types::{ROption, RString, RVec},
+};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The row's id.
+    pub id: RecordId,
+    /// Whose event it is.
+    pub user_id: RString,
+    /// What it belongs to, such as `conversation:42`.
+    pub subject: RString,
+    /// The text.
+    pub content: RString,
+    /// What the caller stored along with it.
+    pub metadata: Object,
+    /// When it was saved.
+    pub created_at: Timestamp,
+}
+
+/// Which events to find. Empty text and empty lists mean: do not ask for that.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSearch {
+    /// Whose events; required.
+    pub user_id: RString,
+    /// Only events of this subject.
+    pub subject: RString,
+    /// Only events with these words (BM25).
+    pub query: RString,
+    /// Nearest to this embedding (cosine); together with `query`, half and half.
+    pub embedding: RVec<f32>,
+    /// Not before this time. Wins over the `last_…` fields.
+    pub from: ROption<Timestamp>,
+    /// Not after this time.
+    pub to: ROption<Timestamp>,
+    /// Only the last so many hours; 0 is no limit. Wins over days and months.
+    pub last_hours: u32,
+    /// Only the last so many days; 0 is no limit. Wins over months.
+    pub last_days: u32,
+    /// Only the last so many months of 30 days; 0 is no limit.
+    pub last_months: u32,
+    /// At most so many results; 0 means 50.
+    pub limit: u32,
+}
+
+/// An event and how well it fits the search.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundEvent {
+    /// The event.
+    pub event: Event,
+    /// BM25 score, cosine similarity, or half of each; 1 where nothing is scored.
+    pub relevance: f64,
+}

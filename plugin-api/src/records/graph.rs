@@ -1,0 +1,56 @@
+//! The knowledge graph: entities and the relationships between them.
+
+use crate::value::{Object, RecordId, Timestamp};
+use abi_stable::{
+    StableAbi,
+    std_types::{ROption, RString, RVec},
+};
+use serde::{Deserialize, Serialize};
+
+/// A node of the graph.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entity {
+    /// The row's id.
+    pub id: RecordId,
+    /// What sort of thing it is: person, crate, file.
+    pub entity_type: RString,
+    /// Its name; several entities may share one.
+    pub name: RString,
+    /// What the caller stored along with it.
+    pub properties: Object,
+    /// When the row was created.
+    pub created_at: Timestamp,
+}
+
+/// An edge of the graph. Its type names the table that it is stored in.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relationship {
+    /// The row's id.
+    pub id: RecordId,
+    /// The entity that it leads from.
+    pub from: RecordId,
+    /// The entity that it leads to.
+    pub to: RecordId,
+    /// Its type: an identifier such as `depends_on`.
+    pub relationship_type: RString,
+    /// What the caller stored along with it.
+    pub properties: Object,
+    /// When the row was created.
+    pub created_at: Timestamp,
+}
+
+/// One entity reached by a traversal.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GraphResult {
+    /// The entity.
+    pub entity: Entity,
+    /// The edge that led to it; none for the start.
+    pub relationship: ROption<Relationship>,
+    /// The ids from the start to this entity, both included.
+    pub path: RVec<RecordId>,
+    /// How many edges from the start: 0 for the start itself.
+    pub depth: u32,
+}

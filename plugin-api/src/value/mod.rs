@@ -1,0 +1,182 @@
+//! Free-form data: fact values, metadata, properties, rows of a query.
+//!
+//! A [`Value`] crosses the boundary as it is, never as JSON text. JSON is for
+//! people: [`Value`] reads and writes it through serde, where a datetime and a
+//! record id show as strings.
+
+mod json;
+mod object;
+mod record_id;
+mod timestamp;
+
+pub use object::Object;
+pub use record_id::{RecordId, RecordKey};
+pub use timestamp::Timestamp;
+
+use abi_stable::{
+    StableAbi,
+    std_types::{RString, RVec},
+};
+
+/// One piece of free-form data.
+#[repr(u8)]
+#[derive(StableAbi, Clone, Debug, Default, PartialEq)]
+pub enum Value {
+    /// Nothing there: in an object, the same as leaving the key out.
+    #[default]
+    None,
+    /// An explicit null.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// Text.
+    String(RString),
+    /// Raw bytes.
+    Bytes(RVec<u8>),
+    /// A point in time, to the nanosecond.
+    Datetime(Timestamp),
+    /// The id of a row.
+    RecordId(RecordId),
+    /// A list.
+    Array(RVec<Value>),
+    /// Keys and values.
+    Object(Object),
+    /// A kind of the database that has no variant here.
+    Extension(Extension),
+}
+
+/// A value of a kind that [`Value`] has no variant for (a duration, a decimal,
+/// a geometry, or whatever a newer version adds). It passes through unharmed.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq)]
+pub struct Extension {
+    /// The kind's name, such as `duration`.
+    pub kind: RString,
+    /// The value for people, such as `1h30m`.
+    pub text: RString,
+    /// The value without loss, in the database's own encoding.
+    pub data: RVec<u8>,
+}
+
+impl Value {
+    /// An array of floats, as an embedding is stored.
+    pub fn floats(values: &[f32]) -> Self {
+        Self::Array(values.iter().map(|&v| Self::Float(f64::from(v))).collect())
+    }
+
+    /// True for [`Value::None`] and [`Value::Null`].
+    pub fn is_nullish(&self) -> bool {
+        matches!(self, Self::None | Self::Null)
+    }
+
+    /// The text, if this is text.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The whole number, if this is one.
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The number as a float, if this is a number.
+    pub fn as_float(&self) -> Option<f64> {
+        match self {
+            Self::Float(number) => Some(*number),
+            #[allow(clippy::cast_precision_loss, reason = "a score or count, not an id")]
+            Self::Int(number) => Some(*number as f64),
+            _ => None,
+        }
+    }
+
+    /// The flag, if this is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    /// The point in time, if this is one.
+    pub fn as_datetime(&self) -> Option<Timestamp> {
+        match self {
+            Self::Datetime(time) => Some(*time),
+            _ => None,
+        }
+    }
+
+    /// The record id, if this is one.
+    pub fn as_record_id(&self) -> Option<&RecordId> {
+        match self {
+            Self::RecordId(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The list, if this is one.
+    pub fn as_array(&self) -> Option<&[Value]> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The object, if this is one.
+    pub fn as_object(&self) -> Option<&Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => |$name:ident| $make:expr),* $(,)?) => {
+        $(
+            impl From<$source> for Value {
+                fn from($name: $source) -> Self {
+                    $make
+                }
+            }
+        )*
+    };
+}
+
+from! {
+    bool => |v| Self::Bool(v),
+    i32 => |v| Self::Int(i64::from(v)),
+    u32 => |v| Self::Int(i64::from(v)),
+    i64 => |v| Self::Int(v),
+    f64 => |v| Self::Float(v),
+    &str => |v| Self::String(v.into()),
+    String => |v| Self::String(v.into()),
+    RString => |v| Self::String(v),
+    Timestamp => |v| Self::Datetime(v),
+    RecordId => |v| Self::RecordId(v),
+    Object => |v| Self::Object(v),
+    Vec<Value> => |v| Self::Array(v.into()),
+    RVec<Value> => |v| Self::Array(v),
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    /// An absent value is [`Value::None`].
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::None, Into::into)
+    }
+}
+
+impl<T: Into<Value>> FromIterator<T> for Value {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Self::Array(items.into_iter().map(Into::into).collect())
+    }
+}
