@@ -1,1 +1,3 @@
-//! Placeholder.
+//! db-sync-server: the replication module of Remembrances-MCP.
+
+pub mod dedup;
