@@ -1,1 +1,4 @@
-//! Placeholder.
+//! db-sync-server: the replication module of Remembrances-MCP.
+
+pub mod dedup;
+pub mod tombstones;

@@ -15,7 +15,7 @@ pub use timestamp::Timestamp;
 
 use abi_stable::{
     StableAbi,
-    std_types::{RString, RVec},
+    std_types::{RBox, RString, RVec},
 };
 
 /// One piece of free-form data.
@@ -39,14 +39,15 @@ pub enum Value {
     Bytes(RVec<u8>),
     /// A point in time, to the nanosecond.
     Datetime(Timestamp),
-    /// The id of a row.
-    RecordId(RecordId),
+    /// The id of a row. Boxed, like [`Value::Extension`], so that a value is
+    /// small: an embedding in a row is 768 of them.
+    RecordId(RBox<RecordId>),
     /// A list.
     Array(RVec<Value>),
     /// Keys and values.
     Object(Object),
     /// A kind of the database that has no variant here.
-    Extension(Extension),
+    Extension(RBox<Extension>),
 }
 
 /// A value of a kind that [`Value`] has no variant for (a duration, a decimal,
@@ -162,7 +163,8 @@ from! {
     String => |v| Self::String(v.into()),
     RString => |v| Self::String(v),
     Timestamp => |v| Self::Datetime(v),
-    RecordId => |v| Self::RecordId(v),
+    RecordId => |v| Self::RecordId(RBox::new(v)),
+    Extension => |v| Self::Extension(RBox::new(v)),
     Object => |v| Self::Object(v),
     Vec<Value> => |v| Self::Array(v.into()),
     RVec<Value> => |v| Self::Array(v),
@@ -178,5 +180,15 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 impl<T: Into<Value>> FromIterator<T> for Value {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         Self::Array(items.into_iter().map(Into::into).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_no_larger_than_a_string_and_its_tag() {
+        assert_eq!(size_of::<Value>(), size_of::<RString>() + 8);
     }
 }

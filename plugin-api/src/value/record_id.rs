@@ -1,6 +1,6 @@
 //! [`RecordId`]: which row of which table.
 
-use super::{Extension, Value};
+use super::Value;
 use abi_stable::{
     StableAbi,
     std_types::{RBox, RString},
@@ -85,7 +85,7 @@ impl fmt::Display for RecordKey {
                 write_part(f, text, !number_like)
             }
             Self::Other(value) => match &**value {
-                Value::Extension(Extension { text, .. }) => f.write_str(text),
+                Value::Extension(extension) => f.write_str(&extension.text),
                 other => write!(f, "{other}"),
             },
         }

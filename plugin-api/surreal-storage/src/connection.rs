@@ -1,0 +1,235 @@
+//! [`Connection`]: one open client of the SDK.
+//!
+//! While a server is away, the SDK neither answers nor fails: a call hangs, is
+//! kept, and runs after the reconnect. So everything here runs under a timeout,
+//! and whoever gets an error of kind `Timeout` or `Connection` drops the
+//! connection, which drops what it kept, and opens a new one, which fails at
+//! once while the server is away.
+
+use crate::{
+    failure,
+    target::{Address, Credentials, Target, Timeouts},
+    value,
+};
+use plugin_api::{
+    error::{ErrorKind, StorageError, StorageResult},
+    value::{Object, Value},
+};
+use secrecy::ExposeSecret as _;
+use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use surrealdb::{
+    Surreal,
+    engine::any::{self, Any},
+    opt::{Config, auth},
+};
+
+/// An open connection, signed in and at its namespace and database. Clones
+/// share it; it closes when the last one is dropped.
+///
+/// An embedded database runs on the thread that polls the call, and wants a
+/// stack of 10 MiB there.
+#[derive(Clone)]
+pub struct Connection {
+    client: Arc<Surreal<Any>>,
+    address: Address,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connection").field(&self.address.as_str()).finish()
+    }
+}
+
+impl Connection {
+    /// Connects, signs in and goes to the namespace and the database, which
+    /// are made if they are missing and the user may make them.
+    ///
+    /// Whether the user is one of the root, of the namespace or of the
+    /// database is found by trying, in this order.
+    ///
+    /// # Errors
+    /// `Connection` for a server out of reach, `Timeout` for one that does not
+    /// answer within `timeouts.connect`, `InvalidInput` for a wrong address,
+    /// wrong credentials, or a user who may not use the database.
+    pub async fn open(target: &Target, timeouts: &Timeouts) -> StorageResult<Self> {
+        let address = target.address()?;
+        let doing = format!("connecting to {}", address.as_str());
+        let opening = async {
+            let client = any::connect((address.as_str(), configuration(&address)))
+                .await
+                .map_err(|error| unreachable_server(&error))?;
+            if let Some(credentials) = &target.credentials {
+                sign_in(&client, target, credentials).await?;
+            }
+            client
+                .use_ns(target.namespace.as_str())
+                .use_db(target.database.as_str())
+                .await
+                .map_err(|error| failure::storage_error(&error))?;
+            let connection = Self {
+                client: Arc::new(client),
+                address: address.clone(),
+            };
+            connection.check_database(target).await?;
+            Ok(connection)
+        };
+        within(timeouts.connect, opening)
+            .await
+            .map_err(|error: StorageError| error.context(doing))
+    }
+
+    /// Is this the same client as `other`?
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.client, &other.client)
+    }
+
+    /// The address that it is connected to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Runs SurrealQL with bound parameters; gives one value for each statement.
+    ///
+    /// Statements are separate transactions unless the text says `BEGIN`; a
+    /// block `{ … }` is one statement.
+    ///
+    /// # Errors
+    /// The first statement's that failed by itself, as a whole: `Conflict`
+    /// when another transaction was in the way or a unique index has the key
+    /// already, `InvalidInput` for text or values that the database refuses,
+    /// `Timeout`, `Connection`, `NotFound` for a table that does not exist.
+    pub async fn query(
+        &self,
+        sql: &str,
+        parameters: Object,
+        timeout: Duration,
+    ) -> StorageResult<Vec<Value>> {
+        let parameters = value::to_parameters(parameters)?;
+        let query = self.client.query(sql).bind(parameters);
+        let mut results = within(timeout, async {
+            query.await.map_err(|error| failure::storage_error(&error))
+        })
+        .await?;
+        let mut values = Vec::with_capacity(results.num_statements());
+        let mut consequence = None;
+        for index in 0..results.num_statements() {
+            match results.take::<surrealdb::types::Value>(index) {
+                Ok(value) => values.push(value::from_database(value)),
+                Err(error) if failure::is_consequence(&error) => {
+                    consequence.get_or_insert(error);
+                }
+                Err(error) => return Err(failure::storage_error(&error)),
+            }
+        }
+        match consequence {
+            Some(error) => Err(failure::storage_error(&error)),
+            None => Ok(values),
+        }
+    }
+
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// `Timeout` or `Connection` if there is none.
+    pub async fn ping(&self, timeout: Duration) -> StorageResult<()> {
+        within(timeout, async {
+            self.client
+                .health()
+                .await
+                .map_err(|error| failure::storage_error(&error))
+        })
+        .await
+    }
+
+    /// A user without the right to make the database is told nothing when
+    /// going to one that is missing: only the first query would fail.
+    async fn check_database(&self, target: &Target) -> StorageResult<()> {
+        let result = self
+            .client
+            .query("INFO FOR DB")
+            .await
+            .and_then(surrealdb::IndexedResults::check);
+        match result.map_err(|error| failure::storage_error(&error)) {
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => {
+                Err(StorageError::invalid_input(format!(
+                    "the database {} in the namespace {} does not exist and this user may not make it ({}); define it, or give the user the role OWNER",
+                    target.database, target.namespace, error.message
+                )))
+            }
+            Err(error) => Err(error.context(format!(
+                "the namespace {} and database {}",
+                target.namespace, target.database
+            ))),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// Runs `call` for at most `timeout`.
+pub(crate) async fn within<T>(
+    timeout: Duration,
+    call: impl IntoFuture<Output = StorageResult<T>>,
+) -> StorageResult<T> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(result) => result,
+        Err(_) => Err(StorageError::timeout(format!(
+            "the database did not answer within {timeout:?}"
+        ))),
+    }
+}
+
+fn configuration(address: &Address) -> Config {
+    if address.is_encrypted() {
+        // The first one installed stays, which is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+    Config::new()
+}
+
+/// A server that refuses the connection is out of reach, whatever the SDK
+/// calls it; only its version being wrong is not mended by trying again.
+fn unreachable_server(error: &surrealdb::Error) -> StorageError {
+    let error = failure::storage_error(error);
+    match error.kind {
+        ErrorKind::INTERNAL if !error.message.contains("does not match the range") => {
+            StorageError::connection(error.message)
+        }
+        _ => error,
+    }
+}
+
+async fn sign_in(
+    client: &Surreal<Any>,
+    target: &Target,
+    credentials: &Credentials,
+) -> StorageResult<()> {
+    let username = || credentials.username.clone();
+    let password = || credentials.password.expose_secret().to_owned();
+    let root = client.signin(auth::Root {
+        username: username(),
+        password: password(),
+    });
+    let Err(_) = root.await else { return Ok(()) };
+    let namespace = client.signin(auth::Namespace {
+        namespace: target.namespace.clone(),
+        username: username(),
+        password: password(),
+    });
+    let Err(_) = namespace.await else { return Ok(()) };
+    let database = client.signin(auth::Database {
+        namespace: target.namespace.clone(),
+        database: target.database.clone(),
+        username: username(),
+        password: password(),
+    });
+    database.await.map(drop).map_err(|error| {
+        let error = failure::storage_error(&error);
+        match error.kind {
+            ErrorKind::CONNECTION | ErrorKind::TIMEOUT => error,
+            _ => StorageError::invalid_input(format!(
+                "the user {} cannot sign in, neither as one of the root nor of the namespace {} nor of the database {} ({}); check username and password",
+                credentials.username, target.namespace, target.database, error.message
+            )),
+        }
+    })
+}

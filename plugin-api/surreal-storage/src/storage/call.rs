@@ -1,0 +1,84 @@
+//! [`Call`]: one method call while it runs.
+
+use super::Shared;
+use crate::connection::Connection;
+use plugin_api::{
+    error::{ErrorKind, StorageError, StorageResult},
+    value::{Object, Value},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The longest pause before a write that met a conflict is tried again.
+const LONGEST_PAUSE_MS: u64 = 50;
+
+/// One method call while it runs: its connection and its deadline. Each of the
+/// 64 methods is a method of it, in the file of its table.
+pub(crate) struct Call {
+    shared: Arc<Shared>,
+    deadline: Instant,
+}
+
+impl Call {
+    pub(super) fn new(shared: Arc<Shared>, deadline: Instant) -> Self {
+        Self { shared, deadline }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The time until the deadline.
+    ///
+    /// # Errors
+    /// `Timeout` if there is none left.
+    pub(crate) fn left(&self) -> StorageResult<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(StorageError::timeout("the call's deadline has passed"));
+        }
+        Ok(left)
+    }
+
+    pub(crate) async fn connection(&self) -> StorageResult<Connection> {
+        self.shared.connection(self.left()?, false).await
+    }
+
+    /// Runs statements; one value for each.
+    pub(crate) async fn query(&self, sql: &str, parameters: Object) -> StorageResult<Vec<Value>> {
+        let connection = self.connection().await?;
+        let started = Instant::now();
+        let result = connection.query(sql, parameters, self.left()?).await;
+        if let Err(error) = &result {
+            self.shared.lost(&connection, error, started.elapsed());
+        }
+        result
+    }
+
+    /// Runs one statement; its value.
+    pub(crate) async fn query_one(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
+        let values = self.query(sql, parameters).await?;
+        Ok(values.into_iter().next().unwrap_or_default())
+    }
+
+    /// Runs one statement that writes, again and again while another
+    /// transaction is in its way.
+    pub(crate) async fn write(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
+        let mut pause_ms = 1;
+        loop {
+            match self.query_one(sql, parameters.clone()).await {
+                Err(error) if error.kind == ErrorKind::CONFLICT => {
+                    let pause = Duration::from_micros(fastrand::u64(1..=pause_ms * 1000));
+                    if self.left()? <= pause {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
+                }
+                result => return result,
+            }
+        }
+    }
+}

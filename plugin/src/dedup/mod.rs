@@ -1,0 +1,193 @@
+//! Which row is which: the [`Key`] that two databases agree on.
+//!
+//! A row has a random record id, which differs between databases that were
+//! filled separately, and key columns, which do not. [`key_columns`] names
+//! them for each table; a [`Key`] holds a table and the values of its key
+//! columns as bytes. Locks, partitions of the log, tombstones and merged reads
+//! all go by it, so that they mean the same row.
+
+mod encoding;
+
+use plugin_api::value::{Object, RecordId, Value};
+use std::{fmt, sync::Arc};
+
+/// The key columns of a table; `id` where the record id is the key, which also
+/// holds for every relationship table.
+pub fn key_columns(table: &str) -> &'static [&'static str] {
+    match table {
+        "kv_memories" => &["user_id", "key"],
+        "knowledge_base" => &["file_path"],
+        "code_projects" => &["project_id"],
+        "code_files" => &["project_id", "file_path"],
+        "code_symbols" => &["project_id", "name_path"],
+        "code_chunks" => &["symbol_id", "chunk_index"],
+        _ => &["id"],
+    }
+}
+
+/// A table and the values of its key columns.
+///
+/// Kept as bytes that mean the same in every version of this module: they are
+/// stored in the log and among the tombstones. Equal values have equal bytes,
+/// whatever form a database gave them in (`1` and `1.0`, null and none).
+/// Cloning is cheap.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<[u8]>);
+
+impl Key {
+    /// The key of `table` with these values, in the order of [`key_columns`].
+    pub fn new<'a>(table: &str, values: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut bytes = Vec::with_capacity(64);
+        encoding::text(&mut bytes, table);
+        for value in values {
+            encoding::value(&mut bytes, value);
+        }
+        Self(bytes.into())
+    }
+
+    /// The key of the row `id` of `table` with these columns.
+    pub fn of_row(table: &str, id: &RecordId, columns: &Object) -> Self {
+        match key_columns(table) {
+            ["id"] => Self::of_id(id),
+            names => Self::new(
+                table,
+                names
+                    .iter()
+                    .map(|name| columns.get(name).unwrap_or(&Value::None)),
+            ),
+        }
+    }
+
+    /// The key of a row whose record id is its key.
+    pub fn of_id(id: &RecordId) -> Self {
+        Self::new(&id.table, [&Value::from(id.clone())])
+    }
+
+    /// The key that these bytes hold; none if they are no key.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        encoding::parts(bytes).map(|_| Self(bytes.into()))
+    }
+
+    /// The key as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The table and the values of its key columns.
+    pub fn parts(&self) -> (String, Vec<Value>) {
+        encoding::parts(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Key {
+    /// `kv_memories ("alice", "colour")`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (table, values) = self.parts();
+        write!(f, "{table} (")?;
+        for (place, value) in values.iter().enumerate() {
+            let comma = if place > 0 { ", " } else { "" };
+            write!(f, "{comma}{value}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+    use plugin_api::value::{RecordKey, Timestamp};
+
+    fn fact(user: &str, key: &str) -> Key {
+        let columns = Object::new().with("user_id", user).with("key", key);
+        Key::of_row("kv_memories", &RecordId::new("kv_memories", "x"), &columns)
+    }
+
+    #[test]
+    fn key_columns_decide_and_the_record_id_does_not() {
+        let columns = Object::new().with("user_id", "alice").with("key", "colour");
+        assert_eq!(
+            fact("alice", "colour"),
+            Key::of_row("kv_memories", &RecordId::new("kv_memories", "y"), &columns)
+        );
+        let id = RecordId::new("depends_on", "8f2k");
+        assert_eq!(Key::of_row("depends_on", &id, &columns), Key::of_id(&id));
+    }
+
+    #[test]
+    fn no_two_keys_run_into_each_other() {
+        assert_ne!(fact("a", "bc"), fact("ab", "c"));
+        assert_ne!(fact("", "a"), fact("a", ""));
+        assert_ne!(
+            Key::new("events", [&Value::from("1")]),
+            Key::new("events", [&Value::from(1)])
+        );
+    }
+
+    #[test]
+    fn the_same_number_in_another_form_is_the_same_key() {
+        let chunk = |index: Value| Key::new("code_chunks", [&Value::from("code_symbols:a"), &index]);
+        assert_eq!(chunk(Value::Int(3)), chunk(Value::Float(3.0)));
+        assert_eq!(chunk(Value::None), chunk(Value::Null));
+        assert_ne!(chunk(Value::Float(3.5)), chunk(Value::Int(3)));
+    }
+
+    /// These bytes are on users' disks: a change here orphans them.
+    #[test]
+    fn the_bytes_are_what_they_always_were() {
+        assert_eq!(
+            fact("al", "c").as_bytes(),
+            b"\0\0\0\x0bkv_memories\x04\0\0\0\x02al\x04\0\0\0\x01c"
+        );
+        assert_eq!(
+            Key::of_id(&RecordId::new("events", "9")).as_bytes(),
+            b"\0\0\0\x06events\x07\0\0\0\x06events\x04\0\0\0\x019"
+        );
+    }
+
+    #[test]
+    fn bytes_round_trip() {
+        let values = [
+            Value::None,
+            Value::Bool(true),
+            Value::Int(-5),
+            Value::Float(0.25),
+            Value::from("ü"),
+            Value::Bytes(vec![0u8, 255].into()),
+            Value::Datetime(Timestamp {
+                seconds: -1,
+                nanos: 7,
+            }),
+            Value::from(RecordId {
+                table: "t".into(),
+                key: RecordKey::Int(7),
+            }),
+            Value::from(vec![Value::Int(1), Value::from("x")]),
+            Value::from(Object::new().with("a", 1i64)),
+        ];
+        let key = Key::new("events", &values);
+        assert_eq!(key.parts(), ("events".to_owned(), values.to_vec()));
+        assert_eq!(Key::from_bytes(key.as_bytes()), Some(key.clone()));
+        for end in 0..key.as_bytes().len() {
+            // A cut key is either refused or a key with fewer values.
+            if let Some(cut) = Key::from_bytes(&key.as_bytes()[..end]) {
+                assert!(values.starts_with(&cut.parts().1));
+            }
+        }
+    }
+
+    #[test]
+    fn shows_what_it_is_the_key_of() {
+        assert_eq!(
+            fact("alice", "colour").to_string(),
+            r#"kv_memories ("alice", "colour")"#
+        );
+    }
+}
