@@ -2,6 +2,7 @@
 //! timestamps included.
 
 use plugin_api::{
+    abi_stable::std_types::RBox,
     error::{StorageError, StorageResult},
     storage::{CallContext, Storage},
     value::{Object, RecordId, Value},
@@ -179,7 +180,7 @@ impl<'a> Side<'a> {
         rows.into_iter()
             .map(|row| match row {
                 Value::Object(mut columns) => match columns.remove("id") {
-                    Some(Value::RecordId(id)) => Ok((id, columns)),
+                    Some(Value::RecordId(id)) => Ok((RBox::into_inner(id), columns)),
                     _ => Err(StorageError::internal("a row has no id")),
                 },
                 _ => Err(StorageError::internal("a row is no object")),

@@ -33,13 +33,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {reason}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        reason: std::io::Error,
-    },
+    #[error("cannot be read: {0}")]
+    Unreadable(std::io::Error),
     /// The text is no YAML.
     #[error("is no YAML: {0}")]
     Syntax(#[from] serde_yaml::Error),
@@ -92,10 +87,7 @@ impl HostConfig {
     /// # Errors
     /// The key that is wrong, and how to mend it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable {
-            path: path.to_owned(),
-            reason,
-        })?;
+        let text = std::fs::read_to_string(path).map_err(ConfigError::Unreadable)?;
         let home = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, home)
     }
