@@ -1,3 +1,4 @@
 //! db-sync-server: the replication module of Remembrances-MCP.
 
+pub mod config;
 pub mod dedup;

@@ -4,6 +4,7 @@
 //! decimal, a set, …) becomes an [`Extension`] that carries the database's own
 //! encoding of it.
 
+use abi_stable::std_types::RBox;
 use plugin_api::{
     error::{StorageError, StorageResult},
     value::{Extension, Object, RecordId, RecordKey, Timestamp, Value},
@@ -48,7 +49,7 @@ fn to_database_at(value: Value, depth: usize) -> StorageResult<db::Value> {
         Value::String(text) => db::Value::String(text.into_string()),
         Value::Bytes(bytes) => db::Value::Bytes(bytes.into_vec().into()),
         Value::Datetime(time) => db::Value::Datetime(to_datetime(time)?),
-        Value::RecordId(id) => db::Value::RecordId(to_record_id(id, below()?)?),
+        Value::RecordId(id) => db::Value::RecordId(to_record_id(RBox::into_inner(id), below()?)?),
         Value::Array(items) => {
             let depth = below()?;
             let items: StorageResult<Vec<_>> = items
@@ -85,7 +86,7 @@ fn to_record_id(id: RecordId, depth: usize) -> StorageResult<db::RecordId> {
         RecordKey::Int(number) => db::RecordIdKey::Number(number),
         RecordKey::String(text) => db::RecordIdKey::String(text.into_string()),
         RecordKey::Other(value) => {
-            match to_database_at(abi_stable::std_types::RBox::into_inner(value), depth)? {
+            match to_database_at(RBox::into_inner(value), depth)? {
                 db::Value::Uuid(uuid) => db::RecordIdKey::Uuid(uuid),
                 db::Value::Array(items) => db::RecordIdKey::Array(items),
                 db::Value::Object(object) => db::RecordIdKey::Object(object),
@@ -126,7 +127,7 @@ pub fn from_database(value: db::Value) -> Value {
                 nanos: time.timestamp_subsec_nanos(),
             })
         }
-        db::Value::RecordId(id) => Value::RecordId(from_record_id(id)),
+        db::Value::RecordId(id) => Value::from(from_record_id(id)),
         db::Value::Array(items) => items.into_iter().map(from_database).collect(),
         db::Value::Object(object) => Value::Object(
             object
@@ -139,7 +140,7 @@ pub fn from_database(value: db::Value) -> Value {
 }
 
 fn from_record_id(id: db::RecordId) -> RecordId {
-    let other = |value| RecordKey::Other(abi_stable::std_types::RBox::new(value));
+    let other = |value| RecordKey::Other(RBox::new(value));
     let key = match id.key {
         db::RecordIdKey::Number(number) => RecordKey::Int(number),
         db::RecordIdKey::String(text) => RecordKey::String(text.into()),
@@ -172,7 +173,7 @@ fn extension(value: &db::Value) -> Value {
         _ => "other",
     };
     match db::encode(value) {
-        Ok(data) => Value::Extension(Extension {
+        Ok(data) => Value::from(Extension {
             kind: kind.into(),
             text: value.to_sql().into(),
             data: data.into(),
