@@ -2,3 +2,4 @@
 
 pub mod config;
 pub mod dedup;
+pub mod tombstones;
