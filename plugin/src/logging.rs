@@ -156,7 +156,8 @@ where
             return;
         };
         let mut fields = Fields::default();
-        for span in context.event_scope(event).into_iter().flatten().collect::<Vec<_>>().iter().rev() {
+        let spans = context.event_scope(event).into_iter();
+        for span in spans.flat_map(|spans| spans.from_root()) {
             if let Some(outer) = span.extensions().get::<Fields>() {
                 for (name, value) in outer.object.iter() {
                     fields.object.insert(name, value.clone());

@@ -86,7 +86,7 @@ key_tests! {
     sync_retry_interval = 5 * SECOND; "1m30s" => 90 * SECOND; "0s" => "out of range", "5" => "without a unit", "soon" => "\"soon\"";
     sync_batch_size = 100; "1" => 1, "'10000'" => 10_000; "0" => "out of range", "10001" => "out of range", "-1" => "-1", "1.5" => "1.5", "many" => "\"many\"";
     sync_batch_timeout = Duration::from_millis(50); "1ms" => Duration::from_millis(1); "0ms" => "out of range", "2m" => "out of range";
-    sync_max_retries = 3; "0" => 0, "9" => 9; "-1" => "-1", "'99999999999999999999'" => "no whole number";
+    sync_max_retries = 3; "0" => 0, "9" => 9; "-1" => "-1", "'99999999999999999999'" => "out of range";
     sync_workers = 4; "64" => 64, "'${WORKERS}'" => 7; "0" => "from 1 to 64", "65" => "from 1 to 64";
     health_check_interval = 30 * SECOND; "500ms" => SECOND / 2; "0s" => "out of range", "[1s]" => "a list";
     reconnect_backoff = 10 * SECOND; "1m" => 60 * SECOND; "0s" => "out of range", "1 fortnight" => "1 fortnight";
