@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::test_server::Server;
-use plugin_api::{storage::{CallContext, Storage}, value::Object};
+use plugin_api::value::Object;
 
 const QUICK: ConnectionTiming = ConnectionTiming {
     timeouts: Timeouts {
@@ -44,11 +44,7 @@ async fn a_server_that_comes_goes_and_comes_back() {
     server.up();
     let session = manager.connected().await.unwrap();
     assert_eq!(session.generation, 1);
-    let storage = session.storage.clone();
-    tokio::task::spawn_blocking(move || storage.ping(&CallContext::new()))
-        .await
-        .unwrap()
-        .unwrap();
+    session.connection.ping(Duration::from_secs(5)).await.unwrap();
     drop(session);
     reaches(&manager, |state| state.latency.is_some()).await;
 
