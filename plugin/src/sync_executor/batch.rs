@@ -2,15 +2,18 @@
 
 use crate::{
     dedup::Key,
+    sync_queue::Watermark,
     sync_types::{OperationType, Row, SyncOperation},
 };
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 /// What is to be done for one order key.
 #[derive(Debug)]
 pub(super) struct Change {
     /// The operation that it comes from.
     pub(super) operation: SyncOperation,
+    /// Where that stands in the log.
+    pub(super) place: Watermark,
     /// What the secondary is to hold.
     pub(super) target: TargetState,
 }
@@ -28,33 +31,36 @@ pub(super) enum TargetState {
     Unread,
 }
 
-/// Keeps the last operation of each key. Their order among each other does not
-/// matter: they change different rows.
-pub(super) fn last_of_each_key(operations: Vec<SyncOperation>) -> Vec<Change> {
-    let mut places: HashMap<Key, usize> = HashMap::new();
-    let mut changes: Vec<Change> = Vec::with_capacity(operations.len());
-    for operation in operations {
-        let change = Change::of(operation);
-        match places.entry(change.operation.key.clone()) {
-            std::collections::hash_map::Entry::Occupied(place) => changes[*place.get()] = change,
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(changes.len());
-                changes.push(change);
-            }
-        }
-    }
+/// Keeps the last operation of each key, in the order of the log.
+///
+/// So a piece from the beginning holds all that there is up to its last
+/// place: of a key whose last operation comes later, only older states are
+/// missing.
+pub(super) fn last_of_each_key(operations: Vec<(Watermark, SyncOperation)>) -> Vec<Change> {
+    let mut seen = HashSet::new();
+    let mut changes: Vec<Change> = operations
+        .into_iter()
+        .rev()
+        .filter(|(_, operation)| seen.insert(operation.key.clone()))
+        .map(|(place, operation)| Change::of(place, operation))
+        .collect();
+    changes.reverse();
     changes
 }
 
 impl Change {
-    fn of(mut operation: SyncOperation) -> Self {
+    fn of(place: Watermark, mut operation: SyncOperation) -> Self {
         let rows = std::mem::take(&mut operation.data);
         let target = match operation.operation_type {
             OperationType::Upsert => TargetState::Rows(rows),
             OperationType::Replace => TargetState::Document(path_of(&operation.key), rows),
             OperationType::Refresh => TargetState::Unread,
         };
-        Self { operation, target }
+        Self {
+            operation,
+            place,
+            target,
+        }
     }
 }
 
@@ -89,24 +95,34 @@ mod tests {
         )
     }
 
+    fn at_places(operations: Vec<SyncOperation>) -> Vec<(Watermark, SyncOperation)> {
+        let place = |operations| Watermark {
+            operations,
+            ..Watermark::default()
+        };
+        (1..).map(place).zip(operations).collect()
+    }
+
     #[test]
-    fn a_later_write_replaces_an_earlier_one_of_its_key() {
-        let changes = last_of_each_key(vec![fact("a", 1), fact("b", 2), fact("a", 3)]);
+    fn a_later_write_replaces_an_earlier_one_of_its_key_in_the_order_of_the_log() {
+        let changes = last_of_each_key(at_places(vec![fact("a", 1), fact("b", 2), fact("a", 3)]));
         let values: Vec<_> = changes
             .iter()
             .map(|change| match &change.target {
-                TargetState::Rows(rows) => rows[0].columns.get("value").cloned(),
+                TargetState::Rows(rows) => {
+                    (change.place.operations, rows[0].columns.get("value").cloned())
+                }
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(values, [Some(3i64.into()), Some(2i64.into())]);
+        assert_eq!(values, [(2, Some(2i64.into())), (3, Some(3i64.into()))]);
     }
 
     #[test]
     fn a_refresh_and_the_write_of_its_row_are_of_one_key() {
         let write = fact("a", 1);
         let refresh = SyncOperation::refresh(write.key.clone());
-        let changes = last_of_each_key(vec![write, refresh]);
+        let changes = last_of_each_key(at_places(vec![write, refresh]));
         assert!(matches!(
             changes.as_slice(),
             [Change {

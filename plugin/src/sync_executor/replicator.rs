@@ -6,19 +6,18 @@ use super::{
     progress::Counters,
     reconcile::log_failure,
     refresh,
+    refusal::jitter,
     statement::{self, Source},
 };
 use crate::{
     connection::{SecondaryConnectionManager, Session},
     fail_points,
-    sync_queue::{PARTITIONS, Position, SyncQueue},
-    sync_types::SyncOperation,
+    sync_queue::{PARTITIONS, SyncQueue, Watermark},
 };
 use parking_lot::Mutex;
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     storage::FullStorage,
-    value::Timestamp,
 };
 use std::{
     collections::BTreeSet,
@@ -31,6 +30,9 @@ use std::{
 
 /// How often a batch that met another transaction is tried again at once.
 const CONFLICT_RETRIES: u32 = 8;
+
+/// The wait before the first of these; it grows with each.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
 
 /// The wait after something failed that no reconnect mends.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -109,7 +111,7 @@ impl Replicator {
     /// Works until stopped.
     pub(super) async fn work(self: Arc<Self>) {
         while let Some(session) = self.ready().await {
-            let appended = self.queue.next_append();
+            let appended = self.queue.woken();
             let Some(partition) = self.take() else {
                 appended.await;
                 // Others may follow at once; together they are one batch.
@@ -143,7 +145,7 @@ impl Replicator {
             if self.is_stopped() {
                 return None;
             }
-            let woken = self.queue.next_append();
+            let woken = self.queue.woken();
             if self.is_paused() {
                 woken.await;
                 continue;
@@ -191,70 +193,42 @@ impl Replicator {
             .queue
             .read(self.name(), partition, self.config.batch_size)
             .map_err(log_failure)?;
-        let operations = batch.operations.len();
         let mut changes = batch::last_of_each_key(batch.operations);
         refresh::read_present(&self.primary, &mut changes, self.config.operation_timeout).await?;
-        let started = Instant::now();
         fail_points::pass("before_apply");
-        let changes: Vec<&Change> = changes.iter().collect();
-        let source = Source {
-            queue: self.queue.id(),
-            partition,
-        };
-        if let Outcome::Unavailable(error) =
-            self.apply(session, source, batch.end.position, &changes).await?
-        {
-            return Ok(Outcome::Unavailable(error));
-        }
-        fail_points::pass("after_apply");
-        self.queue
-            .ack(self.name(), partition, batch.end)
-            .map_err(log_failure)?;
-        fail_points::pass("after_ack");
-        self.progress.applied(operations, started.elapsed());
-        Ok(Outcome::Applied)
-    }
 
-    /// Applies changes as one transaction. If the secondary refuses them, their
-    /// halves are tried, down to the one that it refuses by itself: that one is
-    /// put aside, and the others have gone through.
-    async fn apply(
-        &self,
-        session: &Session,
-        source: Source<'_>,
-        position: Position,
-        changes: &[&Change],
-    ) -> StorageResult<Outcome> {
-        // A half that comes before others must not claim their position, or
-        // the others would count as applied. So halves but the last apply
-        // without moving it, which is safe: the whole is repeated if the last
-        // one does not come through, and gives the same rows.
-        let mut pending: Vec<&[&Change]> = vec![changes];
-        while let Some(part) = pending.pop() {
-            let last = pending.is_empty();
-            let error = match self.try_apply(session, source, position, part, last).await {
+        // A batch that is refused is halved, down to the operation that is
+        // refused by itself; the others go through. Every piece moves the
+        // position to its own end, so each is applied once, in order.
+        let mut pieces: Vec<(&[Change], Watermark)> = vec![(&changes, batch.end)];
+        while let Some((piece, end)) = pieces.pop() {
+            let started = Instant::now();
+            match self.try_apply(session, partition, end, piece).await {
                 Ok(()) => {
-                    self.settle(part).map_err(log_failure)?;
-                    continue;
+                    self.settle(piece).map_err(log_failure)?;
+                    fail_points::pass("after_apply");
+                    self.queue
+                        .ack(self.name(), partition, end)
+                        .map_err(log_failure)?;
+                    fail_points::pass("after_ack");
+                    self.progress.applied(piece.len(), started.elapsed());
                 }
                 Err(error) if is_unavailable(&error) => return Ok(Outcome::Unavailable(error)),
-                Err(error) => error,
-            };
-            match part {
-                // Nothing but the position was to be written: the secondary
-                // refuses everything, so it is not the operations' fault.
-                [] => return Ok(Outcome::Unavailable(error)),
-                [change] => {
-                    self.put_aside(&change.operation, &error).map_err(log_failure)?;
-                    if last {
-                        pending.push(&[]);
+                Err(error) => match piece {
+                    // Only the position was to be moved: the secondary refuses
+                    // everything, so it is not an operation's fault.
+                    [] => return Ok(Outcome::Unavailable(error)),
+                    [change] => {
+                        self.put_aside(&change.operation, &error)
+                            .map_err(log_failure)?;
+                        pieces.push((&[], end));
                     }
-                }
-                part => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    pending.push(second);
-                    pending.push(first);
-                }
+                    piece => {
+                        let (first, second) = piece.split_at(piece.len() / 2);
+                        pieces.push((second, end));
+                        pieces.push((first, first.last().map_or(end, |last| last.place)));
+                    }
+                },
             }
         }
         Ok(Outcome::Applied)
@@ -264,19 +238,21 @@ impl Replicator {
     async fn try_apply(
         &self,
         session: &Session,
-        source: Source<'_>,
-        position: Position,
-        changes: &[&Change],
-        last: bool,
+        partition: u16,
+        end: Watermark,
+        changes: &[Change],
     ) -> StorageResult<()> {
-        let _ = last;
+        let source = Source {
+            queue: self.queue.id(),
+            partition,
+        };
         let mut careful = false;
         let mut conflicts = 0;
         loop {
             let result = statement::apply(
                 &session.connection,
                 source,
-                position,
+                end.position,
                 changes,
                 |table| careful || session.schema.without_unique_index.contains(&table),
                 self.config.operation_timeout,
@@ -288,77 +264,9 @@ impl Replicator {
                     // as well: from now on such rows are looked for.
                     careful = true;
                     conflicts += 1;
-                    tokio::time::sleep(jitter(Duration::from_millis(5 << conflicts.min(6)))).await;
+                    tokio::time::sleep(jitter(CONFLICT_PAUSE * conflicts)).await;
                 }
                 other => return other,
-            }
-        }
-    }
-
-    /// Puts an operation aside that the secondary has refused by itself.
-    fn put_aside(
-        &self,
-        operation: &SyncOperation,
-        error: &StorageError,
-    ) -> Result<(), crate::sync_queue::QueueError> {
-        self.progress.refused();
-        let mut operation = operation.clone();
-        operation.last_error = Some(error.to_string());
-        let due = (operation.retry_count < self.config.max_retries).then(|| {
-            let wait = self.config.retry_interval * 2u32.saturating_pow(operation.retry_count);
-            Timestamp::now().after(jitter(wait))
-        });
-        match due {
-            Some(due) => {
-                operation.retry_count += 1;
-                tracing::warn!(
-                    secondary = %self.name(), key = %operation.key, %error, %due,
-                    "the secondary refused an operation; it is tried again"
-                );
-            }
-            None => tracing::error!(
-                secondary = %self.name(), key = %operation.key, %error,
-                tries = operation.retry_count + 1,
-                "the secondary refused an operation for good; it is among the dead letters"
-            ),
-        }
-        self.queue.refuse(self.name(), &operation, due)
-    }
-
-    /// Forgets former refusals of keys that have now gone through.
-    fn settle(&self, changes: &[&Change]) -> Result<(), crate::sync_queue::QueueError> {
-        if !self.queue.has_refused(self.name()) {
-            return Ok(());
-        }
-        changes
-            .iter()
-            .try_for_each(|change| self.queue.settle(self.name(), &change.operation.key))
-    }
-
-    /// Queues the operations again whose wait is over.
-    pub(super) async fn retry_when_due(self: Arc<Self>) {
-        while !self.is_stopped() {
-            let tick = self.config.retry_interval.clamp(
-                Duration::from_millis(20),
-                Duration::from_secs(1),
-            );
-            tokio::time::sleep(tick / 2).await;
-            if self.is_paused() || !self.queue.has_refused(self.name()) {
-                continue;
-            }
-            let now = Timestamp::now();
-            let due = self.queue.retries(self.name()).map(|retries| {
-                retries
-                    .into_iter()
-                    .filter(|retry| retry.due <= now)
-                    .collect::<Vec<_>>()
-            });
-            let queued = due.and_then(|due| {
-                due.iter()
-                    .try_for_each(|retry| self.queue.retry(self.name(), &retry.key))
-            });
-            if let Err(error) = queued {
-                tracing::debug!(secondary = %self.name(), %error, "retries wait");
             }
         }
     }
@@ -372,12 +280,6 @@ fn is_unavailable(error: &StorageError) -> bool {
         ErrorKind::TIMEOUT,
         ErrorKind::CLOSED,
         ErrorKind::NOT_FOUND,
-        ErrorKind::CONFLICT,
     ]
     .contains(&error.kind)
-}
-
-/// Between half and all of `span`, so that many do not come at once.
-fn jitter(span: Duration) -> Duration {
-    span.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

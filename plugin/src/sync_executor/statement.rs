@@ -46,7 +46,7 @@ pub(super) async fn apply(
     connection: &Connection,
     source: Source<'_>,
     position: Position,
-    changes: &[&Change],
+    changes: &[Change],
     careful: impl Fn(&str) -> bool,
     timeout: Duration,
 ) -> StorageResult<()> {

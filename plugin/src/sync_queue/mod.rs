@@ -24,7 +24,7 @@ mod wire;
 
 pub use intents::Intent;
 pub use refused::{DeadLetter, Retry};
-pub use resync::ResyncMark;
+pub use resync::{EVERY_TABLE, ResyncMark};
 pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
@@ -129,8 +129,8 @@ pub struct Backlog {
 /// A piece of one partition, in order.
 #[derive(Debug)]
 pub struct Batch {
-    /// The operations that are meant for the reader.
-    pub operations: Vec<SyncOperation>,
+    /// The operations that are meant for the reader, each with its place.
+    pub operations: Vec<(Watermark, SyncOperation)>,
     /// How far one has come with them.
     pub end: Watermark,
 }
@@ -145,9 +145,11 @@ pub struct SyncQueue {
     /// Bytes between the slowest secondary's watermarks and the log's end.
     held: AtomicU64,
     unsynced: AtomicBool,
+    /// False while no secondary has refused anything: then nobody has to look.
+    refused_somewhere: AtomicBool,
     next_intent: AtomicU64,
-    /// Told about every append.
-    appended: Arc<Notify>,
+    /// Told about every append, and whatever else workers wait for.
+    changed: Arc<Notify>,
     /// What had to be marked for resync while nothing could be written.
     unwritten_marks: Mutex<BTreeMap<(String, String), String>>,
 }
@@ -201,7 +203,8 @@ impl SyncQueue {
             held: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
             next_intent: AtomicU64::new(1),
-            appended: Arc::new(Notify::new()),
+            changed: Arc::new(Notify::new()),
+            refused_somewhere: AtomicBool::new(false),
             unwritten_marks: Mutex::default(),
         };
         let held = queue.partitions.iter().map(|p| p.lock().held_bytes()).sum();
@@ -213,9 +216,10 @@ impl SyncQueue {
                  compared with the primary again"
             );
             for secondary in secondaries {
-                queue.mark_resync(secondary, resync::EVERY_TABLE, "the log was damaged");
+                queue.mark_resync(secondary, EVERY_TABLE, "the log was damaged");
             }
         }
+        queue.look_for_refused()?;
         queue.finish_intents()?;
         Ok(queue)
     }
@@ -294,7 +298,7 @@ impl SyncQueue {
         self.held.fetch_add(wanted, Ordering::Relaxed);
         self.unsynced.store(true, Ordering::Relaxed);
         fail_points::pass("after_append");
-        self.appended.notify_waiters();
+        self.wake();
         Ok(())
     }
 
@@ -309,7 +313,7 @@ impl SyncQueue {
             let (behind, furthest) = self
                 .secondaries
                 .iter()
-                .map(|name| (self.backlog_bytes(name), name))
+                .map(|name| (self.backlog_sums(name).bytes, name))
                 .max()
                 .ok_or_else(full)?;
             if behind == 0 || wanted > self.config.max_bytes {
@@ -321,14 +325,15 @@ impl SyncQueue {
                 "the log reached queue_max_bytes; this secondary's backlog is let go, and its \
                  tables will be compared with the primary once it is back"
             );
-            self.mark_resync(furthest, resync::EVERY_TABLE, "the log reached queue_max_bytes");
+            self.mark_resync(furthest, EVERY_TABLE, "the log reached queue_max_bytes");
             self.skip_to_end(furthest)?;
         }
         Ok(())
     }
 
-    fn backlog_bytes(&self, secondary: &str) -> u64 {
-        self.backlog_sums(secondary).bytes
+    /// How many operations wait for a secondary.
+    pub fn backlog_operations(&self, secondary: &str) -> u64 {
+        self.backlog_sums(secondary).operations
     }
 
     fn backlog_sums(&self, secondary: &str) -> Backlog {
@@ -349,7 +354,7 @@ impl SyncQueue {
         let oldest = (0..PARTITIONS)
             .filter(|&partition| self.has_backlog(secondary, partition))
             .filter_map(|partition| self.read(secondary, partition, 1).ok())
-            .filter_map(|batch| batch.operations.first().map(|first| first.timestamp))
+            .filter_map(|batch| Some(batch.operations.first()?.1.timestamp))
             .min();
         Backlog {
             oldest,
@@ -363,15 +368,16 @@ impl SyncQueue {
             .is_some_and(|index| self.partitions[usize::from(partition)].lock().behind(index).0 > 0)
     }
 
-    /// A future that is ready at the next append. Ask for it before looking at
-    /// the backlog, so that no append falls in between.
-    pub fn next_append(&self) -> tokio::sync::futures::OwnedNotified {
-        Arc::clone(&self.appended).notified_owned()
+    /// A future that is ready when there is something to look at: an append, or
+    /// [`SyncQueue::wake`]. Ask for it before looking, so that nothing falls in
+    /// between.
+    pub fn woken(&self) -> impl Future<Output = ()> + use<> {
+        Arc::clone(&self.changed).notified_owned()
     }
 
-    /// Wakes everybody who waits for an append.
+    /// Wakes everybody who waits for the log.
     pub fn wake(&self) {
-        self.appended.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// The next operations of a partition for a secondary, in order, at most
@@ -409,7 +415,7 @@ impl SyncQueue {
                 batch.end = Watermark::from_bytes(&watermark)?;
                 if operation.is_for(secondary) {
                     operation.id = format!("{}-{partition}-{}", self.id, position.0);
-                    batch.operations.push(operation);
+                    batch.operations.push((batch.end, operation));
                 }
                 let read = batch.end.bytes - from.bytes;
                 if batch.operations.len() >= limit || read >= READ_BYTES {
@@ -464,6 +470,15 @@ impl SyncQueue {
             self.ack(secondary, partition, tail)?;
         }
         Ok(())
+    }
+
+    /// Does a secondary know positions that this log has not handed out?
+    pub fn is_ahead_of_log(&self, reached: &BTreeMap<u16, Position>) -> bool {
+        reached.iter().any(|(partition, position)| {
+            self.partitions
+                .get(usize::from(*partition))
+                .is_some_and(|partition| *position > partition.lock().tail().position)
+        })
     }
 
     /// The secondary's watermark of each partition.

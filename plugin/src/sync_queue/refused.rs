@@ -8,6 +8,7 @@ use super::{QueueError, SyncQueue};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering;
 
 /// An operation that waits for its retry.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,11 +95,24 @@ impl SyncQueue {
             dead: due.is_none(),
         };
         let bytes = postcard::to_allocvec(&stored).unwrap_or_default();
+        self.refused_somewhere.store(true, Ordering::Release);
         self.with_store(|store| {
             Ok(store
                 .refused
                 .insert(entry_key(secondary, &operation.key), bytes)?)
         })
+    }
+
+    /// Finds out at the start whether anything is refused.
+    pub(super) fn look_for_refused(&self) -> Result<(), QueueError> {
+        let any = self.with_store(|store| Ok(!store.refused.is_empty()?))?;
+        self.refused_somewhere.store(any, Ordering::Release);
+        Ok(())
+    }
+
+    /// May there be refused operations? False is certain, and cheap.
+    pub fn may_have_refused(&self) -> bool {
+        self.refused_somewhere.load(Ordering::Acquire)
     }
 
     fn refused(&self, secondary: &str) -> Result<Vec<(Key, Stored)>, QueueError> {

@@ -1,7 +1,8 @@
 //! Tables that have to be walked and compared with the primary again.
 
 use super::{QueueError, SyncQueue};
-use crate::sync_types::SyncOperation;
+use crate::{dedup::Key, sync_types::SyncOperation};
+use plugin_api::value::{RecordId, Value};
 use serde::{Deserialize, Serialize};
 
 /// Stands for every replicated table, and is replaced by their names when the
@@ -9,14 +10,14 @@ use serde::{Deserialize, Serialize};
 pub const EVERY_TABLE: &str = "*";
 
 /// A table that a secondary needs walked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResyncMark {
     /// The table; `*` for every one.
     pub table: String,
     /// Why, for people.
     pub reason: String,
-    /// How far the walk is: the last record id, as text the walk understands.
-    pub cursor: Option<Vec<u8>>,
+    /// How far the walk is: the last row that it has seen.
+    pub cursor: Option<RecordId>,
     /// Rows walked so far.
     pub walked: u64,
 }
@@ -29,21 +30,62 @@ fn mark_key(secondary: &str, table: &str) -> String {
     format!("{}{table}", prefix(secondary))
 }
 
+/// A mark as stored; the cursor in the form of a key, which has all ids.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    table: String,
+    reason: String,
+    cursor: Option<Vec<u8>>,
+    walked: u64,
+}
+
 fn encode(mark: &ResyncMark) -> Vec<u8> {
+    let stored = Stored {
+        table: mark.table.clone(),
+        reason: mark.reason.clone(),
+        cursor: mark
+            .cursor
+            .as_ref()
+            .map(|id| Key::of_id(id).as_bytes().to_vec()),
+        walked: mark.walked,
+    };
     // A struct of strings and numbers always serialises.
-    postcard::to_allocvec(mark).unwrap_or_default()
+    postcard::to_allocvec(&stored).unwrap_or_default()
+}
+
+fn decode(bytes: &[u8]) -> Option<ResyncMark> {
+    let stored: Stored = postcard::from_bytes(bytes).ok()?;
+    let cursor = match stored.cursor {
+        Some(bytes) => match Key::from_bytes(&bytes)?.parts().1.first()? {
+            Value::RecordId(id) => Some((**id).clone()),
+            _ => return None,
+        },
+        None => None,
+    };
+    Some(ResyncMark {
+        table: stored.table,
+        reason: stored.reason,
+        cursor,
+        walked: stored.walked,
+    })
+}
+
+impl ResyncMark {
+    fn new(table: &str, reason: &str) -> Self {
+        Self {
+            table: table.to_owned(),
+            reason: reason.to_owned(),
+            cursor: None,
+            walked: 0,
+        }
+    }
 }
 
 impl SyncQueue {
     /// Marks a table of a secondary for resync. If nothing can be written the
     /// mark is kept in memory until it can.
     pub fn mark_resync(&self, secondary: &str, table: &str, reason: &str) {
-        let mark = ResyncMark {
-            table: table.to_owned(),
-            reason: reason.to_owned(),
-            cursor: None,
-            walked: 0,
-        };
+        let mark = ResyncMark::new(table, reason);
         let written = self.with_store(|store| {
             Ok(store
                 .state
@@ -70,8 +112,7 @@ impl SyncQueue {
                 .prefix(prefix(secondary))
                 .map(|entry| {
                     let value = entry.value()?;
-                    postcard::from_bytes(&value)
-                        .map_err(|_| QueueError::Damaged("a resync mark makes no sense"))
+                    decode(&value).ok_or(QueueError::Damaged("a resync mark makes no sense"))
                 })
                 .collect::<Result<Vec<ResyncMark>, _>>()
         })?;
@@ -80,12 +121,7 @@ impl SyncQueue {
             unwritten
                 .iter()
                 .filter(|((name, _), _)| name == secondary)
-                .map(|((_, table), reason)| ResyncMark {
-                    table: table.clone(),
-                    reason: reason.clone(),
-                    cursor: None,
-                    walked: 0,
-                }),
+                .map(|((_, table), reason)| ResyncMark::new(table, reason)),
         );
         Ok(marks)
     }
@@ -94,12 +130,7 @@ impl SyncQueue {
     fn write_marks(&self) {
         let mut unwritten = self.unwritten_marks.lock();
         unwritten.retain(|(secondary, table), reason| {
-            let mark = ResyncMark {
-                table: table.clone(),
-                reason: reason.clone(),
-                cursor: None,
-                walked: 0,
-            };
+            let mark = ResyncMark::new(table, reason);
             self.with_store(|store| {
                 Ok(store
                     .state
