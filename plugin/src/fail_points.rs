@@ -30,11 +30,9 @@ pub const fn pass(_name: &'static str) {}
 
 #[cfg(debug_assertions)]
 mod armed {
-    use std::{
-        sync::{
-            LazyLock,
-            atomic::{AtomicU64, Ordering},
-        },
+    use std::sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
     };
 
     struct Point {

@@ -66,11 +66,7 @@ impl Default for KeyLocks {
 impl KeyLocks {
     /// Locks some keys of one table. Other keys of it stay free, unless they
     /// share a stripe.
-    pub fn keys<'k>(
-        &self,
-        table: &str,
-        keys: impl IntoIterator<Item = &'k Key>,
-    ) -> KeyGuard<'_> {
+    pub fn keys<'k>(&self, table: &str, keys: impl IntoIterator<Item = &'k Key>) -> KeyGuard<'_> {
         // Stripes are taken in one order everywhere, so no two writes can wait
         // for each other; and each once, though several keys may share it.
         let stripes: BTreeSet<usize> = keys
@@ -80,7 +76,10 @@ impl KeyLocks {
         KeyGuard {
             _shared: vec![self.gates[gate(table)].read()],
             _exclusive: Vec::new(),
-            _stripes: stripes.into_iter().map(|at| self.stripes[at].lock()).collect(),
+            _stripes: stripes
+                .into_iter()
+                .map(|at| self.stripes[at].lock())
+                .collect(),
         }
     }
 

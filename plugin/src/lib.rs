@@ -9,6 +9,7 @@ pub mod logging;
 pub mod sync_executor;
 pub mod sync_queue;
 pub mod sync_types;
+pub mod synced_storage;
 pub mod tombstones;
 
 #[cfg(test)]

@@ -109,9 +109,10 @@ mod tests {
         let values: Vec<_> = changes
             .iter()
             .map(|change| match &change.target {
-                TargetState::Rows(rows) => {
-                    (change.place.operations, rows[0].columns.get("value").cloned())
-                }
+                TargetState::Rows(rows) => (
+                    change.place.operations,
+                    rows[0].columns.get("value").cloned(),
+                ),
                 other => panic!("{other:?}"),
             })
             .collect();

@@ -94,7 +94,11 @@ impl Counters {
         Progress {
             applied: self.applied.load(Ordering::Relaxed),
             batches: self.batches.load(Ordering::Relaxed),
-            rate: running.max(if recent.applied == 0 { recent.rate } else { 0.0 }),
+            rate: running.max(if recent.applied == 0 {
+                recent.rate
+            } else {
+                0.0
+            }),
             batch_latency_ms: recent.latency.as_secs_f64() * 1000.0,
             refused: self.refused.load(Ordering::Relaxed),
         }

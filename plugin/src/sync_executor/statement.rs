@@ -2,6 +2,7 @@
 
 use super::batch::{Change, TargetState};
 use crate::{dedup::key_columns, sync_queue::Position, sync_types::Row};
+use abi_stable::std_types::RBox;
 use plugin_api::{
     error::StorageResult,
     value::{Object, RecordId, RecordKey, Value},
@@ -25,7 +26,7 @@ impl Source<'_> {
         let key = [Value::from(self.queue), i64::from(self.partition).into()];
         RecordId {
             table: POSITION_TABLE.into(),
-            key: RecordKey::Other(Value::from(key.to_vec()).into()),
+            key: RecordKey::Other(RBox::new(Value::from(key.to_vec()))),
         }
         .into()
     }

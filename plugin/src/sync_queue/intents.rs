@@ -6,7 +6,8 @@
 //! found at the next start says what to look at again.
 
 use super::{QueueError, SyncQueue};
-use crate::{dedup::Key, fail_points};
+use crate::{dedup::Key, fail_points, sync_types::SyncOperation};
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 
 const PREFIX: &str = "intent/";
@@ -16,7 +17,14 @@ const PREFIX: &str = "intent/";
 pub struct Intent {
     number: u64,
     table: String,
-    key: Option<Key>,
+    keys: Vec<Key>,
+}
+
+/// An announcement as stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    table: String,
+    keys: Vec<Vec<u8>>,
 }
 
 impl Intent {
@@ -29,32 +37,55 @@ impl Intent {
         &self.table
     }
 
-    /// The order key that is written; none if the primary makes it up, or if
-    /// there are several.
-    pub fn known_key(&self) -> Option<&Key> {
-        self.key.as_ref()
+    /// The order keys that are written; empty if the primary makes it up.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
     }
 }
 
 impl SyncQueue {
-    /// Announces a write.
+    /// Announces a write of these order keys; of none if the primary makes the
+    /// key up.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn begin(&self, table: &str, key: Option<Key>) -> Result<Intent, QueueError> {
+    pub fn begin(&self, table: &str, keys: Vec<Key>) -> Result<Intent, QueueError> {
         fail_points::pass("before_intent");
+        let stored = Stored {
+            table: table.to_owned(),
+            keys: keys.iter().map(|key| key.as_bytes().to_vec()).collect(),
+        };
+        // A struct of strings and bytes always serialises.
+        let value = postcard::to_allocvec(&stored).unwrap_or_default();
         let intent = Intent {
             number: self.next_intent.fetch_add(1, Ordering::Relaxed),
-            table: table.to_owned(),
-            key,
+            table: stored.table,
+            keys,
         };
-        let key = intent.key.as_ref().map_or(&[][..], |key| key.as_bytes());
-        let mut value = Vec::with_capacity(2 + table.len() + key.len());
-        value.extend(u16::try_from(table.len()).unwrap_or(u16::MAX).to_be_bytes());
-        value.extend(table.as_bytes());
-        value.extend(key);
         self.with_store(|store| Ok(store.state.insert(intent.key(), value)?))?;
         Ok(intent)
+    }
+
+    /// Ends an announcement whose outcome nobody knows: what it names is
+    /// compared with the primary. Rows whose keys are known are refreshed;
+    /// otherwise the table is marked for resync.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn look_again(&self, intent: &Intent, reason: &str) -> Result<(), QueueError> {
+        if !intent.keys.is_empty() {
+            let refreshes: Vec<_> = intent
+                .keys
+                .iter()
+                .map(|key| SyncOperation::refresh(key.clone()))
+                .collect();
+            return self.append(&refreshes, Some(intent));
+        }
+        for secondary in &self.secondaries {
+            self.mark_resync(secondary, &intent.table, reason);
+        }
+        self.cancel(intent);
+        Ok(())
     }
 
     /// Takes an announcement back: nothing was written.
@@ -78,7 +109,8 @@ impl SyncQueue {
                 .collect::<Result<Vec<_>, _>>()
         })?;
         if let Some(last) = intents.last() {
-            self.next_intent.fetch_max(last.number + 1, Ordering::Relaxed);
+            self.next_intent
+                .fetch_max(last.number + 1, Ordering::Relaxed);
         }
         Ok(intents)
     }
@@ -86,16 +118,14 @@ impl SyncQueue {
 
 fn parse(key: &[u8], value: &[u8]) -> Option<Intent> {
     let number = std::str::from_utf8(key).ok()?.strip_prefix(PREFIX)?;
-    let (length, rest) = value.split_at_checked(2)?;
-    let length = usize::from(u16::from_be_bytes(length.try_into().ok()?));
-    let (table, key) = rest.split_at_checked(length)?;
+    let stored: Stored = postcard::from_bytes(value).ok()?;
     Some(Intent {
         number: number.parse().ok()?,
-        table: String::from_utf8(table.to_vec()).ok()?,
-        key: if key.is_empty() {
-            None
-        } else {
-            Some(Key::from_bytes(key)?)
-        },
+        table: stored.table,
+        keys: stored
+            .keys
+            .iter()
+            .map(|key| Key::from_bytes(key))
+            .collect::<Option<_>>()?,
     })
 }

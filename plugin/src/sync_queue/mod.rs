@@ -28,11 +28,7 @@ pub use resync::{EVERY_TABLE, ResyncMark};
 pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
-use crate::{
-    dedup::Key,
-    fail_points,
-    sync_types::SyncOperation,
-};
+use crate::{dedup::Key, fail_points, sync_types::SyncOperation};
 use parking_lot::{Mutex, RwLock};
 use partition::Partition;
 use plugin_api::value::Timestamp;
@@ -364,8 +360,13 @@ impl SyncQueue {
 
     /// Is there anything in the partition that the secondary has not passed?
     pub fn has_backlog(&self, secondary: &str, partition: u16) -> bool {
-        self.index(secondary)
-            .is_some_and(|index| self.partitions[usize::from(partition)].lock().behind(index).0 > 0)
+        self.index(secondary).is_some_and(|index| {
+            self.partitions[usize::from(partition)]
+                .lock()
+                .behind(index)
+                .0
+                > 0
+        })
     }
 
     /// A future that is ready when there is something to look at: an append, or
@@ -447,7 +448,11 @@ impl SyncQueue {
             let before = guard.slowest();
             let after = guard.slowest_if(index, end);
             let mut batch = store.database.batch();
-            batch.insert(&store.state, acked_key(secondary, partition), end.to_bytes());
+            batch.insert(
+                &store.state,
+                acked_key(secondary, partition),
+                end.to_bytes(),
+            );
             if after.position > before.position {
                 let range =
                     log_key(partition, before.position.next())..=log_key(partition, after.position);
@@ -570,25 +575,10 @@ fn queue_id(store: &Store) -> Result<String, QueueError> {
 }
 
 impl SyncQueue {
-    /// Ends what a killed process had begun: a write whose key is known is
-    /// refreshed; for one whose key is not, the table is marked for resync.
+    /// Ends what a killed process had begun.
     fn finish_intents(&self) -> Result<(), QueueError> {
-        for intent in self.open_intents()? {
-            match intent.known_key() {
-                Some(key) => self.append(&[SyncOperation::refresh(key.clone())], Some(&intent))?,
-                None => {
-                    for secondary in &self.secondaries {
-                        self.mark_resync(
-                            secondary,
-                            intent.table(),
-                            "a write was under way when the process ended",
-                        );
-                    }
-                    self.cancel(&intent);
-                }
-            }
-        }
-        Ok(())
+        self.open_intents()?.iter().try_for_each(|intent| {
+            self.look_again(intent, "a write was under way when the process ended")
+        })
     }
 }
-

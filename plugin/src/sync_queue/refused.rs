@@ -8,6 +8,7 @@ use super::{QueueError, SyncQueue};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::sync::atomic::Ordering;
 
 /// An operation that waits for its retry.
@@ -40,8 +41,10 @@ pub struct DeadLetter {
     pub failed_at: Timestamp,
 }
 
+/// A refused operation as stored, under its secondary and its name.
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    key: Vec<u8>,
     retry_count: u32,
     last_error: String,
     timestamp: (i64, u32),
@@ -62,16 +65,18 @@ fn prefix(secondary: &str) -> Vec<u8> {
 
 fn entry_key(secondary: &str, key: &Key) -> Vec<u8> {
     let mut entry = prefix(secondary);
-    entry.extend_from_slice(key.as_bytes());
+    entry.extend_from_slice(letter_id(key).as_bytes());
     entry
 }
 
-/// A short, stable name for a key.
+/// A short, stable name for a key: half of its digest.
 fn letter_id(key: &Key) -> String {
-    use std::hash::Hasher;
-    let mut hash = super::Fnv::default();
-    hash.write(key.as_bytes());
-    format!("{:016x}", hash.finish())
+    let digest = Sha256::digest(key.as_bytes());
+    digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl SyncQueue {
@@ -88,6 +93,7 @@ impl SyncQueue {
     ) -> Result<(), QueueError> {
         let at = due.unwrap_or_else(Timestamp::now);
         let stored = Stored {
+            key: operation.key.as_bytes().to_vec(),
             retry_count: operation.retry_count,
             last_error: operation.last_error.clone().unwrap_or_default(),
             timestamp: (operation.timestamp.seconds, operation.timestamp.nanos),
@@ -122,9 +128,10 @@ impl SyncQueue {
                 .refused
                 .prefix(&prefix)
                 .map(|entry| {
-                    let (key, value) = entry.into_inner()?;
-                    let key = key.get(prefix.len()..).and_then(Key::from_bytes);
-                    key.zip(postcard::from_bytes(&value).ok())
+                    let value = entry.value()?;
+                    postcard::from_bytes(&value)
+                        .ok()
+                        .and_then(|stored: Stored| Some((Key::from_bytes(&stored.key)?, stored)))
                         .ok_or(QueueError::Damaged("a refused operation makes no sense"))
                 })
                 .collect()

@@ -19,14 +19,58 @@ const VERSION: u8 = 1;
 
 /// Column names that are written as their place in this list. Append only.
 const NAMES: &[&str] = &[
-    "id", "user_id", "key", "value", "created_at", "updated_at", "content", "embedding",
-    "metadata", "file_path", "source_file", "chunk_index", "chunk_count", "entity_type", "name",
-    "properties", "from_entity", "to_entity", "relationship_type", "subject", "project_id",
-    "root_path", "language_stats", "last_indexed_at", "indexing_status", "watcher_enabled",
-    "language", "file_hash", "symbols_count", "indexed_at", "symbol_type", "name_path",
-    "start_line", "end_line", "start_byte", "end_byte", "source_code", "signature", "doc_string",
-    "parent_id", "symbol_id", "start_offset", "end_offset", "symbol_name", "project_path",
-    "status", "progress", "files_total", "files_indexed", "started_at", "completed_at", "error",
+    "id",
+    "user_id",
+    "key",
+    "value",
+    "created_at",
+    "updated_at",
+    "content",
+    "embedding",
+    "metadata",
+    "file_path",
+    "source_file",
+    "chunk_index",
+    "chunk_count",
+    "entity_type",
+    "name",
+    "properties",
+    "from_entity",
+    "to_entity",
+    "relationship_type",
+    "subject",
+    "project_id",
+    "root_path",
+    "language_stats",
+    "last_indexed_at",
+    "indexing_status",
+    "watcher_enabled",
+    "language",
+    "file_hash",
+    "symbols_count",
+    "indexed_at",
+    "symbol_type",
+    "name_path",
+    "start_line",
+    "end_line",
+    "start_byte",
+    "end_byte",
+    "source_code",
+    "signature",
+    "doc_string",
+    "parent_id",
+    "symbol_id",
+    "start_offset",
+    "end_offset",
+    "symbol_name",
+    "project_path",
+    "status",
+    "progress",
+    "files_total",
+    "files_indexed",
+    "started_at",
+    "completed_at",
+    "error",
 ];
 
 #[derive(Serialize, Deserialize)]
@@ -99,7 +143,9 @@ struct WireOperation<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// Written by a newer version.
-    #[error("the log entry has format {0}, this version reads up to {VERSION}; install the newer module again")]
+    #[error(
+        "the log entry has format {0}, this version reads up to {VERSION}; install the newer module again"
+    )]
     Version(u8),
     /// Not an entry at all.
     #[error("the log entry is damaged: {0}")]
