@@ -117,7 +117,10 @@ const ROUTES: &[Route] = &[
             let secondaries = chosen(replication, walk.secondary.as_deref())?;
             let tables = checked(walk.tables)?;
             replication.resync(&secondaries, &tables)?;
-            json_answer(202, &json!({"secondaries": secondaries, "tables": all_or(&tables)}))
+            json_answer(
+                202,
+                &json!({"secondaries": secondaries, "tables": all_or(&tables)}),
+            )
         },
     },
     Route {
@@ -231,7 +234,10 @@ fn chosen(replication: &Replication, name: Option<&str>) -> Result<Vec<String>, 
     }
     Err(Refusal::new(
         404,
-        format!("there is no secondary {name:?}; there are: {}", all.join(", ")),
+        format!(
+            "there is no secondary {name:?}; there are: {}",
+            all.join(", ")
+        ),
     ))
 }
 
@@ -243,7 +249,10 @@ fn checked(tables: Vec<String>) -> Result<Vec<String>, Refusal> {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("those of relationship types are named {RELATIONSHIPS} together"),
             };
-            return Err(Refusal::new(400, format!("there is no table {table:?}; {near}")));
+            return Err(Refusal::new(
+                400,
+                format!("there is no table {table:?}; {near}"),
+            ));
         }
     }
     Ok(tables)
@@ -283,13 +292,20 @@ where
     }
 
     fn answer(&self, request: &HttpRequest) -> Answer {
-        let at_path = || ROUTES.iter().filter(|route| route.path == request.path.as_str());
+        let at_path = || {
+            ROUTES
+                .iter()
+                .filter(|route| route.path == request.path.as_str())
+        };
         let Some(route) = at_path().find(|route| route.method == request.method.as_str()) else {
             let methods: Vec<&str> = at_path().map(|route| route.method).collect();
             return Err(match methods.as_slice() {
                 [] => Refusal::new(
                     404,
-                    format!("there is no {}; GET {BASE_PATH}/status to begin with", request.path),
+                    format!(
+                        "there is no {}; GET {BASE_PATH}/status to begin with",
+                        request.path
+                    ),
                 ),
                 methods => Refusal::new(
                     405,
@@ -297,9 +313,12 @@ where
                 ),
             });
         };
-        let replication = (self.find)()
-            .ok_or_else(|| Refusal::new(503, "the module is not at work: disabled or cleaned up"))?;
-        replication.log().scope(|| (route.answer)(&replication, request))
+        let replication = (self.find)().ok_or_else(|| {
+            Refusal::new(503, "the module is not at work: disabled or cleaned up")
+        })?;
+        replication
+            .log()
+            .scope(|| (route.answer)(&replication, request))
     }
 }
 

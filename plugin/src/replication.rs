@@ -12,11 +12,7 @@ use plugin_api::{
     storage::FullStorage,
     value::Timestamp,
 };
-use std::{
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 use tokio::runtime::{Builder, Runtime};
 
 /// The database's futures are deep.
@@ -77,7 +73,10 @@ impl Replication {
 
     /// The names of the secondaries, the one that wins first.
     pub fn secondaries(&self) -> Vec<String> {
-        self.connections.iter().map(|connection| connection.name().to_owned()).collect()
+        self.connections
+            .iter()
+            .map(|connection| connection.name().to_owned())
+            .collect()
     }
 
     /// Checks what can be checked without a network.
@@ -98,7 +97,9 @@ impl Replication {
         let secondaries = self
             .connections
             .iter()
-            .map(|connection| SecondaryStatus::of_connection(connection.config(), connection.state()))
+            .map(|connection| {
+                SecondaryStatus::of_connection(connection.config(), connection.state())
+            })
             .collect();
         Status {
             health: Health::Healthy,
@@ -202,5 +203,7 @@ fn runtime(log: &Log) -> StorageResult<Runtime> {
         .on_thread_start(log.adopt_thread())
         .enable_all()
         .build()
-        .map_err(|error| StorageError::internal(format!("the module's threads cannot be started: {error}")))
+        .map_err(|error| {
+            StorageError::internal(format!("the module's threads cannot be started: {error}"))
+        })
 }
