@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Config, SecondaryConfig},
-    connection::{ConnectionTiming, SecondaryConnectionManager},
+    connection::{ConnectionPolicy, SecondaryConnectionManager},
     logging::Log,
     status::{Health, LogStatus, SecondaryStatus, Status},
 };
@@ -51,9 +51,9 @@ impl Replication {
                 tracing::warn!("{warning}");
             }
         });
-        let timing = ConnectionTiming::from(&config.settings);
+        let policy = ConnectionPolicy::from(&config.settings);
         let start = |secondary: &SecondaryConfig| {
-            SecondaryConnectionManager::start(secondary.clone(), timing, runtime.handle().clone())
+            SecondaryConnectionManager::start(secondary.clone(), policy, runtime.handle().clone())
         };
         let connections = config.secondaries.iter().map(start).collect();
         Ok(Arc::new(Self {
