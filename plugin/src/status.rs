@@ -1,6 +1,10 @@
 //! [`Status`]: what replication is doing, for people and for machines.
 
-use crate::connection::{ConnectionState, Failure, Phase};
+use crate::{
+    connection::{ConnectionState, Failure, Phase},
+    sync_executor::Progress,
+    sync_queue::{Backlog, ResyncMark},
+};
 use plugin_api::value::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
@@ -74,28 +78,6 @@ pub struct BacklogStatus {
     pub oldest_age_seconds: f64,
 }
 
-/// The work on a secondary.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct CopyStatus {
-    /// Operations copied since the module was provisioned.
-    pub operations: u64,
-    /// Operations a second over the last ten seconds.
-    pub rate_per_second: f64,
-    /// How long the latest batch took on the secondary, in milliseconds.
-    pub batch_latency_ms: Option<f64>,
-}
-
-/// A table that is walked and compared with the primary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ResyncStatus {
-    /// The table; `*` for every one.
-    pub table: String,
-    /// Why.
-    pub reason: String,
-    /// Rows walked so far.
-    pub walked: u64,
-}
-
 /// One secondary.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SecondaryStatus {
@@ -124,16 +106,29 @@ pub struct SecondaryStatus {
     /// What is still to be copied.
     pub backlog: BacklogStatus,
     /// What was copied.
-    pub copied: CopyStatus,
+    pub copied: Progress,
     /// Operations that it refused and that wait for their retry.
-    pub retries: u64,
+    pub retries: usize,
     /// Operations that it refused for good.
-    pub dead_letters: u64,
+    pub dead_letters: usize,
     /// What is marked for resync.
-    pub resync: Vec<ResyncStatus>,
+    pub resync: Vec<ResyncMark>,
 }
 
-pub(crate) fn milliseconds(duration: Duration) -> f64 {
+impl From<Backlog> for BacklogStatus {
+    fn from(backlog: Backlog) -> Self {
+        Self {
+            operations: backlog.operations,
+            bytes: backlog.bytes,
+            oldest: backlog.oldest,
+            oldest_age_seconds: backlog
+                .oldest
+                .map_or(0.0, |oldest| milliseconds(oldest.elapsed()) / 1e3),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -156,7 +151,7 @@ impl SecondaryStatus {
             last_error: connection.last_error,
             latency_ms: connection.latency.map(milliseconds),
             backlog: BacklogStatus::default(),
-            copied: CopyStatus::default(),
+            copied: Progress::default(),
             retries: 0,
             dead_letters: 0,
             resync: Vec::new(),
@@ -268,7 +263,7 @@ mod tests {
             }),
             latency_ms: None,
             backlog: BacklogStatus::default(),
-            copied: CopyStatus::default(),
+            copied: Progress::default(),
             retries: 0,
             dead_letters: 0,
             resync: Vec::new(),
@@ -324,9 +319,10 @@ mod tests {
         refused.dead_letters = 3;
         assert!(only_reason(status(refused)).0.starts_with("3 operations"));
         let mut marked = secondary(Phase::Connected);
-        marked.resync.push(ResyncStatus {
+        marked.resync.push(ResyncMark {
             table: "events".to_owned(),
             reason: "the log was full".to_owned(),
+            cursor: None,
             walked: 0,
         });
         assert!(only_reason(status(marked)).0.contains("events (the log was full)"));
