@@ -4,6 +4,7 @@ pub mod config;
 pub mod connection;
 pub mod dedup;
 pub mod logging;
+pub mod query_merger;
 pub mod tombstones;
 
 #[cfg(test)]

@@ -222,15 +222,9 @@ impl QueryMerger {
         context: &CallContext,
         search: &EventSearch,
     ) -> StorageResult<FoundEvents> {
-        let scored = !search.query.is_empty() || !search.embedding.is_empty();
-        let order = if scored {
-            order::nearest
-        } else {
-            order::newest_event
-        };
         let limit = SEARCH_EVENTS.limit_or_default(search.limit);
         let search = with_fixed_start(search);
-        self.list(context, order, limit, move |side, context, limit| {
+        self.list(context, order::event, limit, move |side, context, limit| {
             let search = EventSearch {
                 limit,
                 ..search.clone()

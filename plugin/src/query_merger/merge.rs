@@ -52,11 +52,7 @@ pub(super) type Pages<T> = BTreeMap<Place, Page<T>>;
 pub(super) type Lookups = BTreeMap<Place, Vec<Identity>>;
 
 /// What the merge asks of the databases.
-pub(super) trait Source<T> {
-    /// Asks the given secondaries for longer pages. One that does not answer
-    /// is missing from the result.
-    fn more(&mut self, limits: Vec<(Place, u32)>) -> Pages<T>;
-
+pub(super) trait Source {
     /// Which names of these rows the primary has.
     ///
     /// # Errors
@@ -68,19 +64,23 @@ pub(super) trait Source<T> {
     fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>>;
 
     /// Is the row deleted?
-    fn hides(&self, row: &T, identity: &Identity) -> bool;
+    fn hides(&self, row: &impl Row, identity: &Identity) -> bool;
 }
 
 /// Merges the primary's rows with the secondaries' pages, both in order.
 ///
+/// `more` asks secondaries for longer pages; one that does not answer is
+/// missing from what it returns.
+///
 /// # Errors
 /// The primary's.
-pub(super) fn merge<T: Row>(
-    source: &mut impl Source<T>,
+pub(super) fn merge<S: Source, T: Row>(
+    source: &mut S,
     primary: Vec<T>,
     mut pages: Pages<T>,
     order: Order<T>,
     limit: Option<u32>,
+    mut more: impl FnMut(&mut S, Vec<(Place, u32)>) -> Pages<T>,
 ) -> StorageResult<Vec<T>> {
     loop {
         let theirs = only_theirs(source, &primary, &mut pages)?;
@@ -94,7 +94,7 @@ pub(super) fn merge<T: Row>(
             return Ok(merged);
         }
         let places: Vec<Place> = crowded.iter().map(|(place, _)| *place).collect();
-        let mut longer = source.more(crowded);
+        let mut longer = more(source, crowded);
         for place in places {
             match longer.remove(&place) {
                 Some(page) => pages.insert(place, page),
@@ -124,7 +124,7 @@ fn may_hold_more<T>(page: &Page<T>, merged: &[T], order: Order<T>, limit: Option
 /// # Errors
 /// The primary's.
 pub(super) fn only_theirs<T: Row>(
-    source: &mut impl Source<T>,
+    source: &mut impl Source,
     primary: &[T],
     pages: &mut Pages<T>,
 ) -> StorageResult<Vec<T>> {
@@ -172,7 +172,7 @@ struct Candidate<T> {
 
 /// The rows that no page before theirs has, and that are not deleted.
 fn candidates<T: Row>(
-    source: &impl Source<T>,
+    source: &impl Source,
     primary: &[T],
     pages: &Pages<T>,
 ) -> Vec<Candidate<T>> {

@@ -30,7 +30,7 @@ pub use side::{Secondary, Side};
 
 use crate::{dedup::Key, tombstones::Tombstones};
 use abi_stable::std_types::RVec;
-use merge::{Lookups, Order, Page, Pages, Source};
+use merge::{Lookups, Order, Page, Source};
 use panel::{Panel, Place, Question};
 use plugin_api::{
     error::StorageResult,
@@ -39,6 +39,7 @@ use plugin_api::{
 use row::{Identity, Row};
 use seat::Seat;
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
@@ -97,39 +98,52 @@ impl QueryMerger {
         }
     }
 
+    fn primary(&self) -> &dyn Side {
+        &self.primary
+    }
+
     /// A list or a search: asks all sides at once and merges.
     fn list<T: Row>(
         &self,
         context: &CallContext,
         order: Order<T>,
         limit: Option<u32>,
-        ask: impl Fn(&dyn Side, &CallContext, u32) -> StorageResult<RVec<T>>
-        + Clone
-        + Send
-        + 'static,
+        ask: impl Ask<T>,
     ) -> StorageResult<RVec<T>> {
-        let mut panel = Panel::new(self, context);
+        self.list_on(&mut Panel::new(self, context), order, limit, ask)
+    }
+
+    /// The same with a panel that takes part in more than this.
+    fn list_on<T: Row>(
+        &self,
+        panel: &mut Panel<'_>,
+        order: Order<T>,
+        limit: Option<u32>,
+        ask: impl Ask<T>,
+    ) -> StorageResult<RVec<T>> {
         let first = limit.unwrap_or(0);
-        let pending = {
-            let ask = ask.clone();
-            panel.begin_all(move |side, context| ask(side, context, first))
-        };
-        let primary = ask(&self.primary, context, first)?;
-        let pages: Pages<T> = panel
-            .collect(pending)
-            .into_iter()
-            .map(|(place, rows)| (place, page(rows, limit)))
-            .collect();
-        if pages.is_empty() {
+        let question = ask.clone();
+        let pending = panel.begin_all(move |side, context| question(side, context, first));
+        let primary = ask(self.primary(), &panel.context(), first)?;
+        let answers = panel.collect(pending);
+        if answers.is_empty() {
             return Ok(primary);
         }
-        let mut sides = Sides {
-            merger: self,
-            panel,
-            ask,
-        };
-        let merged = merge::merge(&mut sides, primary.into(), pages, order, limit)?;
-        Ok(merged.into())
+        Ok(merge_answers(panel, primary.into(), answers, order, limit, ask)?.into())
+    }
+
+    /// What the secondaries add to a primary that has found nothing.
+    fn beyond_primary<T: Row>(
+        &self,
+        panel: &mut Panel<'_>,
+        order: Order<T>,
+        limit: Option<u32>,
+        ask: impl Ask<T>,
+    ) -> StorageResult<Vec<T>> {
+        let first = limit.unwrap_or(0);
+        let question = ask.clone();
+        let answers = panel.ask_all(move |side, context| question(side, context, first));
+        merge_answers(panel, Vec::new(), answers, order, limit, ask)
     }
 
     /// A point read: the primary's row, or else, in the order of precedence,
@@ -139,96 +153,78 @@ impl QueryMerger {
         context: &CallContext,
         ask: impl Fn(&dyn Side, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
     ) -> StorageResult<Option<T>> {
-        if let Some(found) = ask(&self.primary, context)? {
+        if let Some(found) = ask(self.primary(), context)? {
             return Ok(Some(found));
         }
-        let by_precedence: Order<T> = |_, _| std::cmp::Ordering::Equal;
-        let found = self.beyond_primary(context, by_precedence, None, move |side, context, _| {
+        let as_it_comes: Order<T> = |_, _| Ordering::Equal;
+        let mut panel = Panel::new(self, context);
+        let found = self.beyond_primary(&mut panel, as_it_comes, None, move |side, context, _| {
             Ok(ask(side, context)?.into_iter().collect())
         })?;
         Ok(found.into_iter().next())
     }
-
-    /// What the secondaries add to a primary that has found nothing.
-    fn beyond_primary<T: Row>(
-        &self,
-        context: &CallContext,
-        order: Order<T>,
-        limit: Option<u32>,
-        ask: impl Fn(&dyn Side, &CallContext, u32) -> StorageResult<RVec<T>>
-        + Clone
-        + Send
-        + 'static,
-    ) -> StorageResult<Vec<T>> {
-        let mut panel = Panel::new(self, context);
-        let first = limit.unwrap_or(0);
-        let question = ask.clone();
-        let pages: Pages<T> = panel
-            .ask_all(move |side, context| question(side, context, first))
-            .into_iter()
-            .map(|(place, rows)| (place, page(rows, limit)))
-            .collect();
-        let mut sides = Sides {
-            merger: self,
-            panel,
-            ask,
-        };
-        merge::merge(&mut sides, Vec::new(), pages, order, limit)
-    }
-
-    /// Is a secondary's row deleted?
-    fn hides(&self, row: &impl Row, identity: &Identity) -> bool {
-        self.tombstones.as_ref().is_some_and(|tombstones| {
-            !tombstones.is_empty()
-                && tombstones.hides(row.table(), &identity.key, &row.columns())
-        })
-    }
 }
 
-fn page<T>(rows: RVec<T>, asked: Option<u32>) -> Page<T> {
-    Page {
+/// How a list is asked of a side: with the limit, which a list without one
+/// ignores.
+trait Ask<T>:
+    Fn(&dyn Side, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
+{
+}
+
+impl<T, F> Ask<T> for F where
+    F: Fn(&dyn Side, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
+{
+}
+
+fn merge_answers<T: Row>(
+    panel: &mut Panel<'_>,
+    primary: Vec<T>,
+    answers: BTreeMap<Place, RVec<T>>,
+    order: Order<T>,
+    limit: Option<u32>,
+    ask: impl Ask<T>,
+) -> StorageResult<Vec<T>> {
+    let page = |rows: RVec<T>, asked| Page {
         rows: rows.into(),
         asked,
-    }
-}
-
-/// The databases as the merge sees them.
-struct Sides<'m, F> {
-    merger: &'m QueryMerger,
-    panel: Panel<'m>,
-    ask: F,
-}
-
-impl<T, F> Source<T> for Sides<'_, F>
-where
-    T: Row,
-    F: Fn(&dyn Side, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static,
-{
-    fn more(&mut self, limits: Vec<(Place, u32)>) -> Pages<T> {
-        let asked: BTreeMap<_, _> = limits.iter().copied().collect();
-        let questions = limits.into_iter().map(|(place, limit)| {
-            let ask = self.ask.clone();
+    };
+    let pages = answers
+        .into_iter()
+        .map(|(place, rows)| (place, page(rows, limit)))
+        .collect();
+    merge::merge(panel, primary, pages, order, limit, |panel, limits| {
+        let asked: BTreeMap<Place, u32> = limits.iter().copied().collect();
+        let pending = panel.begin(limits.into_iter().map(|(place, limit)| {
+            let ask = ask.clone();
             let question: Question<RVec<T>> = Box::new(move |side, context| ask(side, context, limit));
             (place, question)
-        });
-        let pending = self.panel.begin(questions);
-        self.panel
-            .collect(pending)
-            .into_iter()
+        }));
+        let answers = panel.collect(pending).into_iter();
+        answers
             .map(|(place, rows)| (place, page(rows, asked.get(&place).copied())))
             .collect()
-    }
+    })
+}
 
+impl Source for Panel<'_> {
     fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>> {
-        presence::present(self.panel.primary(), &self.panel.context(), rows)
+        presence::present(self.merger().primary(), &self.context(), rows)
     }
 
     fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>> {
-        self.panel.present(rows)
+        let pending = self.begin(rows.into_iter().map(|(place, rows)| {
+            let question: Question<HashSet<Key>> =
+                Box::new(move |side, context| presence::present(side, context, &rows));
+            (place, question)
+        }));
+        self.collect(pending)
     }
 
-    fn hides(&self, row: &T, identity: &Identity) -> bool {
-        self.merger.hides(row, identity)
+    fn hides(&self, row: &impl Row, identity: &Identity) -> bool {
+        self.merger().tombstones.as_ref().is_some_and(|tombstones| {
+            !tombstones.is_empty() && tombstones.hides(row.table(), &identity.key, &row.columns())
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::row::{Row, Slim};
 use plugin_api::{
     records::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, Entity, Event, FoundDocument, FoundEvent,
-        FoundVector, IndexingJob, Scored, Stored,
+        FoundVector, IndexingJob, Relationship, Scored, Stored,
     },
     value::{RecordId, RecordKey},
 };
@@ -49,7 +49,6 @@ macro_rules! scores {
 scores!(
     FoundVector: similarity,
     FoundDocument: similarity,
-    FoundEvent: relevance,
     Scored<Stored<CodeSymbol>>: similarity,
     Scored<Stored<CodeChunk>>: similarity
 );
@@ -59,8 +58,13 @@ pub(super) fn nearest<T: Score>(a: &T, b: &T) -> Ordering {
     b.score().total_cmp(&a.score()).then_with(|| by_id(a, b))
 }
 
-pub(super) fn newest_event(a: &FoundEvent, b: &FoundEvent) -> Ordering {
-    oldest_event(&b.event, &a.event)
+/// The highest score first, then the newest.
+pub(super) fn event(a: &FoundEvent, b: &FoundEvent) -> Ordering {
+    let newest = || b.event.created_at.cmp(&a.event.created_at);
+    b.relevance
+        .total_cmp(&a.relevance)
+        .then_with(newest)
+        .then_with(|| by_id(a, b))
 }
 
 pub(super) fn oldest_event(a: &Event, b: &Event) -> Ordering {
@@ -68,6 +72,11 @@ pub(super) fn oldest_event(a: &Event, b: &Event) -> Ordering {
 }
 
 pub(super) fn entity(a: &Entity, b: &Entity) -> Ordering {
+    by_id(a, b)
+}
+
+/// By type, then by id.
+pub(super) fn edge(a: &Relationship, b: &Relationship) -> Ordering {
     by_id(a, b)
 }
 

@@ -1,11 +1,10 @@
 //! [`Panel`]: the secondaries that take part in one read, asked in parallel.
 
-use super::{QueryMerger, merge::Lookups, presence, seat::Member, side::Side};
-use crate::dedup::Key;
+use super::{QueryMerger, seat::Member, side::Side};
 use crossbeam_channel::{Receiver, unbounded};
 use plugin_api::{error::StorageResult, storage::CallContext};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -60,9 +59,8 @@ impl<'m> Panel<'m> {
         self.members.keys().copied().collect()
     }
 
-    /// The primary.
-    pub(super) fn primary(&self) -> &'m dyn Side {
-        &self.merger.primary
+    pub(super) fn merger(&self) -> &'m QueryMerger {
+        self.merger
     }
 
     /// The context for a further call: the caller's, with the time that is left.
@@ -167,17 +165,6 @@ impl<'m> Panel<'m> {
             }
         }
         answers
-    }
-
-    /// Asks secondaries which names of rows they have.
-    pub(super) fn present(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>> {
-        let questions = rows.into_iter().map(|(place, rows)| {
-            let question: Question<HashSet<Key>> =
-                Box::new(move |side, context| presence::present(side, context, &rows));
-            (place, question)
-        });
-        let pending = self.begin(questions);
-        self.collect(pending)
     }
 
     /// Asks everyone and waits.

@@ -9,111 +9,6 @@ use plugin_api::{
 };
 use std::collections::{BTreeMap, HashSet};
 
-/// What a statement's results are.
-enum Found {
-    /// Record ids.
-    Ids,
-    /// The last key column of rows that share the others.
-    Last { table: String, others: Vec<Value> },
-}
-
-/// One query of many statements, and how to read its answer.
-#[derive(Default)]
-struct Lookup {
-    sql: String,
-    parameters: Object,
-    found: Vec<Found>,
-}
-
-impl Lookup {
-    fn of(rows: &[Identity]) -> Self {
-        let mut lookup = Self::default();
-        // Rows that share all key columns but the last are one statement.
-        let mut groups: BTreeMap<(String, Vec<u8>), (Vec<Value>, Vec<Value>)> = BTreeMap::new();
-        let mut ids = Vec::new();
-        let names: HashSet<&Key> = rows.iter().flat_map(Identity::names).collect();
-        for name in names {
-            let (table, mut values) = name.parts();
-            let Some(last) = values.pop() else { continue };
-            if values.is_empty() && last.as_record_id().is_some() {
-                ids.push(last);
-                continue;
-            }
-            let others = Key::new(&table, &values).as_bytes().to_vec();
-            let (_, lasts) = groups
-                .entry((table, others))
-                .or_insert_with(|| (values, Vec::new()));
-            lasts.push(last);
-        }
-        for ((table, _), (others, lasts)) in groups {
-            lookup.rows(&table, others, lasts);
-        }
-        if !ids.is_empty() {
-            lookup.statement("SELECT VALUE id FROM $ids", Found::Ids);
-            lookup.parameters.insert("ids", ids);
-        }
-        lookup
-    }
-
-    fn statement(&mut self, sql: &str, found: Found) {
-        self.sql.push_str(sql);
-        self.sql.push_str("; ");
-        self.found.push(found);
-    }
-
-    fn parameter(&mut self, value: impl Into<Value>) -> String {
-        let name = format!("p{}", self.parameters.len());
-        self.parameters.insert(name.as_str(), value);
-        name
-    }
-
-    fn rows(&mut self, table: &str, others: Vec<Value>, lasts: Vec<Value>) {
-        let columns = key_columns(table);
-        let Some((last, others_columns)) = columns.split_last() else {
-            return;
-        };
-        let conditions: String = others_columns
-            .iter()
-            .zip(&others)
-            .map(|(column, value)| {
-                format!("{column} = ${} AND ", self.parameter(value.clone()))
-            })
-            .collect();
-        let lasts = self.parameter(lasts);
-        // A document is there if it is whole or if there is a chunk of it.
-        let columns: &[&str] = match table {
-            "knowledge_base" => &["file_path", "source_file"],
-            _ => std::slice::from_ref(last),
-        };
-        for column in columns {
-            let sql = format!(
-                "SELECT VALUE {column} FROM {table} WHERE {conditions}{column} IN ${lasts}"
-            );
-            let found = Found::Last {
-                table: table.to_owned(),
-                others: others.clone(),
-            };
-            self.statement(&sql, found);
-        }
-    }
-
-    fn read(self, answer: &Value) -> HashSet<Key> {
-        let results = answer.as_array().unwrap_or_default();
-        let mut names = HashSet::new();
-        for (result, found) in results.iter().zip(&self.found) {
-            for value in result.as_array().unwrap_or_default() {
-                match found {
-                    Found::Ids => names.extend(value.as_record_id().map(Key::of_id)),
-                    Found::Last { table, others } => {
-                        names.insert(Key::new(table, others.iter().chain([value])));
-                    }
-                }
-            }
-        }
-        names
-    }
-}
-
 /// Which names of these rows `side` has.
 ///
 /// # Errors
@@ -123,11 +18,67 @@ pub(super) fn present(
     context: &CallContext,
     rows: &[Identity],
 ) -> StorageResult<HashSet<Key>> {
-    let mut lookup = Lookup::of(rows);
-    if lookup.found.is_empty() {
+    let mut by_table: BTreeMap<String, Vec<(&Key, Value)>> = BTreeMap::new();
+    let mut ids = Vec::new();
+    let names: HashSet<&Key> = rows.iter().flat_map(Identity::names).collect();
+    for name in names {
+        let (table, values) = name.parts();
+        match values.as_slice() {
+            [id @ Value::RecordId(_)] => ids.push(id.clone()),
+            _ => by_table
+                .entry(table)
+                .or_default()
+                .push((name, Value::from(values))),
+        }
+    }
+    if ids.is_empty() && by_table.is_empty() {
         return Ok(HashSet::new());
     }
-    let parameters = std::mem::take(&mut lookup.parameters);
-    let answer = side.query(context, &lookup.sql, &parameters)?;
-    Ok(lookup.read(&answer))
+
+    // One statement with a field for each table and one for the record ids.
+    let mut fields = vec!["ids: (SELECT VALUE id FROM $ids)".to_owned()];
+    let mut parameters = Object::new().with("ids", ids);
+    for (table, keys) in &by_table {
+        fields.push(format!("{table}: ${table}.map({})", has_row(table)));
+        let keys: Value = keys.iter().map(|(_, values)| values.clone()).collect();
+        parameters.insert(table.as_str(), keys);
+    }
+    let sql = format!("RETURN {{ {} }}", fields.join(", "));
+    let answer = side.query(context, &sql, &parameters)?;
+
+    let answer = answer.as_array().and_then(<[Value]>::first);
+    let list = |field: &str| {
+        answer
+            .and_then(|answer| answer.as_object()?.get(field)?.as_array())
+            .unwrap_or_default()
+    };
+    let ids = list("ids").iter().filter_map(Value::as_record_id);
+    let mut names: HashSet<Key> = ids.map(Key::of_id).collect();
+    for (table, keys) in &by_table {
+        let found = keys.iter().zip(list(table));
+        let found = found.filter(|(_, has)| **has == Value::Bool(true));
+        names.extend(found.map(|((name, _), _)| (*name).clone()));
+    }
+    Ok(names)
+}
+
+/// A closure from the values of a key to whether `table` has the row. A lookup
+/// in the index for each: a list of keys in one condition would scan.
+fn has_row(table: &str) -> String {
+    let has = |condition: &str| {
+        format!("!array::is_empty((SELECT VALUE id FROM {table} WHERE {condition} LIMIT 1))")
+    };
+    let body = match table {
+        // A document is there if it is whole or if a chunk of it is.
+        "knowledge_base" => format!("{} OR {}", has("file_path = $k[0]"), has("source_file = $k[0]")),
+        _ => {
+            let conditions: Vec<_> = key_columns(table)
+                .iter()
+                .enumerate()
+                .map(|(place, column)| format!("{column} = $k[{place}]"))
+                .collect();
+            has(&conditions.join(" AND "))
+        }
+    };
+    format!("|$k| {body}")
 }

@@ -59,7 +59,7 @@ reads! {
     LIST_USER_IDS: "list_user_ids" ["*"], "user", None,
         "the primary's users and those of rows that only a secondary has";
     SEARCH_SIMILAR: "search_similar" ["vector_memories"], "similarity, then id", Some(10), TOP;
-    TRAVERSE_GRAPH: "traverse_graph" ["entities", "*"], "breadth-first, then id of the edge", None,
+    TRAVERSE_GRAPH: "traverse_graph" ["entities", "*"], "breadth-first; then type and id of the edge", None,
         "a walk over the union of the graphs: an edge of one side leads on to entities of another";
     GET_ENTITY: "get_entity" ["entities"], "id", None,
         "the primary's entity; the secondaries are asked only if it has none of that id or name";
@@ -69,7 +69,7 @@ reads! {
     LIST_DOCUMENT_PATHS: "list_document_paths" ["knowledge_base"], "path", None, UNION;
     HYBRID_SEARCH: "hybrid_search" ["vector_memories", "entities", "*", "kv_memories"], "as in its parts", Some(10),
         "search_similar, traverse_graph with depth 2 for each entity, and list_facts, each over the union";
-    SEARCH_EVENTS: "search_events" ["events"], "relevance, or else the newest; then id", Some(50),
+    SEARCH_EVENTS: "search_events" ["events"], "relevance, then the newest, then id", Some(50),
         "the most relevant of the union by key; text is scored (BM25) by each database on its own rows";
     GET_EVENTS_BY_SUBJECT: "get_events_by_subject" ["events"], "the oldest, then id", Some(100), FIRST;
     GET_STATS: "get_stats" ["kv_memories", "vector_memories", "entities", "*", "knowledge_base", "events"], "", None,
