@@ -30,7 +30,8 @@ pub use keys::{DeletedReads, InitialSync, QueueFsync, Settings};
 pub use secondary::SecondaryConfig;
 pub use tables::{RELATIONSHIPS, TableSelection};
 
-use key::nearest;
+pub(crate) use key::nearest;
+pub(crate) use tables::selectable;
 use keys::Envelope;
 use plugin_api::value::{Object, Value};
 use std::path::{Component, Path};
@@ -141,7 +142,10 @@ fn queue_dir(written: &Path, data_dir: &str) -> Result<std::path::PathBuf, Confi
         problem: format!("{:?} {problem}", written.display().to_string()),
         accepted: "a path below the host's data directory, or an absolute one".to_owned(),
     };
-    if written.components().any(|part| part == Component::ParentDir) {
+    if written
+        .components()
+        .any(|part| part == Component::ParentDir)
+    {
         return Err(fault("leads out of the host's data directory"));
     }
     if data_dir.is_empty() {
