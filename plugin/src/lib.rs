@@ -15,6 +15,7 @@
 //! | [`sync_types`] | what travels: [`SyncOperation`](sync_types::SyncOperation) |
 //! | [`sync_queue`] | the durable log |
 //! | [`sync_executor`] | from the log to the secondaries |
+//! | [`merged_storage`] | each method to whoever answers for its kind |
 //! | [`query_merger`] | the read path: the union of the primary and the secondaries |
 //! | [`dedup`] | which row is which |
 //! | [`tombstones`] | what was deleted stays deleted for merged reads |
@@ -29,6 +30,7 @@ pub mod fail_points;
 pub mod http;
 pub mod key_locks;
 pub mod logging;
+pub mod merged_storage;
 pub mod metrics;
 pub mod module;
 pub mod query_merger;

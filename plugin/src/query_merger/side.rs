@@ -1,5 +1,6 @@
 //! The databases that a read is asked of.
 
+use crate::connection::SecondaryConnectionManager;
 use plugin_api::{
     error::StorageError,
     storage::{CodeStorage, StatsProvider, Storage},
@@ -25,4 +26,26 @@ pub trait Secondary: Send + Sync {
 
     /// A call on that connection failed because the connection is gone.
     fn lost(&self, connection: u64, error: &StorageError);
+}
+
+impl Secondary for SecondaryConnectionManager {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn priority(&self) -> u32 {
+        self.priority()
+    }
+
+    fn storage(&self) -> Option<(Arc<dyn Side>, u64)> {
+        let session = self.session()?;
+        Some((Arc::new(session.storage.clone()), session.generation))
+    }
+
+    fn lost(&self, connection: u64, error: &StorageError) {
+        let session = self.session();
+        if let Some(session) = session.filter(|session| session.generation == connection) {
+            self.lost(&session, error);
+        }
+    }
 }
