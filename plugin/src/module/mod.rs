@@ -4,14 +4,13 @@
 //! [`Replication`]; the host's storages are [`Door`]s to it, which cleaning up
 //! closes first.
 
-#[cfg(test)]
-mod tests;
 
 use crate::{
     config::{Config, Surroundings, environment},
     http::Endpoints,
     logging::Log,
-    replication::{Replication, Wrapped},
+    merged_storage::MergedStorage,
+    replication::Replication,
     wrapped_storage::Door,
 };
 use parking_lot::Mutex;
@@ -58,7 +57,7 @@ enum Stage {
 struct Working {
     replication: Arc<Replication>,
     /// There once the host has wrapped its storage.
-    door: Option<Arc<Door<Wrapped>>>,
+    door: Option<Arc<Door<MergedStorage>>>,
 }
 
 impl Stage {

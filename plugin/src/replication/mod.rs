@@ -2,15 +2,17 @@
 //! put together.
 
 mod deleted;
-mod unmerged;
+mod steering;
 
 use crate::{
-    config::{Config, InitialSync, QueueFsync, SecondaryConfig, Settings, nearest},
+    config::{Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings},
     connection::{ConnectionPolicy, SecondaryConnectionManager},
     logging::Log,
+    merged_storage::MergedStorage,
+    query_merger::{QueryMerger, ReadSettings, Secondary},
     status::{Health, LogStatus, SecondaryStatus, Status},
-    sync_executor::{ExecutorConfig, SyncExecutor, TableFilter, replicated_tables},
-    sync_queue::{DeadLetter, EVERY_TABLE, Fsync, QueueConfig, QueueError, SyncQueue},
+    sync_executor::{ExecutorConfig, SyncExecutor, TableFilter},
+    sync_queue::{Fsync, QueueConfig, QueueError, SyncQueue},
     synced_storage::SyncedStorage,
     tombstones::Tombstones,
 };
@@ -26,7 +28,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The database's futures are deep.
 const STACK_SIZE: usize = 10 << 20;
@@ -36,9 +38,6 @@ const ENDING: Duration = Duration::from_secs(2);
 
 /// How often the log is brought to the disk with `queue_fsync: interval`.
 const FSYNC_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What a wrapped storage is.
-pub type Wrapped = unmerged::Unmerged;
 
 /// One module's runtime, log, secondaries and workers.
 pub struct Replication {
@@ -51,6 +50,7 @@ pub struct Replication {
     connections: Vec<Arc<SecondaryConnectionManager>>,
     /// None with `sync_enabled: false`.
     copying: Option<Copying>,
+    handle: Handle,
     /// None once it has shut down.
     runtime: Mutex<Option<Runtime>>,
 }
@@ -117,6 +117,7 @@ impl Replication {
             tombstones,
             connections,
             copying,
+            handle: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
         })
     }
@@ -136,16 +137,32 @@ impl Replication {
         self.connections.iter().map(|connection| connection.name().to_owned()).collect()
     }
 
-    /// The storage that replicates what is written to `primary`.
-    pub fn wrap(&self, primary: FullStorage) -> Wrapped {
+    /// The storage that copies what is written to `primary` and merges what is
+    /// read from it.
+    pub fn wrap(&self, primary: FullStorage) -> MergedStorage {
+        let settings = &self.config.settings;
         let queue = self.copying.as_ref().map(|copying| Arc::clone(&copying.queue));
-        let synced = Arc::new(SyncedStorage::new(
+        let synced = SyncedStorage::new(
             primary.clone(),
             queue,
             Arc::clone(&self.tombstones),
             self.tables.clone(),
-        ));
-        Wrapped { primary, synced }
+        );
+        let secondaries = self.connections.iter().map(|connection| {
+            let secondary: Arc<dyn Secondary> = Arc::<SecondaryConnectionManager>::clone(connection);
+            secondary
+        });
+        let merger = QueryMerger::new(
+            primary.clone(),
+            secondaries,
+            (settings.deleted_reads == DeletedReads::Hide).then(|| Arc::clone(&self.tombstones)),
+            ReadSettings {
+                merge: settings.merge_reads,
+                query_timeout: settings.query_timeout,
+            },
+            self.handle.clone(),
+        );
+        MergedStorage::new(primary, Arc::new(synced), Arc::new(merger))
     }
 
     /// What it is doing.
@@ -182,120 +199,6 @@ impl Replication {
             status.resync = queue.resync_marks(name).unwrap_or_default();
         }
         status
-    }
-
-    /// Stops copying. Without effect where nothing is copied.
-    pub fn pause(&self) {
-        if let Some(copying) = &self.copying {
-            copying.executor.pause();
-            tracing::info!("copying is paused");
-        }
-    }
-
-    /// Goes on copying.
-    pub fn resume(&self) {
-        if let Some(copying) = &self.copying {
-            copying.executor.resume();
-            tracing::info!("copying goes on");
-        }
-    }
-
-    fn queue(&self) -> StorageResult<&SyncQueue> {
-        match &self.copying {
-            Some(copying) => Ok(&copying.queue),
-            None => Err(StorageError::unsupported(
-                "nothing is copied: set sync_enabled to true",
-            )),
-        }
-    }
-
-    /// What a secondary refused for good.
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn dead_letters(&self, secondary: &str) -> StorageResult<Vec<DeadLetter>> {
-        self.queue()?.dead_letters(secondary).map_err(log_error)
-    }
-
-    /// Queues dead letters again; all for no ids. Returns how many.
-    ///
-    /// # Errors
-    /// If the log cannot be read or written.
-    pub fn replay(&self, secondaries: &[String], ids: &[String]) -> StorageResult<usize> {
-        let queue = self.queue()?;
-        let replayed = secondaries.iter().map(|name| queue.replay(name, ids));
-        replayed.sum::<Result<usize, _>>().map_err(log_error)
-    }
-
-    /// Drops dead letters; all for no ids. Returns how many.
-    ///
-    /// # Errors
-    /// If the log cannot be read or written.
-    pub fn discard(&self, secondaries: &[String], ids: &[String]) -> StorageResult<usize> {
-        let queue = self.queue()?;
-        let discarded = secondaries.iter().map(|name| queue.discard(name, ids));
-        discarded.sum::<Result<usize, _>>().map_err(log_error)
-    }
-
-    /// Has tables copied again, in the background; all for no tables.
-    ///
-    /// # Errors
-    /// A table that is not replicated, or the primary does not list its tables.
-    pub fn resync(&self, secondaries: &[String], tables: &[String]) -> StorageResult<()> {
-        let queue = self.queue()?;
-        let tables = match tables {
-            [] => vec![EVERY_TABLE.to_owned()],
-            named => self.replicated(named)?,
-        };
-        for secondary in secondaries {
-            for table in &tables {
-                queue.mark_resync(secondary, table, "asked for");
-            }
-        }
-        Ok(())
-    }
-
-    /// Compares tables; all for no tables.
-    ///
-    /// # Errors
-    /// If a side does not answer.
-    pub fn verify(&self, _secondaries: &[String], tables: &[String]) -> StorageResult<Status> {
-        self.replicated(tables)?;
-        Err(StorageError::unsupported("verify is not there yet"))
-    }
-
-    /// The tables of these names; all that are replicated for no names.
-    /// `relationships` stands for the tables of all relationship types.
-    fn replicated(&self, names: &[String]) -> StorageResult<Vec<String>> {
-        use crate::config::{RELATIONSHIPS, selectable};
-        let existing = replicated_tables(&self.primary, self.config.settings.operation_timeout)?;
-        let all = existing.iter().filter(|table| self.tables.selects(table));
-        if names.is_empty() {
-            return Ok(all.cloned().collect());
-        }
-        let fixed = |table: &str| selectable().any(|known| known == table);
-        let mut chosen = Vec::new();
-        for name in names {
-            if name == RELATIONSHIPS {
-                chosen.extend(all.clone().filter(|table| !fixed(table)).cloned());
-            } else if !self.tables.selects(name) {
-                return Err(StorageError::invalid_input(format!(
-                    "{name} is not replicated; add it to tables in the configuration"
-                )));
-            } else if fixed(name) || existing.contains(name) {
-                chosen.push(name.clone());
-            } else {
-                let mut known: Vec<&str> = selectable().collect();
-                known.extend(existing.iter().map(String::as_str));
-                let hint = nearest(name, known.into_iter())
-                    .map(|near| format!("; did you mean {near}?"))
-                    .unwrap_or_default();
-                return Err(StorageError::invalid_input(format!(
-                    "there is no table {name}{hint}"
-                )));
-            }
-        }
-        Ok(chosen)
     }
 
     /// Lets the log drain for up to `drain`, then ends all work and frees
