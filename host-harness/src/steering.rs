@@ -6,6 +6,7 @@ use plugin_api::{
     error::StorageError,
     module::{HttpEndpointProvider, HttpEndpoints, HttpRequest, HttpResponse},
 };
+use serde::Deserialize;
 use serde_json::Value as Json;
 use std::{
     io::{self, Read, Write},
@@ -153,4 +154,45 @@ fn over_http(address: &str, method: &str, path: &str, body: &[u8]) -> io::Result
         content_type: "application/json".into(),
         body: answer[head + 4..].into(),
     })
+}
+
+/// What the module's status says of all secondaries together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replication {
+    /// Is every secondary connected?
+    pub connected: bool,
+    /// How many operations wait, on the secondary that is furthest behind.
+    pub backlog: u64,
+    /// How many operations were refused for good.
+    pub dead_letters: u64,
+}
+
+impl Replication {
+    /// Reads a status.
+    ///
+    /// # Errors
+    /// It is no status.
+    pub fn read(status: &Json) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Status {
+            secondaries: Vec<Secondary>,
+        }
+        #[derive(Deserialize)]
+        struct Secondary {
+            state: String,
+            backlog: Backlog,
+            dead_letters: u64,
+        }
+        #[derive(Deserialize)]
+        struct Backlog {
+            operations: u64,
+        }
+        let status = Status::deserialize(status)?;
+        let all = &status.secondaries;
+        Ok(Self {
+            connected: all.iter().all(|secondary| secondary.state == "connected"),
+            backlog: all.iter().map(|secondary| secondary.backlog.operations).max().unwrap_or(0),
+            dead_letters: all.iter().map(|secondary| secondary.dead_letters).sum(),
+        })
+    }
 }

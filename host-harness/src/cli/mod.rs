@@ -1,8 +1,7 @@
 //! The command line.
 
 mod commands;
-mod output;
-mod session;
+pub(crate) mod session;
 mod steer;
 
 use clap::{Args, Parser, Subcommand};
@@ -198,9 +197,9 @@ pub fn main() -> ExitCode {
     match commands::run(cli.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if crate::output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&error);
+            crate::output::complain(&error);
             ExitCode::FAILURE
         }
     }

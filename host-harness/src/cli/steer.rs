@@ -1,7 +1,7 @@
 //! The commands that steer replication.
 
-use super::{Command, DeadLetters, HostOption, output::say, session};
-use crate::{host::Host, steering::Steering};
+use super::{Command, DeadLetters, HostOption, session};
+use crate::{host::Host, output::say, steering::Steering};
 use serde_json::{Value as Json, json};
 
 pub(super) fn run(command: Command) -> anyhow::Result<bool> {
