@@ -1,10 +1,52 @@
 //! db-sync-server: the replication module of Remembrances-MCP.
+//!
+//! It wraps the host's storage, copies every write to secondary databases in
+//! the background, and merges them into reads.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | [`module`] | the module's life, from provisioning to cleanup |
+//! | [`config`] | the keys of its block in the host's YAML |
+//! | [`replication`] | everything that works in between, put together |
+//! | [`wrapped_storage`] | the door through which the host calls the storage |
+//! | [`connection`] | a secondary's connection: opened, watched, opened again |
+//! | [`dedup`] | which row is which |
+//! | [`tombstones`] | what was deleted stays deleted for merged reads |
+//! | [`status`], [`metrics`], [`http`] | to see and to steer it |
+//! | [`logging`] | its log lines, to the host |
 
 pub mod config;
 pub mod connection;
 pub mod dedup;
+pub mod http;
 pub mod logging;
+pub mod metrics;
+pub mod module;
+pub mod replication;
+pub mod status;
 pub mod tombstones;
+pub mod wrapped_storage;
 
 #[cfg(test)]
 mod test_server;
+
+use module::ReplicationModule;
+use plugin_api::{
+    abi_stable::{export_root_module, prefix_type::PrefixTypeTrait, std_types::{ROk, RResult}},
+    error::StorageError,
+    module::{ModuleHandle, ModuleInfo, ModuleRoot, ModuleRoot_Ref},
+};
+
+/// What a host finds when it opens the library.
+#[export_root_module]
+fn root() -> ModuleRoot_Ref {
+    ModuleRoot { module_info, new }.leak_into_prefix()
+}
+
+extern "C" fn module_info() -> ModuleInfo {
+    module::info()
+}
+
+extern "C" fn new() -> RResult<ModuleHandle, StorageError> {
+    ROk(ModuleHandle::new(ReplicationModule::default()))
+}

@@ -96,7 +96,7 @@ pub(super) fn refuse_unknown(
 }
 
 /// What `name` was probably meant to be.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -30,7 +30,8 @@ pub use keys::{DeletedReads, InitialSync, QueueFsync, Settings};
 pub use secondary::SecondaryConfig;
 pub use tables::{RELATIONSHIPS, TableSelection};
 
-use key::nearest;
+pub(crate) use key::nearest;
+pub(crate) use tables::selectable;
 use keys::Envelope;
 use plugin_api::value::{Object, Value};
 use std::path::{Component, Path};

@@ -32,7 +32,7 @@ impl TableSelection {
 }
 
 /// The names that a selection may hold.
-pub(super) fn selectable() -> impl Iterator<Item = &'static str> {
+pub(crate) fn selectable() -> impl Iterator<Item = &'static str> {
     let tables: BTreeSet<&'static str> = METHODS
         .iter()
         .map(|method| method.table)
