@@ -29,7 +29,6 @@ pub mod compare;
 pub mod config;
 pub mod corpus;
 pub mod demo;
-pub mod demo;
 pub mod embedder;
 pub mod exercise;
 pub mod host;
