@@ -33,11 +33,19 @@ fn find(variable: &str, file: &str, package: &str) -> Result<PathBuf, String> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(format!("{variable} says {}, which is no file", path.display()))
+            Err(format!(
+                "{variable} says {}, which is no file",
+                path.display()
+            ))
         };
     }
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let directories: Vec<PathBuf> = program.ancestors().skip(1).take(2).map(PathBuf::from).collect();
+    let directories: Vec<PathBuf> = program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(PathBuf::from)
+        .collect();
     directories
         .iter()
         .map(|directory| directory.join(file))
@@ -54,7 +62,12 @@ fn find(variable: &str, file: &str, package: &str) -> Result<PathBuf, String> {
 /// What tests load and start: the plugin, the server, the test modules, and
 /// the host. One set for every test, so that Cargo resolves one set of features
 /// and compiles no dependency twice.
-const BUILT_FOR_TESTS: [&str; 4] = ["db-sync-server", "host-harness", "secondary-server", "test-modules"];
+const BUILT_FOR_TESTS: [&str; 4] = [
+    "db-sync-server",
+    "host-harness",
+    "secondary-server",
+    "test-modules",
+];
 
 /// For tests: brings the libraries and programs that a test loads and starts
 /// up to date, since `cargo test` builds those of other packages only by

@@ -153,10 +153,22 @@ impl Arguments {
             Json::Array(items) if items.len() > this.takes.len() => {
                 return Err(this.wrong(format!("{} arguments are too many", items.len())));
             }
-            Json::Array(items) => this.takes.iter().map(|&name| name.to_owned()).zip(items).collect(),
-            _ => return Err(this.wrong("arguments should be an object by name or an array in order".into())),
+            Json::Array(items) => this
+                .takes
+                .iter()
+                .map(|&name| name.to_owned())
+                .zip(items)
+                .collect(),
+            _ => {
+                return Err(
+                    this.wrong("arguments should be an object by name or an array in order".into())
+                );
+            }
         };
-        let unknown = this.given.keys().find(|name| !this.takes.contains(&name.as_str()));
+        let unknown = this
+            .given
+            .keys()
+            .find(|name| !this.takes.contains(&name.as_str()));
         match unknown {
             Some(name) => {
                 let hint = nearest(name, this.takes.iter().copied())
@@ -245,18 +257,30 @@ mod tests {
         for (name, json, complaint) in [
             ("save_fakt", json!({}), "did you mean save_fact?"),
             ("zzz", json!({}), "there is no method zzz; `host"),
-            ("get_fact", json!({"user_id": "a", "kee": 1}), "argument kee is unknown, did you mean key?"),
-            ("get_fact", json!(["a", "b", "c"]), "3 arguments are too many"),
+            (
+                "get_fact",
+                json!({"user_id": "a", "kee": 1}),
+                "argument kee is unknown, did you mean key?",
+            ),
+            (
+                "get_fact",
+                json!(["a", "b", "c"]),
+                "3 arguments are too many",
+            ),
             ("get_fact", json!("a"), "should be an object by name"),
         ] {
             let error = arguments(name, json).err().unwrap();
             assert!(error.contains(complaint), "{error}");
         }
-        let mut given = arguments("search_similar", json!(["ada", "words to look for", -1])).unwrap();
+        let mut given =
+            arguments("search_similar", json!(["ada", "words to look for", -1])).unwrap();
         assert_eq!(given.take::<str>("user_id").unwrap(), "ada");
         assert_eq!(given.take::<[f32]>("query_embedding").unwrap().len(), 768);
         let error = given.take::<u32>("limit").unwrap_err().to_string();
-        assert!(error.contains("argument limit: invalid value: integer `-1`"), "{error}");
+        assert!(
+            error.contains("argument limit: invalid value: integer `-1`"),
+            "{error}"
+        );
         let error = given.take::<u32>("limit").unwrap_err().to_string();
         assert!(error.contains("argument limit is missing"), "{error}");
     }

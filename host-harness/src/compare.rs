@@ -86,7 +86,11 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for table in &self.tables {
-            let verdict = if table.is_equal() { "equal" } else { "DIFFERENT" };
+            let verdict = if table.is_equal() {
+                "equal"
+            } else {
+                "DIFFERENT"
+            };
             writeln!(
                 f,
                 "  {:<20} {:>6} rows on the primary, {:>6} on the secondary: {verdict}",
@@ -141,7 +145,10 @@ type Row = (RecordId, Object);
 
 impl<'a> Side<'a> {
     fn new(storage: &'a dyn Storage) -> StorageResult<Self> {
-        let mut side = Self { storage, tables: BTreeSet::new() };
+        let mut side = Self {
+            storage,
+            tables: BTreeSet::new(),
+        };
         let info = side.query("INFO FOR DB", Object::new())?;
         let tables = info
             .as_object()
@@ -213,7 +220,11 @@ impl<'a> Side<'a> {
     }
 
     /// Those of the given rows that are there, by their ids' text.
-    fn fetch(&self, ids: impl Iterator<Item = RecordId>, columns: &str) -> StorageResult<BTreeMap<String, Object>> {
+    fn fetch(
+        &self,
+        ids: impl Iterator<Item = RecordId>,
+        columns: &str,
+    ) -> StorageResult<BTreeMap<String, Object>> {
         let ids: Value = ids.collect();
         let sql = format!("SELECT {columns} FROM $ids");
         Ok(self
@@ -241,7 +252,11 @@ pub fn compare(primary: &dyn Storage, secondary: &dyn Storage) -> StorageResult<
     Ok(comparison)
 }
 
-fn compare_table(table: &str, primary: &Side<'_>, secondary: &Side<'_>) -> StorageResult<TableComparison> {
+fn compare_table(
+    table: &str,
+    primary: &Side<'_>,
+    secondary: &Side<'_>,
+) -> StorageResult<TableComparison> {
     let mut missing = Vec::new();
     let mut different = Vec::new();
     let mut extra = Vec::new();

@@ -99,7 +99,9 @@ impl HostConfig {
     pub fn parse(text: &str, home: &Path) -> Result<Self, ConfigError> {
         let yaml: Yaml = serde_yaml::from_str(text)?;
         let root = Section::new("", &yaml, KEYS)?;
-        let primary = root.get("primary").ok_or_else(|| bad("primary", "is required"))?;
+        let primary = root
+            .get("primary")
+            .ok_or_else(|| bad("primary", "is required"))?;
         let primary = Section::new("primary.", primary, PRIMARY_KEYS)?;
 
         let credentials = match (primary.text("username")?, primary.text("password")?) {
@@ -111,9 +113,12 @@ impl HostConfig {
             (None, Some(_)) => return Err(bad("primary.username", "is required with a password")),
             (Some(_), None) => return Err(bad("primary.password", "is required with a username")),
         };
-        let url = primary
-            .text("url")?
-            .ok_or_else(|| bad("primary.url", "is required, such as surrealkv://data/primary"))?;
+        let url = primary.text("url")?.ok_or_else(|| {
+            bad(
+                "primary.url",
+                "is required, such as surrealkv://data/primary",
+            )
+        })?;
         let directory = |key, default: &str| {
             root.text(key)
                 .map(|path| home.join(path.as_deref().unwrap_or(default)))
@@ -156,7 +161,11 @@ struct Section<'a> {
 impl<'a> Section<'a> {
     fn new(at: &'static str, yaml: &'a Yaml, known: &[&str]) -> Result<Self, ConfigError> {
         let Yaml::Mapping(entries) = yaml else {
-            let name = if at.is_empty() { "the configuration" } else { at.trim_end_matches('.') };
+            let name = if at.is_empty() {
+                "the configuration"
+            } else {
+                at.trim_end_matches('.')
+            };
             return Err(bad(name, "should be keys and values"));
         };
         for key in entries.keys() {
@@ -234,11 +243,20 @@ mod tests {
             ("data_dir: x", "primary: is required"),
             ("primary: {}", "primary.url: is required"),
             ("primary: {url: 5}", "primary.url: should be text"),
-            ("primary: {urll: x}", "primary.urll is unknown; did you mean url?"),
+            (
+                "primary: {urll: x}",
+                "primary.urll is unknown; did you mean url?",
+            ),
             ("moduls: {}", "moduls is unknown; did you mean modules?"),
             ("zzz: {}", "zzz is unknown"),
-            ("primary: {url: 'mem://', username: x}", "primary.password: is required"),
-            ("primary: {url: '${NO_SUCH_NAME_HERE}'}", "the environment has no NO_SUCH_NAME_HERE"),
+            (
+                "primary: {url: 'mem://', username: x}",
+                "primary.password: is required",
+            ),
+            (
+                "primary: {url: '${NO_SUCH_NAME_HERE}'}",
+                "the environment has no NO_SUCH_NAME_HERE",
+            ),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(complaint), "{text}: {error}");

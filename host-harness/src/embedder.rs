@@ -29,7 +29,11 @@ pub fn embed(text: &str) -> Vec<f32> {
         let hash = fnv1a(feature.as_bytes());
         let weight = 1.0 + f64::from(count).ln();
         // A pair says more than nothing and less than its words.
-        let weight = if feature.contains(' ') { weight * 0.5 } else { weight };
+        let weight = if feature.contains(' ') {
+            weight * 0.5
+        } else {
+            weight
+        };
         let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
         let place = usize::try_from(hash % EMBEDDING_DIMENSION as u64).unwrap_or(0);
         vector[place] += sign * weight;
@@ -70,9 +74,9 @@ fn stem(word: &str) -> &str {
 }
 
 const COMMON: &[&str] = &[
-    "a", "an", "and", "are", "as", "at", "be", "by", "do", "does", "for", "from", "how", "if", "in",
-    "is", "it", "its", "no", "not", "of", "on", "or", "so", "that", "the", "then", "there", "to",
-    "was", "what", "when", "which", "who", "with",
+    "a", "an", "and", "are", "as", "at", "be", "by", "do", "does", "for", "from", "how", "if",
+    "in", "is", "it", "its", "no", "not", "of", "on", "or", "so", "that", "the", "then", "there",
+    "to", "was", "what", "when", "which", "who", "with",
 ];
 
 /// The 64-bit FNV-1a hash: the same on every machine and in every version.
@@ -118,7 +122,11 @@ mod tests {
 
     #[test]
     fn embeddings_are_768_wide_of_length_one_and_the_same_every_time() {
-        for text in ["one", "A longer text, with words and words.", "Größe 北京 naïve"] {
+        for text in [
+            "one",
+            "A longer text, with words and words.",
+            "Größe 北京 naïve",
+        ] {
             let vector = embed(text);
             assert_eq!(vector.len(), 768);
             assert!((cosine(&vector, &vector) - 1.0).abs() < 1e-5, "{text}");
@@ -126,7 +134,10 @@ mod tests {
         }
         // Pinned: what is stored today must be found tomorrow.
         let place = embed("replication").iter().position(|&x| x != 0.0);
-        assert_eq!(place, Some(usize::try_from(fnv1a(b"replication") % 768).unwrap()));
+        assert_eq!(
+            place,
+            Some(usize::try_from(fnv1a(b"replication") % 768).unwrap())
+        );
     }
 
     #[test]

@@ -86,7 +86,8 @@ impl Host {
         };
 
         let runtime = database_runtime()?;
-        let primary = SurrealStorage::new(config.primary.clone(), TIMEOUTS, runtime.handle().clone());
+        let primary =
+            SurrealStorage::new(config.primary.clone(), TIMEOUTS, runtime.handle().clone());
         let context = CallContext::new();
         primary.connect(&context)?;
         primary.initialize_schema(&context)?;
@@ -98,8 +99,12 @@ impl Host {
             logger: Logger::new(TracingLogger),
             data_dir: config.data_dir.clone(),
         };
-        let (manager, storage, failures) =
-            ModuleManager::load(&discovery, &config.modules_dir, &config.modules, &surroundings);
+        let (manager, storage, failures) = ModuleManager::load(
+            &discovery,
+            &config.modules_dir,
+            &config.modules,
+            &surroundings,
+        );
         Ok(Self {
             manager,
             storage,
@@ -141,13 +146,20 @@ impl Host {
     /// What a module could not finish; everything has ended all the same.
     pub fn shutdown(mut self) -> Result<(), Vec<ModuleError>> {
         let failures = self.end();
-        if failures.is_empty() { Ok(()) } else { Err(failures) }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(failures)
+        }
     }
 
     fn end(&mut self) -> Vec<ModuleError> {
         let failures = self.manager.unload();
         if let Some(runtime) = self.runtime.take() {
-            if let Err(error) = self.primary.close(&CallContext::with_timeout(TIMEOUTS.connect)) {
+            if let Err(error) = self
+                .primary
+                .close(&CallContext::with_timeout(TIMEOUTS.connect))
+            {
                 tracing::debug!("closing the primary: {error}");
             }
             runtime.shutdown_timeout(TIMEOUTS.connect);

@@ -32,7 +32,11 @@ pub fn router(host: &Host) -> Router {
         .iter()
         .filter_map(|module| module.http_endpoints())
         .map(|endpoints| Mounted {
-            paths: endpoints.routes().into_iter().map(|route| route.path.into()).collect(),
+            paths: endpoints
+                .routes()
+                .into_iter()
+                .map(|route| route.path.into())
+                .collect(),
             endpoints: Arc::new(endpoints),
         })
         .collect();
@@ -53,7 +57,9 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = TcpListener::bind(bind).await?;
     ready(listener.local_addr()?);
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await
 }
 
 async fn answer(
@@ -63,11 +69,17 @@ async fn answer(
 ) -> Response {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    let Some(module) = modules.iter().find(|module| module.paths.iter().any(|known| known == path)) else {
+    let Some(module) = modules
+        .iter()
+        .find(|module| module.paths.iter().any(|known| known == path))
+    else {
         return plain(StatusCode::NOT_FOUND, "no module answers this path".into());
     };
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY_LIMIT} bytes"));
+        return plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {BODY_LIMIT} bytes"),
+        );
     };
     let request = HttpRequest {
         method: head.method.as_str().into(),

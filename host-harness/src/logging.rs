@@ -13,7 +13,10 @@ pub fn start(filter: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     // An embedding program may have a subscriber already: then it keeps it.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
 }
 
 /// Hands a module's log lines to the host's subscriber, under the target

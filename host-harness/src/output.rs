@@ -37,14 +37,18 @@ pub(crate) fn bar(what: &str, size: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("  {msg:<34} [{bar:24}] {pos:>5}/{len} {per_sec:>12}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
-    ProgressBar::new(size as u64).with_style(style).with_message(what.to_owned())
+    ProgressBar::new(size as u64)
+        .with_style(style)
+        .with_message(what.to_owned())
 }
 
 /// A sign of life for work of unknown size.
 pub(crate) fn spinner(what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("  {spinner} {msg} {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let spinner = ProgressBar::new_spinner().with_style(style).with_message(what.to_owned());
+    let spinner = ProgressBar::new_spinner()
+        .with_style(style)
+        .with_message(what.to_owned());
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
 }

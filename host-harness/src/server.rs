@@ -136,14 +136,19 @@ impl SecondaryServer {
         loop {
             if let Some(status) = child.try_wait().map_err(system("waiting for the server"))? {
                 self.child = None;
-                return Err(ServerError::Ended { status, last_words: self.last_words() });
+                return Err(ServerError::Ended {
+                    status,
+                    last_words: self.last_words(),
+                });
             }
             if answers(self.address) {
                 return Ok(());
             }
             if started.elapsed() > START_WITHIN {
                 self.kill();
-                return Err(ServerError::Silent { last_words: self.last_words() });
+                return Err(ServerError::Silent {
+                    last_words: self.last_words(),
+                });
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -232,7 +237,8 @@ fn answers(address: SocketAddr) -> bool {
         let wait = Duration::from_secs(1);
         let mut stream = TcpStream::connect_timeout(&address, wait)?;
         stream.set_read_timeout(Some(wait))?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream
+            .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut status = [0; 12];
         stream.read_exact(&mut status)?;
         Ok(status.ends_with(b"200"))
@@ -269,9 +275,16 @@ mod tests {
 
     #[test]
     fn a_program_that_ends_is_reported_with_its_last_words() {
-        let error = SecondaryServer::start_program(Path::new("false"), Keeps::Memory).err().unwrap();
+        let error = SecondaryServer::start_program(Path::new("false"), Keeps::Memory)
+            .err()
+            .unwrap();
         assert!(matches!(error, ServerError::Ended { .. }), "{error}");
-        let error = SecondaryServer::start_program(Path::new("/no/such"), Keeps::Memory).err().unwrap();
-        assert!(error.to_string().starts_with("starting the server"), "{error}");
+        let error = SecondaryServer::start_program(Path::new("/no/such"), Keeps::Memory)
+            .err()
+            .unwrap();
+        assert!(
+            error.to_string().starts_with("starting the server"),
+            "{error}"
+        );
     }
 }

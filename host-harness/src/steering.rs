@@ -24,7 +24,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum SteeringError {
     /// No module at work offers the routes.
-    #[error("no loaded module offers {BASE_PATH}; enable commercial_db-sync-server in the host's configuration")]
+    #[error(
+        "no loaded module offers {BASE_PATH}; enable commercial_db-sync-server in the host's configuration"
+    )]
     NoRoutes,
     /// The module could not answer.
     #[error("{0}")]
@@ -75,7 +77,11 @@ impl Steering {
 
     /// A host that runs elsewhere: `http://127.0.0.1:7878`.
     pub fn at(url: &str) -> Self {
-        Self::At(url.trim_start_matches("http://").trim_end_matches('/').to_owned())
+        Self::At(
+            url.trim_start_matches("http://")
+                .trim_end_matches('/')
+                .to_owned(),
+        )
     }
 
     /// `GET` of a route below the base path.
@@ -96,7 +102,11 @@ impl Steering {
 
     fn ask(&self, method: &str, route: &str, body: &Json) -> Result<Json, SteeringError> {
         let path = format!("{BASE_PATH}/{route}");
-        let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            serde_json::to_vec(body)?
+        };
         let response = match self {
             Self::Here(endpoints) => endpoints.handle(&HttpRequest {
                 method: method.into(),
@@ -104,8 +114,12 @@ impl Steering {
                 query: Default::default(),
                 body: body.into(),
             })?,
-            Self::At(address) => over_http(address, method, &path, &body)
-                .map_err(|reason| SteeringError::Unreachable { url: address.clone(), reason })?,
+            Self::At(address) => over_http(address, method, &path, &body).map_err(|reason| {
+                SteeringError::Unreachable {
+                    url: address.clone(),
+                    reason,
+                }
+            })?,
         };
         if response.status >= 400 {
             return Err(SteeringError::Refused {

@@ -49,18 +49,34 @@ fn lifecycle(home: &Path) -> Vec<String> {
 
 fn save(host: &Host, key: &str) -> Result<(), plugin_api::error::StorageError> {
     let context = CallContext::new();
-    host.storage().save_fact(&context, "ada", key, &Value::from(1)).map(|_| ())
+    host.storage()
+        .save_fact(&context, "ada", key, &Value::from(1))
+        .map(|_| ())
 }
 
 #[test]
 fn two_modules_wrap_in_the_configured_order_and_end_in_reverse() {
     let home = home(&["alpha", "beta"]);
-    let host = start(home.path(), "{test_beta: {enabled: true}, test_alpha: {enabled: true}}");
+    let host = start(
+        home.path(),
+        "{test_beta: {enabled: true}, test_alpha: {enabled: true}}",
+    );
     assert!(host.failures().is_empty(), "{:?}", host.failures());
-    let ids: Vec<&str> = host.modules().modules().iter().map(|m| m.info.id.as_str()).collect();
+    let ids: Vec<&str> = host
+        .modules()
+        .modules()
+        .iter()
+        .map(|m| m.info.id.as_str())
+        .collect();
     assert_eq!(ids, ["test_beta", "test_alpha"]);
     save(&host, "k").unwrap();
-    let answer = call(host.storage(), &CallContext::new(), "get_fact", json!(["ada", "k"])).unwrap();
+    let answer = call(
+        host.storage(),
+        &CallContext::new(),
+        "get_fact",
+        json!(["ada", "k"]),
+    )
+    .unwrap();
     assert_eq!(answer, json!(1));
     host.shutdown().unwrap();
     assert_eq!(
@@ -88,24 +104,48 @@ fn a_module_that_is_not_enabled_is_not_loaded() {
     assert!(host.modules().module("test_alpha").is_none());
     assert!(host.modules().module("test_beta").is_some());
     drop(host);
-    assert!(!lifecycle(home.path()).iter().any(|line| line.starts_with("test_alpha")));
+    assert!(
+        !lifecycle(home.path())
+            .iter()
+            .any(|line| line.starts_with("test_alpha"))
+    );
     assert_eq!(lifecycle(home.path()).last().unwrap(), "test_beta cleanup");
 }
 
 #[test]
 fn a_library_that_does_not_fit_is_refused_and_stops_no_other() {
     let home = home(&["other_version", "other_layout", "unrelated", "alpha"]);
-    std::fs::write(home.path().join("modules/libtorn.so"), b"\x7fELF and no more").unwrap();
+    std::fs::write(
+        home.path().join("modules/libtorn.so"),
+        b"\x7fELF and no more",
+    )
+    .unwrap();
     std::fs::write(home.path().join("modules/README"), "not a library").unwrap();
     let discovery = discover(&home.path().join("modules")).unwrap();
     let reason = |name: &str| {
-        let refused = discovery.refused.iter().find(|r| r.path.to_str().unwrap().contains(name));
-        refused.unwrap_or_else(|| panic!("{name} was not refused")).reason.to_string()
+        let refused = discovery
+            .refused
+            .iter()
+            .find(|r| r.path.to_str().unwrap().contains(name));
+        refused
+            .unwrap_or_else(|| panic!("{name} was not refused"))
+            .reason
+            .to_string()
     };
     assert_eq!(discovery.refused.len(), 4);
     for (name, parts) in [
-        ("other_version", vec!["plugin-api 0.9.3", "this host against plugin-api 0.1.0", "not compatible"]),
-        ("other_layout", vec!["plugin-api 0.1.0", "the layouts differ"]),
+        (
+            "other_version",
+            vec![
+                "plugin-api 0.9.3",
+                "this host against plugin-api 0.1.0",
+                "not compatible",
+            ],
+        ),
+        (
+            "other_layout",
+            vec!["plugin-api 0.1.0", "the layouts differ"],
+        ),
         ("unrelated", vec!["is no module", "exports no root module"]),
         ("torn", vec!["cannot be opened as a shared library"]),
     ] {
@@ -126,7 +166,10 @@ fn two_libraries_with_one_id_are_both_named() {
         panic!("{:?}", host.failures());
     };
     let text = error.to_string();
-    assert!(text.contains("libalpha.") && text.contains("libalpha_again."), "{text}");
+    assert!(
+        text.contains("libalpha.") && text.contains("libalpha_again."),
+        "{text}"
+    );
     assert!(host.modules().module("test_beta").is_some());
 }
 
@@ -142,22 +185,37 @@ fn a_module_that_is_not_there_is_named_with_the_one_that_looks_like_it() {
 #[test]
 fn a_step_that_fails_or_panics_is_an_error_and_cleaned_up() {
     for step in ["provision", "validate", "wrap_storage"] {
-        for (wish, complaint) in [("fail_in", "fail_in: asked to fail"), ("panic_in", "panicked")] {
+        for (wish, complaint) in [
+            ("fail_in", "fail_in: asked to fail"),
+            ("panic_in", "panicked"),
+        ] {
             let home = home(&["alpha", "beta"]);
             let host = start(
                 home.path(),
                 &format!("{{test_alpha: {{config: {{{wish}: {step}}}}}, test_beta: {{}}}}"),
             );
             let text = host.failures()[0].to_string();
-            assert!(text.contains(&format!("module test_alpha: {step}: ")), "{text}");
+            assert!(
+                text.contains(&format!("module test_alpha: {step}: ")),
+                "{text}"
+            );
             assert!(text.contains(complaint), "{text}");
             // The failed one is cleaned up before the next one begins.
             let steps = lifecycle(home.path());
-            let cleanup = steps.iter().position(|line| line == "test_alpha cleanup").unwrap();
+            let cleanup = steps
+                .iter()
+                .position(|line| line == "test_alpha cleanup")
+                .unwrap();
             assert_eq!(steps[cleanup + 1], "test_beta provision", "{steps:?}");
             save(&host, "k").unwrap();
             host.shutdown().unwrap();
-            assert_eq!(lifecycle(home.path()).iter().filter(|l| *l == "test_alpha cleanup").count(), 1);
+            assert_eq!(
+                lifecycle(home.path())
+                    .iter()
+                    .filter(|l| *l == "test_alpha cleanup")
+                    .count(),
+                1
+            );
         }
     }
 }
@@ -168,9 +226,18 @@ fn a_panic_in_a_storage_method_is_an_error_and_the_host_lives() {
     let host = start(home.path(), "{test_alpha: {config: {panic_in: save_fact}}}");
     let error = save(&host, "k").unwrap_err();
     assert_eq!(error.kind, ErrorKind::INTERNAL);
-    assert!(error.message.contains("asked to panic in save_fact"), "{error}");
+    assert!(
+        error.message.contains("asked to panic in save_fact"),
+        "{error}"
+    );
     let context = CallContext::new();
-    assert_eq!(host.storage().list_fact_keys(&context, "ada").unwrap().len(), 0);
+    assert_eq!(
+        host.storage()
+            .list_fact_keys(&context, "ada")
+            .unwrap()
+            .len(),
+        0
+    );
     host.shutdown().unwrap();
 }
 
@@ -184,7 +251,13 @@ fn a_cleanup_that_fails_or_panics_is_reported_and_the_others_are_cleaned_up() {
         );
         let failures = host.shutdown().unwrap_err();
         assert_eq!(failures.len(), 1);
-        assert!(failures[0].to_string().contains("module test_beta: cleanup: "), "{}", failures[0]);
+        assert!(
+            failures[0]
+                .to_string()
+                .contains("module test_beta: cleanup: "),
+            "{}",
+            failures[0]
+        );
         assert_eq!(lifecycle(home.path()).last().unwrap(), "test_alpha cleanup");
     }
 }
@@ -212,9 +285,15 @@ fn a_modules_routes_are_served() {
         answer
     };
     let answer = ask("POST /api/test_alpha/echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi");
-    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("hi"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.0 200") && answer.ends_with("hi"),
+        "{answer}"
+    );
     let answer = ask("GET /api/test_alpha/echo HTTP/1.0\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.0 405") && answer.ends_with(r#"{"error":"only POST"}"#), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.0 405") && answer.ends_with(r#"{"error":"only POST"}"#),
+        "{answer}"
+    );
     let answer = ask("GET /api/test_alpha/other HTTP/1.0\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.0 404"), "{answer}");
     stop.send(()).unwrap();

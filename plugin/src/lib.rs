@@ -10,20 +10,32 @@
 //! | [`replication`] | everything that works in between, put together |
 //! | [`wrapped_storage`] | the door through which the host calls the storage |
 //! | [`connection`] | a secondary's connection: opened, watched, opened again |
+//! | [`synced_storage`] | the write path: the primary first, then the log |
+//! | [`key_locks`] | who may write what at the same time |
+//! | [`sync_types`] | what travels: [`SyncOperation`](sync_types::SyncOperation) |
+//! | [`sync_queue`] | the durable log |
+//! | [`sync_executor`] | from the log to the secondaries |
 //! | [`dedup`] | which row is which |
 //! | [`tombstones`] | what was deleted stays deleted for merged reads |
 //! | [`status`], [`metrics`], [`http`] | to see and to steer it |
 //! | [`logging`] | its log lines, to the host |
+//! | [`fail_points`] | where a test makes it fail |
 
 pub mod config;
 pub mod connection;
 pub mod dedup;
+pub mod fail_points;
 pub mod http;
+pub mod key_locks;
 pub mod logging;
 pub mod metrics;
 pub mod module;
 pub mod replication;
 pub mod status;
+pub mod sync_executor;
+pub mod sync_queue;
+pub mod sync_types;
+pub mod synced_storage;
 pub mod tombstones;
 pub mod wrapped_storage;
 

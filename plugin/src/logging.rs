@@ -77,7 +77,10 @@ impl Drop for Log {
     fn drop(&mut self) {
         // A logger of the host must not outlive its module here.
         let latest = LATEST.load();
-        if latest.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, &self.logger)) {
+        if latest
+            .as_ref()
+            .is_some_and(|latest| Arc::ptr_eq(latest, &self.logger))
+        {
             LATEST.compare_and_swap(&latest, None);
         }
     }
@@ -135,7 +138,12 @@ where
                 }))
     }
 
-    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
         if let Some(span) = context.span(id) {
             let mut fields = Fields::default();
             attributes.record(&mut fields);
@@ -263,7 +271,8 @@ mod tests {
     fn a_line_carries_its_level_its_fields_and_those_of_its_spans() {
         let host = Host::default();
         host.log().scope(|| {
-            let span = tracing::debug_span!("outer", secondary = "office", late = tracing::field::Empty);
+            let span =
+                tracing::debug_span!("outer", secondary = "office", late = tracing::field::Empty);
             let _entered = span.enter();
             span.record("late", true);
             tracing::warn!(count = 3_u64, huge = u64::MAX, error = %"gone", "lost {}", "it");

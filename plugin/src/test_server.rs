@@ -76,7 +76,13 @@ impl Server {
 
     fn signal(&self, signal: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// This server as a secondary, with that password.

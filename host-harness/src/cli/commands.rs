@@ -71,11 +71,16 @@ fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {
     say(library.display())?;
     if let Some(module) = answer["module"].as_object() {
         for (name, value) in module {
-            say(format_args!("  {name:<12} {}", value.as_str().unwrap_or_default()))?;
+            say(format_args!(
+                "  {name:<12} {}",
+                value.as_str().unwrap_or_default()
+            ))?;
         }
     }
     match answer["reason"].as_str() {
-        None => say(format_args!("  fits this host (plugin-api {CONTRACT_VERSION})"))?,
+        None => say(format_args!(
+            "  fits this host (plugin-api {CONTRACT_VERSION})"
+        ))?,
         Some(reason) => say(format_args!("  does not fit: it {reason}"))?,
     }
     Ok(fits)
@@ -85,7 +90,11 @@ fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
     if options.list {
         for method in METHODS {
             let arguments = method.arguments.join(", ");
-            say(format_args!("{}({arguments})\n   {}", method.name, method.about.trim()))?;
+            say(format_args!(
+                "{}({arguments})\n   {}",
+                method.name,
+                method.about.trim()
+            ))?;
         }
         return Ok(true);
     }
@@ -152,7 +161,13 @@ fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {
 }
 
 /// Plays the script on a fresh host in memory.
-fn play(home: &Path, modules: &str, name: &str, steps: &[Step], quiet: bool) -> anyhow::Result<Vec<Outcome>> {
+fn play(
+    home: &Path,
+    modules: &str,
+    name: &str,
+    steps: &[Step],
+    quiet: bool,
+) -> anyhow::Result<Vec<Outcome>> {
     let yaml = format!("primary: {{url: \"mem://\"}}\ndata_dir: {name}\n{modules}");
     let host = session::whole(Host::start(&HostConfig::parse(&yaml, home)?)?)?;
     let progress = bar(name, steps.len());

@@ -111,7 +111,12 @@ struct CallOptions {
     #[arg(default_value = "{}")]
     arguments: String,
     /// The host's configuration file.
-    #[arg(long, env = "HOST_CONFIG", value_name = "FILE", required_unless_present = "list")]
+    #[arg(
+        long,
+        env = "HOST_CONFIG",
+        value_name = "FILE",
+        required_unless_present = "list"
+    )]
     config: Option<PathBuf>,
     /// On the primary alone, around the modules.
     #[arg(long)]

@@ -11,15 +11,23 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
         Command::Resume(options) => post(&options.host, "resume", &Json::Null),
         Command::DeadLetters { action } => match action {
             DeadLetters::List(options) => get(&options.host, "dead-letters"),
-            DeadLetters::Replay(options) => {
-                post(&options.host, "dead-letters/replay", &json!({"ids": options.ids}))
-            }
-            DeadLetters::Discard(options) => {
-                post(&options.host, "dead-letters/discard", &json!({"ids": options.ids}))
-            }
+            DeadLetters::Replay(options) => post(
+                &options.host,
+                "dead-letters/replay",
+                &json!({"ids": options.ids}),
+            ),
+            DeadLetters::Discard(options) => post(
+                &options.host,
+                "dead-letters/discard",
+                &json!({"ids": options.ids}),
+            ),
         },
-        Command::Resync(options) => post(&options.host, "resync", &json!({"tables": options.tables})),
-        Command::Verify(options) => post(&options.host, "verify", &json!({"tables": options.tables})),
+        Command::Resync(options) => {
+            post(&options.host, "resync", &json!({"tables": options.tables}))
+        }
+        Command::Verify(options) => {
+            post(&options.host, "verify", &json!({"tables": options.tables}))
+        }
         _ => anyhow::bail!("is not a steering command"),
     }
 }

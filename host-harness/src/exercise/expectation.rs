@@ -19,7 +19,11 @@ use serde_json::Value as Json;
 /// Says where `answer` does not fit `pattern`.
 pub(super) fn check(pattern: &Json, answer: &Json) -> Result<(), String> {
     fits(pattern, answer).map_err(|(path, reason)| {
-        let place = if path.is_empty() { "the answer" } else { path.as_str() };
+        let place = if path.is_empty() {
+            "the answer"
+        } else {
+            path.as_str()
+        };
         format!("{place} {reason}")
     })
 }
@@ -121,7 +125,11 @@ fn special(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(),
     if fits {
         Ok(())
     } else {
-        misfit(format!("should be {}, is {}", Json::Object(pattern.clone()), shorten(answer)))
+        misfit(format!(
+            "should be {}, is {}",
+            Json::Object(pattern.clone()),
+            shorten(answer)
+        ))
     }
 }
 
@@ -158,16 +166,32 @@ mod tests {
     #[test]
     fn what_does_not() {
         for (pattern, answer, complaint) in [
-            (json!({"a": [1]}), json!({"a": [2]}), ".a[0] should be 1, is 2"),
-            (json!([1]), json!([1, 2]), "the answer should have 1 items, has 2"),
-            (json!("$id:events"), json!("entities:abc"), "should be \"$id:events\""),
+            (
+                json!({"a": [1]}),
+                json!({"a": [2]}),
+                ".a[0] should be 1, is 2",
+            ),
+            (
+                json!([1]),
+                json!([1, 2]),
+                "the answer should have 1 items, has 2",
+            ),
+            (
+                json!("$id:events"),
+                json!("entities:abc"),
+                "should be \"$id:events\"",
+            ),
             (json!("$any"), json!(null), "should be \"$any\""),
             (json!("$time"), json!("noon"), "should be \"$time\""),
             (json!({"$only": {}}), json!({"a": 1}), "should not have a"),
             (json!({"$only": {}}), json!(1), "should be"),
             (json!({"$some": [4]}), json!([1]), "should have 4 among [1]"),
             (json!({"$above": 1}), json!(1), "should be"),
-            (json!({"$about": 1}), json!(1), "a pattern that nobody knows"),
+            (
+                json!({"$about": 1}),
+                json!(1),
+                "a pattern that nobody knows",
+            ),
             (json!(null), json!(0), "should be null"),
         ] {
             let error = check(&pattern, &answer).unwrap_err();

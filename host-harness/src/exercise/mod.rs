@@ -170,7 +170,10 @@ impl Report {
             .map(|method| report(method.trait_name, method.name, bare, wrapped))
             .collect();
         Self {
-            passed: methods.iter().filter(|method| method.problems.is_empty()).count(),
+            passed: methods
+                .iter()
+                .filter(|method| method.problems.is_empty())
+                .count(),
             total: methods.len(),
             methods,
         }
@@ -190,7 +193,8 @@ fn report(
 ) -> MethodReport {
     let of = |outcomes: &[Outcome]| -> Vec<(usize, Outcome)> {
         let all = outcomes.iter().cloned().enumerate();
-        all.filter(|(_, outcome)| outcome.method == method).collect()
+        all.filter(|(_, outcome)| outcome.method == method)
+            .collect()
     };
     let calls = of(bare);
     let wrapped_calls = wrapped.map(of);
@@ -241,7 +245,11 @@ impl fmt::Display for Report {
         )?;
         for method in &self.methods {
             let time = |us: Option<u128>| us.map_or("-".to_owned(), |us| format!("{us} µs"));
-            let verdict = if method.problems.is_empty() { "ok" } else { "WRONG" };
+            let verdict = if method.problems.is_empty() {
+                "ok"
+            } else {
+                "WRONG"
+            };
             writeln!(
                 f,
                 "{:<14} {:<29} {:>5} {:>10} {:>10}  {verdict}",
@@ -255,7 +263,11 @@ impl fmt::Display for Report {
                 writeln!(f, "    {problem}")?;
             }
         }
-        writeln!(f, "{} of {} methods answered as they should", self.passed, self.total)
+        writeln!(
+            f,
+            "{} of {} methods answered as they should",
+            self.passed, self.total
+        )
     }
 }
 
@@ -274,7 +286,11 @@ mod tests {
             assert_eq!(given.len(), method.arguments.len(), "{}", method.name);
         }
         for step in &steps {
-            assert!(METHODS.iter().any(|method| method.name == step.call), "{}", step.call);
+            assert!(
+                METHODS.iter().any(|method| method.name == step.call),
+                "{}",
+                step.call
+            );
         }
     }
 

@@ -58,7 +58,9 @@ impl Normal {
             Ok(id) => {
                 let next = self.names.len();
                 let name = self.names.entry(text.to_owned());
-                name.or_insert_with(|| format!("{}:#{next}", id.table)).clone().into()
+                name.or_insert_with(|| format!("{}:#{next}", id.table))
+                    .clone()
+                    .into()
             }
             Err(_) => text.into(),
         }

@@ -65,7 +65,11 @@ pub fn discover(directory: &Path) -> io::Result<Discovery> {
         match loading::open(&path) {
             Ok(library) => {
                 let info = (library.root.module_info())();
-                discovery.found.push(Found { path, info, library });
+                discovery.found.push(Found {
+                    path,
+                    info,
+                    library,
+                });
             }
             Err(reason) => discovery.refused.push(Refused { path, reason }),
         }
@@ -74,6 +78,9 @@ pub fn discover(directory: &Path) -> io::Result<Discovery> {
 }
 
 fn is_library(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     name.starts_with("lib") && (name.ends_with(".so") || name.ends_with(".dylib"))
 }

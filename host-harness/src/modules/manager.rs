@@ -4,7 +4,10 @@ use super::{Discovery, Found, Selection};
 use crate::nearest::nearest;
 use plugin_api::{
     error::{StorageError, StorageResult},
-    module::{HttpEndpoints, Logger, Module, ModuleConfig, ModuleHandle, ModuleInfo, StorageWrapperProvider},
+    module::{
+        HttpEndpoints, Logger, Module, ModuleConfig, ModuleHandle, ModuleInfo,
+        StorageWrapperProvider,
+    },
     storage::FullStorage,
 };
 use std::path::{Path, PathBuf};
@@ -158,7 +161,11 @@ fn failed(id: &str, step: &'static str, error: StorageError) -> ModuleError {
 }
 
 /// The one library that holds the module.
-fn find<'a>(discovery: &'a Discovery, directory: &Path, id: &str) -> Result<&'a Found, ModuleError> {
+fn find<'a>(
+    discovery: &'a Discovery,
+    directory: &Path,
+    id: &str,
+) -> Result<&'a Found, ModuleError> {
     let mut matching = discovery.found.iter().filter(|found| found.info.id == id);
     match (matching.next(), matching.next()) {
         (Some(found), None) => Ok(found),

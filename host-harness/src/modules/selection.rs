@@ -34,10 +34,18 @@ pub fn selections(modules: &Yaml) -> Result<Vec<Selection>, ConfigError> {
             .enumerate()
             .map(|(at, item)| match item.get("id").and_then(Yaml::as_str) {
                 Some(id) => Ok((id.to_owned(), item)),
-                None => Err(bad(format!("modules[{at}].id"), "is required: the module's id")),
+                None => Err(bad(
+                    format!("modules[{at}].id"),
+                    "is required: the module's id",
+                )),
             })
             .collect::<Result<_, _>>()?,
-        _ => return Err(bad("modules", "should be a map by module id, or a list of {id, config}")),
+        _ => {
+            return Err(bad(
+                "modules",
+                "should be a map by module id, or a list of {id, config}",
+            ));
+        }
     };
     let mut chosen: Vec<Selection> = Vec::with_capacity(blocks.len());
     for (id, block) in blocks {
@@ -80,7 +88,11 @@ mod tests {
 
     #[test]
     fn both_forms_in_their_order() {
-        let expected = Ok(vec![("b".to_owned(), true), ("a".to_owned(), false), ("c".to_owned(), true)]);
+        let expected = Ok(vec![
+            ("b".to_owned(), true),
+            ("a".to_owned(), false),
+            ("c".to_owned(), true),
+        ]);
         assert_eq!(
             read("{b: {enabled: true, config: {x: 1}}, a: {enabled: false}, c: {}}"),
             expected
@@ -93,7 +105,8 @@ mod tests {
 
     #[test]
     fn the_block_is_handed_on_as_it_stands() {
-        let yaml = serde_yaml::from_str("{m: {enabled: true, config: {deep: [1, '${X}']}}}").unwrap();
+        let yaml =
+            serde_yaml::from_str("{m: {enabled: true, config: {deep: [1, '${X}']}}}").unwrap();
         let all = selections(&yaml).unwrap();
         assert_eq!(
             all[0].settings.to_string(),
@@ -107,7 +120,10 @@ mod tests {
             ("text", "modules: should be a map"),
             ("[{config: {}}]", "modules[0].id: is required"),
             ("[{id: a}, {id: a}]", "modules.a: is there twice"),
-            ("{a: {enabled: maybe}}", "modules.a.enabled: should be true or false"),
+            (
+                "{a: {enabled: maybe}}",
+                "modules.a.enabled: should be true or false",
+            ),
             ("{1: {}}", "a module's id should be text"),
         ] {
             let error = read(yaml).expect_err(yaml);

@@ -14,16 +14,46 @@ pub struct Table {
 
 /// The tables with a fixed name.
 pub const TABLES: &[Table] = &[
-    Table { name: "kv_memories", key: &["user_id", "key"] },
-    Table { name: "vector_memories", key: &["id"] },
-    Table { name: "entities", key: &["id"] },
-    Table { name: "knowledge_base", key: &["file_path"] },
-    Table { name: "events", key: &["id"] },
-    Table { name: "code_projects", key: &["project_id"] },
-    Table { name: "code_files", key: &["project_id", "file_path"] },
-    Table { name: "code_symbols", key: &["project_id", "name_path"] },
-    Table { name: "code_chunks", key: &["symbol_id", "chunk_index"] },
-    Table { name: "code_indexing_jobs", key: &["id"] },
+    Table {
+        name: "kv_memories",
+        key: &["user_id", "key"],
+    },
+    Table {
+        name: "vector_memories",
+        key: &["id"],
+    },
+    Table {
+        name: "entities",
+        key: &["id"],
+    },
+    Table {
+        name: "knowledge_base",
+        key: &["file_path"],
+    },
+    Table {
+        name: "events",
+        key: &["id"],
+    },
+    Table {
+        name: "code_projects",
+        key: &["project_id"],
+    },
+    Table {
+        name: "code_files",
+        key: &["project_id", "file_path"],
+    },
+    Table {
+        name: "code_symbols",
+        key: &["project_id", "name_path"],
+    },
+    Table {
+        name: "code_chunks",
+        key: &["symbol_id", "chunk_index"],
+    },
+    Table {
+        name: "code_indexing_jobs",
+        key: &["id"],
+    },
 ];
 
 /// What initialising found.

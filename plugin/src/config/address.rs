@@ -20,7 +20,9 @@ impl Kind for ServerUrl {
             ));
         }
         if let Some((bare, _)) = url.split_once(['?', '#']) {
-            return Err(format!("\"{bare}…\" has a query or a fragment; leave it out"));
+            return Err(format!(
+                "\"{bare}…\" has a query or a fragment; leave it out"
+            ));
         }
         let target = Target {
             url: url.to_owned(),
@@ -30,7 +32,9 @@ impl Kind for ServerUrl {
         };
         match target.address() {
             Ok(address) if address.is_remote() => Ok(address),
-            Ok(_) => Err(format!("\"{url}\" is no server that can be reached by a network")),
+            Ok(_) => Err(format!(
+                "\"{url}\" is no server that can be reached by a network"
+            )),
             Err(error) => Err(error.message.into()),
         }
     }

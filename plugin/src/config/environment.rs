@@ -41,11 +41,7 @@ pub fn expand(key: &str, value: Value, environment: Environment<'_>) -> Result<V
     })
 }
 
-fn expand_text(
-    key: &str,
-    text: &str,
-    environment: Environment<'_>,
-) -> Result<String, ConfigError> {
+fn expand_text(key: &str, text: &str, environment: Environment<'_>) -> Result<String, ConfigError> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

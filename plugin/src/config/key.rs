@@ -80,11 +80,7 @@ pub(super) fn at(place: &str, name: &str) -> String {
     }
 }
 
-pub(super) fn refuse_unknown(
-    place: &str,
-    block: &Object,
-    keys: &[Key],
-) -> Result<(), ConfigError> {
+pub(super) fn refuse_unknown(place: &str, block: &Object, keys: &[Key]) -> Result<(), ConfigError> {
     let known = || keys.iter().flat_map(Key::names);
     match block.keys().find(|&key| known().all(|name| name != key)) {
         None => Ok(()),
@@ -115,7 +111,9 @@ pub(super) fn read_next<K: Kind>(
     kind: &K,
 ) -> Result<K::Out, ConfigError> {
     let Some(key) = key else {
-        return Err(ConfigError::Together("the table of keys is too short".to_owned()));
+        return Err(ConfigError::Together(
+            "the table of keys is too short".to_owned(),
+        ));
     };
     // A key without a value (`key:`) counts as not given.
     let mut given = key

@@ -5,8 +5,8 @@ use super::{
     address::ServerUrl,
     key::{Key, keys, read_next, refuse_unknown},
     kinds::{
-        Block, Choice, Count, Directory, Entries, Entry, Flag, Kind, Optional, Secret, Size, Span, Text,
-        Word,
+        Block, Choice, Count, Directory, Entries, Entry, Flag, Kind, Optional, Secret, Size, Span,
+        Text, Word,
     },
     tables::Tables,
 };

@@ -172,7 +172,9 @@ impl Kind for Size {
             Value::String(text) => text.trim().to_ascii_lowercase(),
             other => return Err(wrong(other, "no number of bytes")),
         };
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let unit = UNITS
             .iter()
@@ -242,7 +244,9 @@ impl Kind for Word {
     fn parse(&self, value: &Value) -> Result<String, String> {
         let good = |text: &&str| {
             (1..=64).contains(&text.len())
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
         };
         match value.as_str().filter(good) {
             Some(text) => Ok(text.to_owned()),

@@ -142,7 +142,10 @@ fn queue_dir(written: &Path, data_dir: &str) -> Result<std::path::PathBuf, Confi
         problem: format!("{:?} {problem}", written.display().to_string()),
         accepted: "a path below the host's data directory, or an absolute one".to_owned(),
     };
-    if written.components().any(|part| part == Component::ParentDir) {
+    if written
+        .components()
+        .any(|part| part == Component::ParentDir)
+    {
         return Err(fault("leads out of the host's data directory"));
     }
     if data_dir.is_empty() {

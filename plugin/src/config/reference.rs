@@ -15,16 +15,17 @@ pub fn tables() -> Vec<(&'static str, String)> {
 }
 
 fn table(keys: &[Key]) -> String {
-    let mut text = String::from(
-        "| key | default | meaning | accepted |\n| --- | --- | --- | --- |\n",
-    );
+    let mut text =
+        String::from("| key | default | meaning | accepted |\n| --- | --- | --- | --- |\n");
     for key in keys {
         let mut names = format!("`{}`", key.name);
         for other in key.other_names {
             // Writing to a String cannot fail.
             let _ = write!(names, " (`{other}`)");
         }
-        let default = key.default.map_or(String::new(), |text| format!("`{text}`"));
+        let default = key
+            .default
+            .map_or(String::new(), |text| format!("`{text}`"));
         let _ = writeln!(
             text,
             "| {names} | {default} | {} | {} |",

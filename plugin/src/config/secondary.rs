@@ -70,7 +70,11 @@ pub(super) fn resolve(
                 let entry = SecondaryEntry::read(&place, &entry.0)?;
                 from_entry(&format!("{place}."), entry, surroundings)
             };
-            entries.iter().enumerate().map(read).collect::<Result<_, _>>()?
+            entries
+                .iter()
+                .enumerate()
+                .map(read)
+                .collect::<Result<_, _>>()?
         }
         (Some(_), Some(_)) => {
             return Err(ConfigError::Together(
@@ -96,7 +100,10 @@ fn lone_key(settings: &Settings) -> Option<&'static str> {
     [
         ("secondary_user", settings.secondary_user.is_some()),
         ("secondary_pass", settings.secondary_pass.is_some()),
-        ("secondary_namespace", settings.secondary_namespace.is_some()),
+        (
+            "secondary_namespace",
+            settings.secondary_namespace.is_some(),
+        ),
         ("secondary_database", settings.secondary_database.is_some()),
     ]
     .into_iter()
@@ -127,8 +134,12 @@ fn from_entry(
         name: entry.name,
         address: entry.url,
         credentials,
-        namespace: entry.namespace.unwrap_or_else(|| surroundings.namespace.to_owned()),
-        database: entry.database.unwrap_or_else(|| surroundings.database.to_owned()),
+        namespace: entry
+            .namespace
+            .unwrap_or_else(|| surroundings.namespace.to_owned()),
+        database: entry
+            .database
+            .unwrap_or_else(|| surroundings.database.to_owned()),
         priority: entry.priority,
     })
 }

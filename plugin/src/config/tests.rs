@@ -138,7 +138,10 @@ fn secondary_url() {
         ("ws://localhost:8000", "ws://localhost:8000/"),
         ("wss://db.example/rpc", "wss://db.example/"),
         ("'http://[::1]:8000/'", "ws://[::1]:8000/"),
-        ("https://db.example:8443/a/proxy/rpc", "wss://db.example:8443/a/proxy/"),
+        (
+            "https://db.example:8443/a/proxy/rpc",
+            "wss://db.example:8443/a/proxy/",
+        ),
     ] {
         let secondary = only(&format!("secondary_url: {good}"));
         assert_eq!(secondary.address.as_str(), sent_to);
@@ -158,7 +161,10 @@ fn secondary_url() {
     ] {
         let error = read(&format!("secondary_url: {bad}")).unwrap_err();
         assert!(error.starts_with("secondary_url: "), "{error}");
-        assert!(error.contains(says) && error.contains("accepted: a URL"), "{error}");
+        assert!(
+            error.contains(says) && error.contains("accepted: a URL"),
+            "{error}"
+        );
         assert!(!error.contains("hid"), "{error}");
     }
 }
@@ -175,13 +181,20 @@ fn secondary_user_and_secondary_pass() {
         ));
         let credentials = secondary.credentials.unwrap();
         assert_eq!(credentials.username, "root");
-        assert_eq!(credentials.password.expose_secret(), "pa$${ss}", "a variable is not read again");
+        assert_eq!(
+            credentials.password.expose_secret(),
+            "pa$${ss}",
+            "a variable is not read again"
+        );
     }
     refuses("secondary_user: root", &["without secondary_pass"]);
     refuses("secondary_pass: x", &["without secondary_user"]);
     refuses("secondary_user: 7", &["no text"]);
     let error = with("secondary_user: root, secondary_pass: 31337").unwrap_err();
-    assert!(error.contains("secondary_pass") && error.contains("quotes"), "{error}");
+    assert!(
+        error.contains("secondary_pass") && error.contains("quotes"),
+        "{error}"
+    );
     assert!(!error.contains("31337"), "{error}");
 }
 
@@ -210,31 +223,64 @@ fn secondary_databases() {
     assert_eq!(names, ["first", "later", "last"]);
     let first = &config.secondaries[0];
     assert_eq!(first.credentials.as_ref().unwrap().username, "u");
-    assert_eq!((&*first.namespace, &*first.database, first.priority), ("n", "d", 1));
+    assert_eq!(
+        (&*first.namespace, &*first.database, first.priority),
+        ("n", "d", 1)
+    );
     assert_eq!(config.secondaries[1].priority, 100);
 
     for (entries, says) in [
         ("[]", "the list is empty"),
         ("ws://localhost", "no list"),
         ("[ws://localhost]", "no map"),
-        ("[{url: 'ws://h'}]", "secondary_databases[0].name: it is required"),
+        (
+            "[{url: 'ws://h'}]",
+            "secondary_databases[0].name: it is required",
+        ),
         ("[{name: a}]", "secondary_databases[0].url: it is required"),
         ("[{name: 'a b', url: 'ws://h'}]", "\"a b\""),
-        ("[{name: a, url: 'ws://h', priority: -1}]", "secondary_databases[0].priority"),
-        ("[{name: a, url: 'ws://h', prio: 1}]", "did you mean priority?"),
-        ("[{name: a, url: 'ws://h', username: u}]", "secondary_databases[0].username"),
-        ("[{name: a, url: 'ws://h', user: u, username: v}]", "two names of one key"),
-        ("[{name: a, url: 'ws://h'}, {name: a, url: 'ws://i'}]", "both \"a\""),
-        ("[{name: a, url: 'ws://h:8000/rpc'}, {name: b, url: 'http://H:8000'}]", "same database"),
-        ("[{name: a, url: 'ws://h', password: '${NOT_SET}'}]", "secondary_databases[0].password"),
+        (
+            "[{name: a, url: 'ws://h', priority: -1}]",
+            "secondary_databases[0].priority",
+        ),
+        (
+            "[{name: a, url: 'ws://h', prio: 1}]",
+            "did you mean priority?",
+        ),
+        (
+            "[{name: a, url: 'ws://h', username: u}]",
+            "secondary_databases[0].username",
+        ),
+        (
+            "[{name: a, url: 'ws://h', user: u, username: v}]",
+            "two names of one key",
+        ),
+        (
+            "[{name: a, url: 'ws://h'}, {name: a, url: 'ws://i'}]",
+            "both \"a\"",
+        ),
+        (
+            "[{name: a, url: 'ws://h:8000/rpc'}, {name: b, url: 'http://H:8000'}]",
+            "same database",
+        ),
+        (
+            "[{name: a, url: 'ws://h', password: '${NOT_SET}'}]",
+            "secondary_databases[0].password",
+        ),
     ] {
         let error = read(&format!("secondary_databases: {entries}")).unwrap_err();
         assert!(error.contains(says), "{entries}: {error}");
     }
-    refuses("secondary_databases: [{name: a, url: 'ws://h'}]", &["secondary_url"]);
-    let error = read("{secondary_user: u, secondary_databases: [{name: a, url: 'ws://h'}]}")
-        .unwrap_err();
-    assert!(error.contains("secondary_user belongs to secondary_url"), "{error}");
+    refuses(
+        "secondary_databases: [{name: a, url: 'ws://h'}]",
+        &["secondary_url"],
+    );
+    let error =
+        read("{secondary_user: u, secondary_databases: [{name: a, url: 'ws://h'}]}").unwrap_err();
+    assert!(
+        error.contains("secondary_user belongs to secondary_url"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -279,8 +325,15 @@ fn unknown_keys_are_refused_with_a_suggestion() {
         ("secondary_pasword", "secondary_password"),
         ("retry_backof", "retry_backoff"),
     ] {
-        refuses(&format!("{key}: secret"), &[&format!("did you mean {suggestion}?")]);
-        assert!(!with(&format!("{key}: hidden")).unwrap_err().contains("hidden"));
+        refuses(
+            &format!("{key}: secret"),
+            &[&format!("did you mean {suggestion}?")],
+        );
+        assert!(
+            !with(&format!("{key}: hidden"))
+                .unwrap_err()
+                .contains("hidden")
+        );
     }
     refuses("zzz: 1", &["docs/configuration.md"]);
 }
@@ -298,7 +351,10 @@ fn variables_of_the_environment() {
     refuses("queue_dir: '/a/${unclosed'", &["followed by"]);
     refuses("queue_dir: '/a/${}'", &["followed by"]);
     refuses("queue_dir: '/a/${1}'", &["followed by"]);
-    assert_eq!(settings("queue_dir: '/a/$${x}/$y'").queue_dir, PathBuf::from("/a/${x}/$y"));
+    assert_eq!(
+        settings("queue_dir: '/a/$${x}/$y'").queue_dir,
+        PathBuf::from("/a/${x}/$y")
+    );
     assert_eq!(
         settings("queue_dir: '/${WORKERS}/${OFF}'").queue_dir,
         PathBuf::from("/7/false")
@@ -330,7 +386,13 @@ fn plain_connections_beyond_this_machine_are_warned_of() {
         let config = read(&format!("secondary_url: '{url}'")).unwrap();
         assert_eq!(config.warnings.len(), usize::from(warned), "{url}");
     }
-    assert_eq!(with("sync_enabled: false, merge_reads: false").unwrap().warnings.len(), 1);
+    assert_eq!(
+        with("sync_enabled: false, merge_reads: false")
+            .unwrap()
+            .warnings
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -368,7 +430,9 @@ reconnect_backoff: "10s"
 }
 
 fn document(name: &str) -> (PathBuf, String) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name);
     let text = std::fs::read_to_string(&path).unwrap();
     (path, text)
 }
@@ -379,7 +443,11 @@ fn the_sample_configuration_loads() {
     let host: Value = serde_yaml::from_str(&text).unwrap();
     let block = host
         .as_object()
-        .and_then(|host| host.get("modules")?.as_object()?.get("commercial_db-sync-server"))
+        .and_then(|host| {
+            host.get("modules")?
+                .as_object()?
+                .get("commercial_db-sync-server")
+        })
         .expect("the sample has the module's block");
     let set = |name: &str| Some(name.to_lowercase());
     let config = Config::read(block, SURROUNDINGS, &set).unwrap().unwrap();
@@ -398,9 +466,15 @@ fn the_documentation_has_every_key() {
         std::fs::write(path, filled).unwrap();
         return;
     }
-    assert_eq!(text, filled, "run the tests of this crate once with UPDATE_DOCS=1");
+    assert_eq!(
+        text, filled,
+        "run the tests of this crate once with UPDATE_DOCS=1"
+    );
     for (name, table) in reference::tables() {
-        assert!(text.contains(&table), "the table {name} has no place in the document");
+        assert!(
+            text.contains(&table),
+            "the table {name} has no place in the document"
+        );
     }
 }
 

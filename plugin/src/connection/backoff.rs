@@ -45,7 +45,10 @@ mod tests {
         let mut backoff = Backoff::new(ceiling);
         for longest in [100, 200, 400, 450, 450].map(Duration::from_millis) {
             let wait = backoff.wait();
-            assert!(wait >= longest / 2 && wait <= longest, "{wait:?} of {longest:?}");
+            assert!(
+                wait >= longest / 2 && wait <= longest,
+                "{wait:?} of {longest:?}"
+            );
         }
         backoff.reset();
         assert!(backoff.wait() <= FIRST);

@@ -130,9 +130,8 @@ impl SecondaryConnectionManager {
     pub async fn connected(&self) -> Option<Arc<Session>> {
         let mut states = self.subscribe();
         loop {
-            let settled = |state: &ConnectionState| {
-                matches!(state.phase, Phase::Connected | Phase::Stopped)
-            };
+            let settled =
+                |state: &ConnectionState| matches!(state.phase, Phase::Connected | Phase::Stopped);
             let phase = states.wait_for(settled).await.ok()?.phase;
             match self.session() {
                 Some(session) => return Some(session),
@@ -247,7 +246,9 @@ impl Shared {
         let mut states = self.state.subscribe();
         let lost = |state: &ConnectionState| state.phase != Phase::Connected;
         loop {
-            let due = timeout(self.timing.health_check_interval, states.wait_for(lost)).await.is_err();
+            let due = timeout(self.timing.health_check_interval, states.wait_for(lost))
+                .await
+                .is_err();
             let Some(session) = self.session.load_full().filter(|_| due) else {
                 return;
             };
@@ -257,7 +258,9 @@ impl Shared {
                 _ = states.wait_for(lost) => return,
             };
             match answer {
-                Ok(()) => self.state.send_modify(|state| state.latency = Some(began.elapsed())),
+                Ok(()) => self
+                    .state
+                    .send_modify(|state| state.latency = Some(began.elapsed())),
                 Err(error) => self.lose(generation, &error.context("health check")),
             }
         }

@@ -44,7 +44,11 @@ async fn a_server_that_comes_goes_and_comes_back() {
     server.up();
     let session = manager.connected().await.unwrap();
     assert_eq!(session.generation, 1);
-    session.connection.ping(Duration::from_secs(5)).await.unwrap();
+    session
+        .connection
+        .ping(Duration::from_secs(5))
+        .await
+        .unwrap();
     drop(session);
     reaches(&manager, |state| state.latency.is_some()).await;
 

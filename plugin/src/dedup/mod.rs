@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn the_same_number_in_another_form_is_the_same_key() {
-        let chunk = |index: Value| Key::new("code_chunks", [&Value::from("code_symbols:a"), &index]);
+        let chunk =
+            |index: Value| Key::new("code_chunks", [&Value::from("code_symbols:a"), &index]);
         assert_eq!(chunk(Value::Int(3)), chunk(Value::Float(3.0)));
         assert_eq!(chunk(Value::None), chunk(Value::Null));
         assert_ne!(chunk(Value::Float(3.5)), chunk(Value::Int(3)));

@@ -144,9 +144,7 @@ impl Tombstones {
     /// The mark cannot be removed.
     pub fn clear(&self, key: &Key, table: &str, columns: &Object) -> Result<(), TombstoneError> {
         let known = self.scopes.read();
-        let revived = known
-            .newest_covering(table, columns)
-            .map(|_| known.count());
+        let revived = known.newest_covering(table, columns).map(|_| known.count());
         match revived {
             Some(count) => {
                 let mut value = vec![REVIVED];

@@ -26,9 +26,14 @@ impl Scope {
 
     /// The files, symbols, chunks and jobs of a code project.
     pub fn of_project(project_id: &str) -> Vec<Self> {
-        ["code_files", "code_symbols", "code_chunks", "code_indexing_jobs"]
-            .map(|table| Self::new(table, &[("project_id", project_id.into())]))
-            .into()
+        [
+            "code_files",
+            "code_symbols",
+            "code_chunks",
+            "code_indexing_jobs",
+        ]
+        .map(|table| Self::new(table, &[("project_id", project_id.into())]))
+        .into()
     }
 
     /// The symbols of a file.

@@ -48,7 +48,9 @@ fn writing_one_row_of_a_deleted_file_revives_that_row_alone() {
     let file = Scope::symbols_of_file("p", "a.rs");
     tombstones.mark_scope(file.clone()).unwrap();
     assert_eq!(hidden(), [true, true, false]);
-    tombstones.clear(&first, "code_symbols", &first_row).unwrap();
+    tombstones
+        .clear(&first, "code_symbols", &first_row)
+        .unwrap();
     assert_eq!(hidden(), [false, true, false]);
     tombstones.mark_scope(file).unwrap();
     assert_eq!(hidden(), [true, true, false]);
@@ -81,7 +83,11 @@ fn a_deleted_document_takes_its_chunks_with_it() {
         let row = Object::new()
             .with("file_path", path)
             .with("source_file", source.map(Value::from));
-        let key = Key::of_row("knowledge_base", &RecordId::new("knowledge_base", "x"), &row);
+        let key = Key::of_row(
+            "knowledge_base",
+            &RecordId::new("knowledge_base", "x"),
+            &row,
+        );
         tombstones.hides("knowledge_base", &key, &row)
     };
     assert!(hidden("a.md", None));

@@ -1,5 +1,9 @@
 //! A module that says it has this version of the contract, with another layout.
-#![allow(non_local_definitions, non_camel_case_types, reason = "abi_stable's derives")]
+#![allow(
+    non_local_definitions,
+    non_camel_case_types,
+    reason = "abi_stable's derives"
+)]
 
 use abi_stable::{
     StableAbi, export_root_module, library::RootModule, prefix_type::PrefixTypeTrait,
@@ -22,7 +26,8 @@ impl RootModule for ModuleRoot_Ref {
 
     const BASE_NAME: &'static str = "remembrances_module";
     const NAME: &'static str = "Remembrances-MCP module";
-    const VERSION_STRINGS: VersionStrings = VersionStrings::new(plugin_api::loading::CONTRACT_VERSION);
+    const VERSION_STRINGS: VersionStrings =
+        VersionStrings::new(plugin_api::loading::CONTRACT_VERSION);
 }
 
 extern "C" fn module_info() -> RString {

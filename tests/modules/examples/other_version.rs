@@ -1,5 +1,9 @@
 //! A module built against a contract of another version.
-#![allow(non_local_definitions, non_camel_case_types, reason = "abi_stable's derives")]
+#![allow(
+    non_local_definitions,
+    non_camel_case_types,
+    reason = "abi_stable's derives"
+)]
 
 use abi_stable::{
     StableAbi, export_root_module, library::RootModule, prefix_type::PrefixTypeTrait,

@@ -34,7 +34,10 @@ mod parking {
 
     impl<T: Clone> Shared<T> {
         pub(crate) fn get(&self) -> T {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
         }
 
         pub(crate) fn set(&self, value: T) {
@@ -66,7 +69,9 @@ impl Wishes {
             panic!("asked to panic in {step}");
         }
         if self.fail_in == step {
-            return Err(StorageError::invalid_input(format!("fail_in: asked to fail in {step}")));
+            return Err(StorageError::invalid_input(format!(
+                "fail_in: asked to fail in {step}"
+            )));
         }
         Ok(())
     }
@@ -81,7 +86,10 @@ pub struct PassThrough {
 impl PassThrough {
     /// A module of that id.
     pub fn new(id: &'static str) -> Self {
-        Self { id, wishes: Arc::default() }
+        Self {
+            id,
+            wishes: Arc::default(),
+        }
     }
 }
 
@@ -144,7 +152,10 @@ impl StorageWrapperProvider for Wrapper {
     fn wrap_storage(&self, primary: FullStorage) -> StorageResult<FullStorage> {
         let wishes = self.0.get();
         wishes.step("wrap_storage")?;
-        Ok(FullStorage::new(Wrapped { inner: primary, panic_in: wishes.panic_in }))
+        Ok(FullStorage::new(Wrapped {
+            inner: primary,
+            panic_in: wishes.panic_in,
+        }))
     }
 }
 
@@ -195,11 +206,21 @@ impl Wrapped {
 }
 
 macro_rules! rust_type {
-    ([$item:ty]) => { &[$item] };
-    (bool) => { bool };
-    (u32) => { u32 };
-    (f64) => { f64 };
-    ($by_reference:ty) => { &$by_reference };
+    ([$item:ty]) => {
+        &[$item]
+    };
+    (bool) => {
+        bool
+    };
+    (u32) => {
+        u32
+    };
+    (f64) => {
+        f64
+    };
+    ($by_reference:ty) => {
+        &$by_reference
+    };
 }
 
 macro_rules! pass_through {

@@ -1,6 +1,7 @@
 //! The contract's traits: each method takes its arguments along to the runtime.
 
 use super::SurrealStorage;
+use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
     error::{StorageError, StorageResult},
     records::*,
@@ -8,16 +9,27 @@ use plugin_api::{
     storage_methods,
     value::{Object, Value},
 };
-use abi_stable::std_types::{RString, RVec};
 
 /// The type of an argument of the contract as Rust sees it.
 macro_rules! rust_type {
-    (str) => { &str };
-    (bool) => { bool };
-    (u32) => { u32 };
-    (f64) => { f64 };
-    ([$item:ty]) => { &[$item] };
-    ($record:ident) => { &$record };
+    (str) => {
+        &str
+    };
+    (bool) => {
+        bool
+    };
+    (u32) => {
+        u32
+    };
+    (f64) => {
+        f64
+    };
+    ([$item:ty]) => {
+        &[$item]
+    };
+    ($record:ident) => {
+        &$record
+    };
 }
 
 macro_rules! stubs {
