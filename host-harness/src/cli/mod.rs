@@ -177,12 +177,15 @@ struct HostOption {
 struct SteerOptions {
     #[command(flatten)]
     host: HostOption,
+    /// Only this secondary.
+    #[arg(long, value_name = "NAME")]
+    secondary: Option<String>,
 }
 
 #[derive(Args)]
 struct IdOptions {
     #[command(flatten)]
-    host: HostOption,
+    steer: SteerOptions,
     /// Which ones, by their id; none means all.
     ids: Vec<String>,
 }
@@ -190,7 +193,7 @@ struct IdOptions {
 #[derive(Args)]
 struct TableOptions {
     #[command(flatten)]
-    host: HostOption,
+    steer: SteerOptions,
     /// Which tables; none means all that are replicated.
     tables: Vec<String>,
 }

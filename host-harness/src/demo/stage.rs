@@ -94,7 +94,7 @@ impl Stage {
 
     /// The state of replication.
     pub(super) fn replication(&self) -> anyhow::Result<Replication> {
-        Ok(Replication::read(&self.steering.get("status")?)?)
+        Ok(self.steering.replication()?)
     }
 
     /// Waits until `done`; an error if nothing moves for a minute.
@@ -123,12 +123,12 @@ impl Stage {
         let progress = bar(what, usize::try_from(backlog).unwrap_or(usize::MAX));
         let waited = self.wait(what, |state| {
             progress.set_position(backlog.saturating_sub(state.backlog));
-            state.connected && state.backlog == 0
+            state.is_caught_up()
         })?;
         progress.finish_and_clear();
         let state = self.replication()?;
         if state.dead_letters > 0 {
-            bail!("{} operations ended as dead letters: {:#}", state.dead_letters, self.steering.get("dead-letters")?);
+            bail!("{} operations ended as dead letters: {:#}", state.dead_letters, self.steering.get("dead-letters", &[])?);
         }
         Ok(waited)
     }
