@@ -13,8 +13,7 @@ impl Call {
     }
 
     pub(crate) async fn close(self) -> StorageResult<()> {
-        self.shared().close();
-        Ok(())
+        self.shared().close(self.left()?).await
     }
 
     pub(crate) async fn ping(self) -> StorageResult<()> {

@@ -2,7 +2,7 @@
 
 use super::{
     limit_or,
-    nearest::{comparable, number_or_zero},
+    nearest::{comparable, number_or_zero, within},
     one_row, parameters,
 };
 use crate::{
@@ -18,6 +18,9 @@ use plugin_api::{
     value::{Object, Timestamp},
 };
 use std::time::Duration;
+
+/// How like an event must be to be found beside those with the words.
+const LEAST_LIKENESS: &str = "0.3";
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -65,10 +68,11 @@ impl Ranking {
         let has_embedding = !search.embedding.is_empty();
         let comparable = comparable();
         let cosine = "vector::similarity::cosine(embedding, $embedding)";
+        let near = within(cosine, LEAST_LIKENESS);
         let like = number_or_zero("cosine");
         let (condition, relevance) = match (has_words, has_embedding) {
             (true, true) => (
-                format!("(content @0@ $query OR ({comparable} AND {cosine} > 0.3))"),
+                format!("(content @0@ $query OR ({comparable} AND {near}))"),
                 format!("0.5 * words + 0.5 * {like}"),
             ),
             (true, false) => ("content @0@ $query".to_owned(), "words".to_owned()),

@@ -21,8 +21,13 @@ pub(super) fn comparable() -> String {
 
 /// `cosine`, or 0 where it is no number.
 pub(super) fn number_or_zero(cosine: &str) -> String {
-    // Not-a-number is smaller than every number.
-    format!("(IF {cosine} >= -2 {{ {cosine} }} ELSE {{ 0f }})")
+    format!("(IF {} {{ {cosine} }} ELSE {{ 0f }})", within(cosine, "-2"))
+}
+
+/// Holds if `cosine` is a number above `least`. What is no number is, by its
+/// sign, smaller or greater than every number.
+pub(super) fn within(cosine: &str, least: &str) -> String {
+    format!("{cosine} > {least} AND {cosine} <= 2")
 }
 
 impl Call {
