@@ -38,7 +38,10 @@
 //! - a new kind of value crosses as [`Value::Extension`](value::Value), which
 //!   carries a name, a readable text and lossless bytes.
 
-#![allow(non_local_definitions, reason = "sabi_trait implements its own traits that way")]
+#![allow(
+    non_local_definitions,
+    reason = "sabi_trait implements its own traits that way"
+)]
 
 pub mod error;
 pub mod loading;

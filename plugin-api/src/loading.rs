@@ -102,4 +102,3 @@ fn first_lines(error: &LibraryError) -> String {
     let dots = if lines.next().is_some() { " …" } else { "" };
     format!("the layouts differ: {}{dots}", shown.join(" "))
 }
-

@@ -45,9 +45,7 @@ trait StableLogger: Send + Sync {
 
 impl<T: HostLogger> StableLogger for T {
     fn enabled(&self, level: LogLevel, target: RStr<'_>) -> bool {
-        panic::guard_or(false, || {
-            HostLogger::enabled(self, level, target.as_str())
-        })
+        panic::guard_or(false, || HostLogger::enabled(self, level, target.as_str()))
     }
 
     fn log(&self, level: LogLevel, target: RStr<'_>, message: RStr<'_>, fields: &Object) {

@@ -165,4 +165,3 @@ pub struct IndexingJob {
     /// Why it failed.
     pub error: ROption<RString>,
 }
-

@@ -10,9 +10,7 @@ mod graph;
 mod knowledge;
 mod stats;
 
-pub use code::{
-    CodeChunk, CodeFile, CodeProject, CodeSymbol, IndexingJob, Scored, Stored,
-};
+pub use code::{CodeChunk, CodeFile, CodeProject, CodeSymbol, IndexingJob, Scored, Stored};
 pub use event::{Event, EventSearch, FoundEvent};
 pub use graph::{Entity, GraphResult, Relationship};
 pub use knowledge::{Document, FoundDocument, FoundVector, HybridResult};

@@ -11,12 +11,24 @@ use abi_stable::{
 
 /// The type of an argument of the contract as Rust sees it.
 macro_rules! rust_type {
-    (str) => { &str };
-    (bool) => { bool };
-    (u32) => { u32 };
-    (f64) => { f64 };
-    ([$item:ty]) => { &[$item] };
-    ($record:ident) => { &$record };
+    (str) => {
+        &str
+    };
+    (bool) => {
+        bool
+    };
+    (u32) => {
+        u32
+    };
+    (f64) => {
+        f64
+    };
+    ([$item:ty]) => {
+        &[$item]
+    };
+    ($record:ident) => {
+        &$record
+    };
 }
 pub(super) use rust_type;
 

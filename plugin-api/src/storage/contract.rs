@@ -1,9 +1,9 @@
 //! The list of all storage methods, and the traits made from it.
 
 use super::{
-    CallContext, Chunks, Events, Files, FoundChunks, FoundDocuments, FoundEvents,
-    FoundSymbols, FoundVectors, GraphResults, Ids, Jobs, MaybeDocument, MaybeEntity, MaybeFile,
-    MaybeJob, MaybeProject, MaybeSymbol, MaybeValue, Names, Projects, Symbols, Unit, UserCounts,
+    CallContext, Chunks, Events, Files, FoundChunks, FoundDocuments, FoundEvents, FoundSymbols,
+    FoundVectors, GraphResults, Ids, Jobs, MaybeDocument, MaybeEntity, MaybeFile, MaybeJob,
+    MaybeProject, MaybeSymbol, MaybeValue, Names, Projects, Symbols, Unit, UserCounts,
     argument::rust_type,
 };
 use crate::{

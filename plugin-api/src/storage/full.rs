@@ -4,8 +4,7 @@ use super::{
     Argument, CallContext, Chunks, CodeStorage, Events, Files, FoundChunks, FoundDocuments,
     FoundEvents, FoundSymbols, FoundVectors, GraphResults, Ids, Jobs, MaybeDocument, MaybeEntity,
     MaybeFile, MaybeJob, MaybeProject, MaybeSymbol, MaybeValue, Names, Projects, StatsProvider,
-    Storage, Symbols, Unit, UserCounts,
-    argument::rust_type,
+    Storage, Symbols, Unit, UserCounts, argument::rust_type,
 };
 use crate::{
     error::{StorageError, StorageResult},

@@ -68,7 +68,10 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        #[allow(clippy::cast_precision_loss, reason = "past i64, JSON numbers are floats")]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "past i64, JSON numbers are floats"
+        )]
         let float = number as f64;
         Ok(i64::try_from(number).map_or(Value::Float(float), Value::Int))
     }

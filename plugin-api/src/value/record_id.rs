@@ -43,7 +43,6 @@ impl RecordId {
     }
 }
 
-
 /// Writes `text` as the database does: bare if it is a plain word, else quoted
 /// with backticks.
 fn write_part(f: &mut fmt::Formatter<'_>, text: &str, bare: bool) -> fmt::Result {
@@ -143,7 +142,8 @@ impl FromStr for RecordId {
 
     /// Reads `table:key`, where the key is a word, a number or quoted text.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |reason: &str| format!("\"{text}\" is no record id like entities:8f2k: {reason}");
+        let wrong =
+            |reason: &str| format!("\"{text}\" is no record id like entities:8f2k: {reason}");
         let (table, _, rest) = read_part(text).map_err(|reason| wrong(&reason))?;
         let rest = rest
             .strip_prefix(':')
@@ -202,10 +202,7 @@ mod tests {
 
     #[test]
     fn reads_the_older_quotes() {
-        assert_eq!(
-            "events:⟨a b⟩".parse(),
-            Ok(RecordId::new("events", "a b"))
-        );
+        assert_eq!("events:⟨a b⟩".parse(), Ok(RecordId::new("events", "a b")));
     }
 
     #[test]

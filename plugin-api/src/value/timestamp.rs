@@ -38,14 +38,26 @@ impl Timestamp {
         }
     }
 
+    /// This time moved on by `duration`.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let nanos = self.nanos + duration.subsec_nanos();
+        Self {
+            seconds: self
+                .seconds
+                .saturating_add_unsigned(duration.as_secs())
+                .saturating_add(i64::from(nanos / 1_000_000_000)),
+            nanos: nanos % 1_000_000_000,
+        }
+    }
+
     /// How long ago this was; zero for a time that is still to come.
     pub fn elapsed(self) -> Duration {
         let now = Self::now();
         if now <= self {
             return Duration::ZERO;
         }
-        let nanos = i128::from(now.seconds - self.seconds) * 1_000_000_000
-            + i128::from(now.nanos)
+        let nanos = i128::from(now.seconds - self.seconds) * 1_000_000_000 + i128::from(now.nanos)
             - i128::from(self.nanos);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
@@ -108,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moves_back_across_a_second() {
+    fn moves_across_a_second() {
         let time = Timestamp {
             seconds: 10,
             nanos: 5,
@@ -119,6 +131,11 @@ mod tests {
                 seconds: 9,
                 nanos: 999_999_999
             }
+        );
+        assert_eq!(
+            time.before(Duration::from_nanos(6))
+                .after(Duration::from_nanos(6)),
+            time
         );
     }
 

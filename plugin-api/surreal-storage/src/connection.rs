@@ -36,7 +36,9 @@ pub struct Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Connection").field(&self.address.as_str()).finish()
+        f.debug_tuple("Connection")
+            .field(&self.address.as_str())
+            .finish()
     }
 }
 
@@ -239,7 +241,9 @@ async fn sign_in(
         username: username(),
         password: password(),
     });
-    let Err(_) = namespace.await else { return Ok(()) };
+    let Err(_) = namespace.await else {
+        return Ok(());
+    };
     let database = client.signin(auth::Database {
         namespace: target.namespace.clone(),
         database: target.database.clone(),

@@ -55,12 +55,22 @@ impl Row {
     }
 
     pub(crate) fn optional_text(&self, column: &str) -> ROption<RString> {
-        self.get(column).and_then(Value::as_str).map(RString::from).into()
+        self.get(column)
+            .and_then(Value::as_str)
+            .map(RString::from)
+            .into()
     }
 
     pub(crate) fn texts(&self, column: &str) -> Vec<String> {
-        let items = self.get(column).and_then(Value::as_array).unwrap_or_default();
-        items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        let items = self
+            .get(column)
+            .and_then(Value::as_array)
+            .unwrap_or_default();
+        items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     }
 
     pub(crate) fn number(&self, column: &str) -> u32 {
@@ -74,11 +84,15 @@ impl Row {
     }
 
     pub(crate) fn float(&self, column: &str) -> f64 {
-        self.get(column).and_then(Value::as_float).unwrap_or_default()
+        self.get(column)
+            .and_then(Value::as_float)
+            .unwrap_or_default()
     }
 
     pub(crate) fn flag(&self, column: &str) -> bool {
-        self.get(column).and_then(Value::as_bool).unwrap_or_default()
+        self.get(column)
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
     }
 
     pub(crate) fn object(&self, column: &str) -> Object {
@@ -107,10 +121,19 @@ impl Row {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "embeddings are f32 by contract")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "embeddings are f32 by contract"
+    )]
     pub(crate) fn embedding(&self) -> RVec<f32> {
-        let items = self.get("embedding").and_then(Value::as_array).unwrap_or_default();
-        items.iter().map(|item| item.as_float().unwrap_or_default() as f32).collect()
+        let items = self
+            .get("embedding")
+            .and_then(Value::as_array)
+            .unwrap_or_default();
+        items
+            .iter()
+            .map(|item| item.as_float().unwrap_or_default() as f32)
+            .collect()
     }
 
     /// Takes a column out.
@@ -123,7 +146,10 @@ impl Row {
         let id = self.id()?;
         self.0.remove("id");
         self.0.remove("embedding");
-        Ok(StoredRow { id, columns: self.0 })
+        Ok(StoredRow {
+            id,
+            columns: self.0,
+        })
     }
 }
 
@@ -135,7 +161,10 @@ pub(crate) fn receipt(answer: Value) -> StorageResult<WriteReceipt> {
 
 /// The receipt with the zeros that were stored where the caller gave no
 /// embedding, that is for the rows (by position) that `absent` holds for.
-pub(crate) fn zeros_where(mut receipt: WriteReceipt, absent: impl Fn(usize) -> bool) -> WriteReceipt {
+pub(crate) fn zeros_where(
+    mut receipt: WriteReceipt,
+    absent: impl Fn(usize) -> bool,
+) -> WriteReceipt {
     for (position, row) in receipt.rows.iter_mut().enumerate() {
         if absent(position) {
             row.columns.insert("embedding", stored_embedding(&[]));
@@ -148,10 +177,7 @@ pub(crate) fn zeros_where(mut receipt: WriteReceipt, absent: impl Fn(usize) -> b
 /// [`EMBEDDING_DIMENSION`] floats.
 pub fn stored_embedding(embedding: &[f32]) -> Value {
     let given = embedding.iter().copied().chain(std::iter::repeat(0.0));
-    given
-        .take(EMBEDDING_DIMENSION)
-        .map(f64::from)
-        .collect()
+    given.take(EMBEDDING_DIMENSION).map(f64::from).collect()
 }
 
 /// The same where an empty embedding means none.

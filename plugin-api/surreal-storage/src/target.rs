@@ -102,7 +102,13 @@ impl Address {
 
     /// Is the connection encrypted (`wss`, `https`)?
     pub fn is_encrypted(&self) -> bool {
-        matches!(self.kind, AddressKind::Remote { encrypted: true, .. })
+        matches!(
+            self.kind,
+            AddressKind::Remote {
+                encrypted: true,
+                ..
+            }
+        )
     }
 
     /// Would passwords and data travel to another machine in the clear?
@@ -153,7 +159,10 @@ fn remote(text: &str) -> StorageResult<Address> {
         Ok(_) => text,
         Err(_) => text.rsplit_once('@').map_or(text, |(_, host)| host),
     };
-    let scheme = match text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()) {
+    let scheme = match text
+        .split_once("://")
+        .map(|(scheme, _)| scheme.to_ascii_lowercase())
+    {
         Some(scheme) if scheme == "ws" || scheme == "http" => "ws",
         Some(scheme) if scheme == "wss" || scheme == "https" => "wss",
         Some(scheme) => {
@@ -169,7 +178,10 @@ fn remote(text: &str) -> StorageResult<Address> {
         return Err(invalid(shown, "nothing may follow the path"));
     }
     let path = url.path().trim_end_matches('/');
-    let prefix = path.strip_suffix("/rpc").unwrap_or(path).trim_end_matches('/');
+    let prefix = path
+        .strip_suffix("/rpc")
+        .unwrap_or(path)
+        .trim_end_matches('/');
     let path = format!("{prefix}/");
     url.set_path(&path);
     let loopback = match url.host() {
@@ -214,7 +226,10 @@ mod tests {
             ("HTTP://localhost:8000/rpc", "ws://localhost:8000/"),
             ("https://db.example.com", "wss://db.example.com/"),
             ("wss://db.example.com:443", "wss://db.example.com/"),
-            ("wss://db.example.com/surreal", "wss://db.example.com/surreal/"),
+            (
+                "wss://db.example.com/surreal",
+                "wss://db.example.com/surreal/",
+            ),
             ("wss://db.example.com/a/b/rpc", "wss://db.example.com/a/b/"),
             ("ws://db.example.com/xrpc", "ws://db.example.com/xrpc/"),
             ("ws://[::1]:8000/rpc", "ws://[::1]:8000/"),
@@ -257,14 +272,18 @@ mod tests {
             let error = address(url).unwrap_err();
             assert_eq!(error.kind, plugin_api::error::ErrorKind::INVALID_INPUT);
             let known = error.message.contains(reason)
-                || (!cfg!(feature = "embedded") && error.message.contains("no database of its own"));
+                || (!cfg!(feature = "embedded")
+                    && error.message.contains("no database of its own"));
             assert!(known, "{url}: {error}");
         }
     }
 
     #[test]
     fn a_password_in_the_address_is_refused_and_not_shown() {
-        for url in ["ws://root:hunter2@host:8000/rpc", "ws://root:hunter2@host:99999"] {
+        for url in [
+            "ws://root:hunter2@host:8000/rpc",
+            "ws://root:hunter2@host:99999",
+        ] {
             let error = address(url).unwrap_err();
             assert!(!error.message.contains("hunter2"), "{error}");
         }

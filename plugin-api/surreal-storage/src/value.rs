@@ -77,8 +77,9 @@ fn to_object(object: Object, depth: usize) -> StorageResult<db::Object> {
 }
 
 fn to_datetime(time: Timestamp) -> StorageResult<db::Datetime> {
-    db::Datetime::from_timestamp(time.seconds, time.nanos)
-        .ok_or_else(|| StorageError::invalid_input(format!("{time} is a time that no calendar has")))
+    db::Datetime::from_timestamp(time.seconds, time.nanos).ok_or_else(|| {
+        StorageError::invalid_input(format!("{time} is a time that no calendar has"))
+    })
 }
 
 fn to_record_id(id: RecordId, depth: usize) -> StorageResult<db::RecordId> {

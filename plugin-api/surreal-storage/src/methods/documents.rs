@@ -105,7 +105,13 @@ impl Call {
     ) -> StorageResult<FoundDocuments> {
         let limit = limit_or(limit, 10);
         let rows = self
-            .nearest(DOCUMENTS.name, "true", Object::new(), &query_embedding, limit)
+            .nearest(
+                DOCUMENTS.name,
+                "true",
+                Object::new(),
+                &query_embedding,
+                limit,
+            )
             .await?;
         let found = rows.iter().map(|(row, similarity)| {
             Ok(FoundDocument {

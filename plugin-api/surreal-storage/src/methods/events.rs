@@ -109,7 +109,9 @@ impl Call {
             metadata: metadata,
         };
         let parameters = parameters! { rows: one_row(row) };
-        let answer = self.write(&upsert_statement(&EVENTS, ""), parameters).await?;
+        let answer = self
+            .write(&upsert_statement(&EVENTS, ""), parameters)
+            .await?;
         Ok(zeros_where(receipt(answer)?, |_| embedding.is_empty()))
     }
 

@@ -15,18 +15,36 @@ use plugin_api::{
 
 /// A fact is there even if its value is none: it is kept as null.
 fn kept(value: Value) -> Value {
-    if value == Value::None { Value::Null } else { value }
+    if value == Value::None {
+        Value::Null
+    } else {
+        value
+    }
 }
 
 impl Call {
-    pub(crate) async fn save_fact(self, user_id: String, key: String, value: Value) -> StorageResult<WriteReceipt> {
+    pub(crate) async fn save_fact(
+        self,
+        user_id: String,
+        key: String,
+        value: Value,
+    ) -> StorageResult<WriteReceipt> {
         let row = parameters! { user_id: user_id, key: key, value: kept(value) };
         let statement = upsert_statement(&FACTS, "");
-        receipt(self.write(&statement, parameters! { rows: one_row(row) }).await?)
+        receipt(
+            self.write(&statement, parameters! { rows: one_row(row) })
+                .await?,
+        )
     }
 
-    pub(crate) async fn update_fact(self, user_id: String, key: String, value: Value) -> StorageResult<WriteReceipt> {
-        let parameters = parameters! { user: user_id.as_str(), key: key.as_str(), value: kept(value) };
+    pub(crate) async fn update_fact(
+        self,
+        user_id: String,
+        key: String,
+        value: Value,
+    ) -> StorageResult<WriteReceipt> {
+        let parameters =
+            parameters! { user: user_id.as_str(), key: key.as_str(), value: kept(value) };
         let answer = self
             .write(
                 "UPDATE kv_memories

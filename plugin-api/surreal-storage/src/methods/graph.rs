@@ -44,7 +44,10 @@ impl Call {
     ) -> StorageResult<WriteReceipt> {
         let row = parameters! { entity_type: entity_type, name: name, properties: properties };
         let parameters = parameters! { rows: one_row(row) };
-        receipt(self.write(&upsert_statement(&ENTITIES, ""), parameters).await?)
+        receipt(
+            self.write(&upsert_statement(&ENTITIES, ""), parameters)
+                .await?,
+        )
     }
 
     pub(crate) async fn create_relationship(
@@ -124,7 +127,9 @@ impl Call {
             .relationship_types()
             .await?
             .iter()
-            .map(|name| format!("DELETE `{name}` WHERE from_entity IN $ends OR to_entity IN $ends;"))
+            .map(|name| {
+                format!("DELETE `{name}` WHERE from_entity IN $ends OR to_entity IN $ends;")
+            })
             .collect();
         let ends = as_ends([&record]);
         self.write(

@@ -18,7 +18,9 @@ impl Call {
             "" | "global" => "",
             _ => "WHERE user_id = $user",
         };
-        let rows = |table: &str, filter: &str| format!("array::len(SELECT VALUE id FROM {table} {filter})");
+        let rows = |table: &str, filter: &str| {
+            format!("array::len(SELECT VALUE id FROM {table} {filter})")
+        };
         let bytes = |table: &str, filter: &str, text: &str| {
             format!("math::sum((SELECT VALUE bytes::len(<bytes>({text})) FROM {table} {filter}))")
         };

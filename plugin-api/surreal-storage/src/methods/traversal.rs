@@ -54,7 +54,11 @@ impl Call {
         let Some(start) = self.find_entity(start).await? else {
             return Ok(RVec::new());
         };
-        let mut types = if depth == 0 { Vec::new() } else { self.relationship_types().await? };
+        let mut types = if depth == 0 {
+            Vec::new()
+        } else {
+            self.relationship_types().await?
+        };
         if !relationship_type.is_empty() {
             types.retain(|name| name == relationship_type);
         }
@@ -70,12 +74,17 @@ impl Call {
             if types.is_empty() || level.is_empty() {
                 break;
             }
-            let ids = results[level.clone()].iter().map(|result| &result.entity.id);
+            let ids = results[level.clone()]
+                .iter()
+                .map(|result| &result.entity.id);
             let edges = self.edges_from(ids, &types).await?;
             let mut entities = self.entities_behind(&edges).await?;
             let mut edges_of: HashMap<String, Vec<Relationship>> = HashMap::new();
             for edge in edges {
-                edges_of.entry(edge.from.to_string()).or_default().push(edge);
+                edges_of
+                    .entry(edge.from.to_string())
+                    .or_default()
+                    .push(edge);
             }
             let next = results.len();
             for position in level {
@@ -83,7 +92,9 @@ impl Call {
                 for edge in edges_of.remove(&from).unwrap_or_default() {
                     let to = edge.to.to_string();
                     // An edge may outlive its entity.
-                    let Some(entity) = entities.remove(&to) else { continue };
+                    let Some(entity) = entities.remove(&to) else {
+                        continue;
+                    };
                     if !seen.insert(to) {
                         continue;
                     }
@@ -110,9 +121,13 @@ impl Call {
     ) -> StorageResult<Vec<Relationship>> {
         let statements: String = types
             .iter()
-            .map(|name| format!("SELECT * FROM `{name}` WHERE from_entity IN $ends ORDER BY id ASC;"))
+            .map(|name| {
+                format!("SELECT * FROM `{name}` WHERE from_entity IN $ends ORDER BY id ASC;")
+            })
             .collect();
-        let answers = self.ask_all(&statements, parameters! { ends: as_ends(ids) }).await?;
+        let answers = self
+            .ask_all(&statements, parameters! { ends: as_ends(ids) })
+            .await?;
         let mut edges = Vec::new();
         for (name, answer) in types.iter().zip(answers) {
             for row in Row::all(answer) {
@@ -123,10 +138,16 @@ impl Call {
     }
 
     /// The entities that edges lead to, by the text of their ids.
-    async fn entities_behind(&self, edges: &[Relationship]) -> StorageResult<HashMap<String, Entity>> {
+    async fn entities_behind(
+        &self,
+        edges: &[Relationship],
+    ) -> StorageResult<HashMap<String, Entity>> {
         let ids: Value = edges.iter().map(|edge| edge.to.clone()).collect();
         let answer = self
-            .ask("SELECT * FROM array::distinct($ids)", parameters! { ids: ids })
+            .ask(
+                "SELECT * FROM array::distinct($ids)",
+                parameters! { ids: ids },
+            )
             .await?;
         let rows = Row::all(answer);
         let entities = rows.iter().map(|row| {

@@ -100,7 +100,9 @@ impl Call {
         let answer = self
             .write(&statement, parameters! { id: record, row: row })
             .await?;
-        let receipt = updated(answer, || format!("vector memory {id:?} of user {user_id:?}"))?;
+        let receipt = updated(answer, || {
+            format!("vector memory {id:?} of user {user_id:?}")
+        })?;
         Ok(zeros_where(receipt, |_| embedding.is_empty()))
     }
 

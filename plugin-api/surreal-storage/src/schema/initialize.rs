@@ -35,7 +35,8 @@ pub async fn initialize(connection: &Connection, timeout: Duration) -> StorageRe
                 // Another host initialises the same database.
                 Err(error) if error.kind == ErrorKind::CONFLICT && attempts < 20 => {
                     attempts += 1;
-                    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20 * attempts))).await;
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20 * attempts)))
+                        .await;
                 }
                 result => return result,
             }
@@ -93,7 +94,11 @@ fn definitions(schemafull: &HashSet<String>) -> String {
         let _ = write!(sql, "DEFINE TABLE IF NOT EXISTS {name} SCHEMALESS;");
         for column in table.columns {
             let (replace, kind) = definition(column, schemafull.contains(name));
-            let _ = write!(sql, "DEFINE FIELD {replace} {} ON {name} TYPE {kind};", column.name);
+            let _ = write!(
+                sql,
+                "DEFINE FIELD {replace} {} ON {name} TYPE {kind};",
+                column.name
+            );
         }
     }
     sql
@@ -145,7 +150,9 @@ struct Indexes(Vec<(Vec<String>, String)>);
 impl Indexes {
     fn of(structure: Value) -> Self {
         let rows = match structure {
-            Value::Object(mut structure) => Row::all(structure.remove("indexes").unwrap_or_default()),
+            Value::Object(mut structure) => {
+                Row::all(structure.remove("indexes").unwrap_or_default())
+            }
             _ => Vec::new(),
         };
         Self(
@@ -157,8 +164,8 @@ impl Indexes {
 
     /// Is there one over these columns, of a kind that begins like this?
     fn has(&self, columns: &[&str], kind: Option<&str>) -> bool {
-        self.0.iter().any(|(over, of)| {
-            over == columns && kind.is_none_or(|kind| of.starts_with(kind))
-        })
+        self.0
+            .iter()
+            .any(|(over, of)| over == columns && kind.is_none_or(|kind| of.starts_with(kind)))
     }
 }

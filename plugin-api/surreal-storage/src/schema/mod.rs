@@ -10,10 +10,10 @@ mod tables;
 mod upsert;
 
 pub use initialize::{SchemaReport, initialize};
-pub use tables::{Column, Kind, Rule, TABLES, Table, table};
 pub(crate) use tables::{
     CHUNKS, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, PROJECTS, SYMBOLS, VECTORS,
 };
+pub use tables::{Column, Kind, Rule, TABLES, Table, table};
 pub(crate) use upsert::{assignments, upsert_statement};
 
 use plugin_api::error::{StorageError, StorageResult};

@@ -88,7 +88,9 @@ pub async fn list(connection: &Connection, timeout: Duration) -> StorageResult<V
 /// The tables in an answer to `INFO FOR DB STRUCTURE`.
 pub(super) fn table_rows(answer: Vec<Value>) -> Vec<Row> {
     match answer.into_iter().next() {
-        Some(Value::Object(mut structure)) => Row::all(structure.remove("tables").unwrap_or_default()),
+        Some(Value::Object(mut structure)) => {
+            Row::all(structure.remove("tables").unwrap_or_default())
+        }
         _ => Vec::new(),
     }
 }

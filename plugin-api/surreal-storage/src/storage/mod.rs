@@ -163,7 +163,11 @@ impl State {
 
 impl Shared {
     /// The connection for a call; opened anew if it was lost, or if `first`.
-    pub(crate) async fn connection(&self, left: Duration, first: bool) -> StorageResult<Connection> {
+    pub(crate) async fn connection(
+        &self,
+        left: Duration,
+        first: bool,
+    ) -> StorageResult<Connection> {
         let open = |state: &State| match state {
             State::Open(connection) => Some(Ok(connection.clone())),
             State::Lost => None,

@@ -14,12 +14,24 @@ use plugin_api::{
 
 /// The type of an argument of the contract as Rust sees it.
 macro_rules! rust_type {
-    (str) => { &str };
-    (bool) => { bool };
-    (u32) => { u32 };
-    (f64) => { f64 };
-    ([$item:ty]) => { &[$item] };
-    ($record:ident) => { &$record };
+    (str) => {
+        &str
+    };
+    (bool) => {
+        bool
+    };
+    (u32) => {
+        u32
+    };
+    (f64) => {
+        f64
+    };
+    ([$item:ty]) => {
+        &[$item]
+    };
+    ($record:ident) => {
+        &$record
+    };
 }
 
 macro_rules! on_the_runtime {

@@ -13,16 +13,40 @@ fn filled() -> SurrealStorage {
     let s = storage();
     for number in 0..20 {
         let content = format!("routine entry {number}");
-        s.save_event(&cx(), "ada", "log", &content, &embedding(&[(700, 1.0)]), &Object::new()).unwrap();
+        s.save_event(
+            &cx(),
+            "ada",
+            "log",
+            &content,
+            &embedding(&[(700, 1.0)]),
+            &Object::new(),
+        )
+        .unwrap();
     }
     for (subject, content, at) in [
         ("cats", "the cat sat on the mat", 0),
         ("cats", "cats chasing a running dog", 1),
         ("dogs", "a dog barked", 2),
     ] {
-        s.save_event(&cx(), "ada", subject, content, &embedding(&[(at, 1.0)]), &Object::new()).unwrap();
+        s.save_event(
+            &cx(),
+            "ada",
+            subject,
+            content,
+            &embedding(&[(at, 1.0)]),
+            &Object::new(),
+        )
+        .unwrap();
     }
-    s.save_event(&cx(), "bob", "cats", "his cat", &embedding(&[(0, 1.0)]), &Object::new()).unwrap();
+    s.save_event(
+        &cx(),
+        "bob",
+        "cats",
+        "his cat",
+        &embedding(&[(0, 1.0)]),
+        &Object::new(),
+    )
+    .unwrap();
     s
 }
 
@@ -44,18 +68,32 @@ fn contents(s: &SurrealStorage, search: &EventSearch) -> Vec<String> {
 fn an_event_is_saved_listed_and_deleted_by_its_user_alone() {
     let s = storage();
     let metadata = object([("n", 1_i64.into())]);
-    let receipt = s.save_event(&cx(), "ada", "s", "first", &[], &metadata).unwrap();
+    let receipt = s
+        .save_event(&cx(), "ada", "s", "first", &[], &metadata)
+        .unwrap();
     assert_stored(&s, "events", &receipt);
-    s.save_event(&cx(), "ada", "s", "second", &[1.0], &Object::new()).unwrap();
-    s.save_event(&cx(), "ada", "t", "other", &[1.0], &Object::new()).unwrap();
+    s.save_event(&cx(), "ada", "s", "second", &[1.0], &Object::new())
+        .unwrap();
+    s.save_event(&cx(), "ada", "t", "other", &[1.0], &Object::new())
+        .unwrap();
 
     let events = s.get_events_by_subject(&cx(), "ada", "s", 0).unwrap();
     let listed: Vec<_> = events.iter().map(|e| e.content.as_str()).collect();
     assert_eq!(listed, ["first", "second"]);
     assert_eq!(events[0].id, one(&receipt).id);
     assert_eq!(events[0].metadata, metadata);
-    assert_eq!(Some(events[0].created_at), one(&receipt).columns.get("created_at").unwrap().as_datetime());
-    assert_eq!(s.get_events_by_subject(&cx(), "ada", "s", 1).unwrap()[0].content, "first");
+    assert_eq!(
+        Some(events[0].created_at),
+        one(&receipt)
+            .columns
+            .get("created_at")
+            .unwrap()
+            .as_datetime()
+    );
+    assert_eq!(
+        s.get_events_by_subject(&cx(), "ada", "s", 1).unwrap()[0].content,
+        "first"
+    );
 
     let id = events[0].id.to_string();
     s.delete_event(&cx(), &id, "bob").unwrap();
@@ -63,39 +101,81 @@ fn an_event_is_saved_listed_and_deleted_by_its_user_alone() {
     s.delete_event(&cx(), &id, "ada").unwrap();
     s.delete_event(&cx(), &id, "ada").unwrap();
     assert_eq!(rows(&s, "events").len(), 2);
-    assert_eq!(s.delete_event(&cx(), "entities:x", "ada").unwrap_err().kind, ErrorKind::INVALID_INPUT);
+    assert_eq!(
+        s.delete_event(&cx(), "entities:x", "ada").unwrap_err().kind,
+        ErrorKind::INVALID_INPUT
+    );
 }
 
 #[test]
 fn words_find_what_has_them_in_any_form() {
     let s = filled();
-    let words = |query: &str| contents(&s, &EventSearch { query: query.into(), ..search() });
+    let words = |query: &str| {
+        contents(
+            &s,
+            &EventSearch {
+                query: query.into(),
+                ..search()
+            },
+        )
+    };
     let mut cats = words("cat");
     cats.sort();
-    assert_eq!(cats, ["cats chasing a running dog", "the cat sat on the mat"]);
+    assert_eq!(
+        cats,
+        ["cats chasing a running dog", "the cat sat on the mat"]
+    );
     assert_eq!(words("run CATS"), ["cats chasing a running dog"]);
     assert_eq!(words("dog").len(), 2);
     assert_eq!(words("zebra"), [""; 0]);
     assert_eq!(words("!!! '; DELETE events; --"), [""; 0]);
-    let found = s.search_events(&cx(), &EventSearch { query: "mat".into(), ..search() }).unwrap();
+    let found = s
+        .search_events(
+            &cx(),
+            &EventSearch {
+                query: "mat".into(),
+                ..search()
+            },
+        )
+        .unwrap();
     assert!(found[0].relevance > 0.0);
 }
 
 #[test]
 fn an_embedding_finds_what_is_near_and_both_count_half() {
     let s = filled();
-    let near = EventSearch { embedding: embedding(&[(2, 1.0)]).into(), limit: 2, ..search() };
+    let near = EventSearch {
+        embedding: embedding(&[(2, 1.0)]).into(),
+        limit: 2,
+        ..search()
+    };
     let found = s.search_events(&cx(), &near).unwrap();
     assert_eq!(found[0].event.content, "a dog barked");
     assert!((found[0].relevance - 1.0).abs() < 1e-9);
     assert_eq!(found.len(), 2);
 
-    let both = EventSearch { query: "mat".into(), limit: 50, ..near };
+    let both = EventSearch {
+        query: "mat".into(),
+        limit: 50,
+        ..near
+    };
     let found = s.search_events(&cx(), &both).unwrap();
     let mut texts: Vec<_> = found.iter().map(|f| f.event.content.as_str()).collect();
     texts.sort_unstable();
-    assert_eq!(texts, ["a dog barked", "the cat sat on the mat"], "the words, or near enough");
-    let by_words = s.search_events(&cx(), &EventSearch { query: "mat".into(), ..search() }).unwrap();
+    assert_eq!(
+        texts,
+        ["a dog barked", "the cat sat on the mat"],
+        "the words, or near enough"
+    );
+    let by_words = s
+        .search_events(
+            &cx(),
+            &EventSearch {
+                query: "mat".into(),
+                ..search()
+            },
+        )
+        .unwrap();
     for found in &found {
         let expected = match found.event.content.as_str() {
             "a dog barked" => 0.5,
@@ -109,11 +189,21 @@ fn an_embedding_finds_what_is_near_and_both_count_half() {
 fn without_words_and_embedding_the_newest_come_first() {
     let s = filled();
     assert_eq!(
-        contents(&s, &EventSearch { limit: 2, ..search() }),
+        contents(
+            &s,
+            &EventSearch {
+                limit: 2,
+                ..search()
+            }
+        ),
         ["a dog barked", "cats chasing a running dog"]
     );
     assert_eq!(contents(&s, &search()).len(), 23);
-    let by_subject = EventSearch { subject: "cats".into(), query: "dog".into(), ..search() };
+    let by_subject = EventSearch {
+        subject: "cats".into(),
+        query: "dog".into(),
+        ..search()
+    };
     assert_eq!(contents(&s, &by_subject), ["cats chasing a running dog"]);
     let error = s.search_events(&cx(), &EventSearch::default()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
@@ -122,9 +212,19 @@ fn without_words_and_embedding_the_newest_come_first() {
 #[test]
 fn times_bound_a_search_and_from_wins_over_the_last_hours() {
     let s = storage();
-    for (days, content) in [(0, "today"), (2, "two days"), (40, "forty days"), (400, "long ago")] {
+    for (days, content) in [
+        (0, "today"),
+        (2, "two days"),
+        (40, "forty days"),
+        (400, "long ago"),
+    ] {
         let age = format!("{days}d");
-        run(&s, &format!("CREATE events SET user_id = 'ada', subject = 's', content = '{content}', created_at = time::now() - {age} - 30m"));
+        run(
+            &s,
+            &format!(
+                "CREATE events SET user_id = 'ada', subject = 's', content = '{content}', created_at = time::now() - {age} - 30m"
+            ),
+        );
     }
     let found = |edit: &dyn Fn(&mut EventSearch)| {
         let mut search = search();
@@ -135,7 +235,10 @@ fn times_bound_a_search_and_from_wins_over_the_last_hours() {
     assert_eq!(found(&|q| q.last_days = 3), ["today", "two days"]);
     assert_eq!(found(&|q| q.last_months = 2).len(), 3);
     assert_eq!(found(&|q| q.last_months = u32::MAX).len(), 4);
-    assert_eq!(found(&|q| (q.last_hours, q.last_days, q.last_months) = (1, 3, 2)), ["today"]);
+    assert_eq!(
+        found(&|q| (q.last_hours, q.last_days, q.last_months) = (1, 3, 2)),
+        ["today"]
+    );
     let past = |days: u64| Timestamp::now().before(Duration::from_secs(days * 24 * 3600));
     assert_eq!(
         found(&|q| {

@@ -108,29 +108,67 @@ fn existing() -> SurrealStorage {
 #[test]
 fn its_rows_are_read_and_stay_as_they_are() {
     let s = existing();
-    let tables = ["kv_memories", "vector_memories", "knowledge_base", "entities", "events", "code_projects", "worked_with"];
+    let tables = [
+        "kv_memories",
+        "vector_memories",
+        "knowledge_base",
+        "entities",
+        "events",
+        "code_projects",
+        "worked_with",
+    ];
     let before = tables.map(|table| rows(&s, table));
     s.initialize_schema(&cx()).unwrap();
     assert_eq!(tables.map(|table| rows(&s, table)), before);
 
-    assert_eq!(s.get_fact(&cx(), "ada", "colour").unwrap(), Some("green".into()).into());
-    let found = s.search_similar(&cx(), "ada", &embedding(&[(1, 1.0)]), 1).unwrap();
-    assert_eq!(found[0].metadata, object([("a", object([("b", 1_i64.into())]).into())]));
-    assert_eq!(s.list_document_paths(&cx()).unwrap().as_slice(), ["a.md", "b.md"]);
-    assert_eq!(s.get_document(&cx(), "a.md").unwrap().unwrap().file_path, "a.md#chunk0");
-    assert_eq!(s.get_entity(&cx(), "Ada").unwrap().unwrap().entity_type, "person");
+    assert_eq!(
+        s.get_fact(&cx(), "ada", "colour").unwrap(),
+        Some("green".into()).into()
+    );
+    let found = s
+        .search_similar(&cx(), "ada", &embedding(&[(1, 1.0)]), 1)
+        .unwrap();
+    assert_eq!(
+        found[0].metadata,
+        object([("a", object([("b", 1_i64.into())]).into())])
+    );
+    assert_eq!(
+        s.list_document_paths(&cx()).unwrap().as_slice(),
+        ["a.md", "b.md"]
+    );
+    assert_eq!(
+        s.get_document(&cx(), "a.md").unwrap().unwrap().file_path,
+        "a.md#chunk0"
+    );
+    assert_eq!(
+        s.get_entity(&cx(), "Ada").unwrap().unwrap().entity_type,
+        "person"
+    );
     let walk = s.traverse_graph(&cx(), "Ada", "", 3).unwrap();
     assert_eq!(walk[1].entity.name, "Bob");
-    assert_eq!(walk[1].relationship.as_ref().unwrap().relationship_type, "worked_with");
+    assert_eq!(
+        walk[1].relationship.as_ref().unwrap().relationship_type,
+        "worked_with"
+    );
     let search = plugin_api::records::EventSearch {
         user_id: "ada".into(),
         query: "walks".into(),
         ..Default::default()
     };
     let event = &s.search_events(&cx(), &search).unwrap()[0].event;
-    assert_eq!((event.content.as_str(), &event.metadata), ("an old walk", &Object::new()));
+    assert_eq!(
+        (event.content.as_str(), &event.metadata),
+        ("an old walk", &Object::new())
+    );
     let stats = s.get_stats(&cx(), "").unwrap();
-    assert_eq!((stats.relationship_count, stats.entity_count, stats.document_count), (1, 2, 2));
+    assert_eq!(
+        (
+            stats.relationship_count,
+            stats.entity_count,
+            stats.document_count
+        ),
+        (1, 2, 2)
+    );
     let symbol = s.get_code_symbol(&cx(), "p", "f").unwrap().unwrap();
     assert_eq!(symbol.created_at, None.into());
 }
@@ -140,24 +178,73 @@ fn its_rows_are_written_under_their_ids_and_times() {
     let s = existing();
     let before = rows(&s, "kv_memories");
     s.initialize_schema(&cx()).unwrap();
-    let receipt = s.save_fact(&cx(), "ada", "colour", &object([("free", object([("deep", 1_i64.into())]).into())]).into()).unwrap();
+    let receipt = s
+        .save_fact(
+            &cx(),
+            "ada",
+            "colour",
+            &object([("free", object([("deep", 1_i64.into())]).into())]).into(),
+        )
+        .unwrap();
     assert_eq!(before[0].get("id"), Some(&one(&receipt).id.clone().into()));
-    assert_eq!(before[0].get("created_at"), Some(&time(one(&receipt), "created_at").into()));
-    assert!(before[0].get("updated_at").unwrap().as_datetime().unwrap() < time(one(&receipt), "updated_at"));
+    assert_eq!(
+        before[0].get("created_at"),
+        Some(&time(one(&receipt), "created_at").into())
+    );
+    assert!(
+        before[0].get("updated_at").unwrap().as_datetime().unwrap()
+            < time(one(&receipt), "updated_at")
+    );
     // Times are what a writer says: a replica can carry its primary's.
-    run(&s, "UPDATE kv_memories SET created_at = d'2020-01-01T00:00:00Z', updated_at = d'2020-01-02T00:00:00Z'");
+    run(
+        &s,
+        "UPDATE kv_memories SET created_at = d'2020-01-01T00:00:00Z', updated_at = d'2020-01-02T00:00:00Z'",
+    );
     let row = &rows(&s, "kv_memories")[0];
-    assert_eq!(row.get("updated_at").unwrap().as_datetime().unwrap().to_string(), "2020-01-02T00:00:00.000000000Z");
+    assert_eq!(
+        row.get("updated_at")
+            .unwrap()
+            .as_datetime()
+            .unwrap()
+            .to_string(),
+        "2020-01-02T00:00:00.000000000Z"
+    );
 
-    s.save_document(&cx(), "a.md", "whole", &[], &object([("t", 1_i64.into())])).unwrap();
+    s.save_document(&cx(), "a.md", "whole", &[], &object([("t", 1_i64.into())]))
+        .unwrap();
     assert_eq!(rows(&s, "knowledge_base").len(), 2);
-    s.create_entity(&cx(), "person", "Eve", &Object::new()).unwrap();
-    s.create_relationship(&cx(), "Eve", "Ada", "worked_with", &Object::new()).unwrap();
-    assert_eq!(s.traverse_graph(&cx(), "Eve", "worked_with", 5).unwrap().len(), 3);
-    s.save_event(&cx(), "ada", "s", "new", &[], &object([("a", object([("b", 1_i64.into())]).into())])).unwrap();
-    let project = CodeProject { project_id: "p".into(), name: "Q".into(), ..CodeProject::default() };
+    s.create_entity(&cx(), "person", "Eve", &Object::new())
+        .unwrap();
+    s.create_relationship(&cx(), "Eve", "Ada", "worked_with", &Object::new())
+        .unwrap();
+    assert_eq!(
+        s.traverse_graph(&cx(), "Eve", "worked_with", 5)
+            .unwrap()
+            .len(),
+        3
+    );
+    s.save_event(
+        &cx(),
+        "ada",
+        "s",
+        "new",
+        &[],
+        &object([("a", object([("b", 1_i64.into())]).into())]),
+    )
+    .unwrap();
+    let project = CodeProject {
+        project_id: "p".into(),
+        name: "Q".into(),
+        ..CodeProject::default()
+    };
     s.create_code_project(&cx(), &project).unwrap();
-    assert!(s.get_code_project(&cx(), "p").unwrap().unwrap().record.watcher_enabled);
+    assert!(
+        s.get_code_project(&cx(), "p")
+            .unwrap()
+            .unwrap()
+            .record
+            .watcher_enabled
+    );
     let symbol = CodeSymbol {
         project_id: "p".into(),
         name_path: "f".into(),
@@ -167,17 +254,27 @@ fn its_rows_are_written_under_their_ids_and_times() {
         ..CodeSymbol::default()
     };
     s.save_code_symbol(&cx(), &symbol).unwrap();
-    assert_eq!(s.get_code_symbol(&cx(), "p", "f").unwrap().unwrap().record, symbol);
-    s.delete_entity(&cx(), &s.get_entity(&cx(), "Ada").unwrap().unwrap().id.to_string()).unwrap();
+    assert_eq!(
+        s.get_code_symbol(&cx(), "p", "f").unwrap().unwrap().record,
+        symbol
+    );
+    s.delete_entity(
+        &cx(),
+        &s.get_entity(&cx(), "Ada").unwrap().unwrap().id.to_string(),
+    )
+    .unwrap();
     assert!(rows(&s, "worked_with").is_empty());
 }
 
 #[test]
 fn keys_that_rows_share_do_not_stop_it() {
     let s = bare();
-    run(&s, "DEFINE TABLE kv_memories SCHEMALESS;
+    run(
+        &s,
+        "DEFINE TABLE kv_memories SCHEMALESS;
         CREATE kv_memories SET user_id = 'ada', key = 'k', value = 1;
-        CREATE kv_memories SET user_id = 'ada', key = 'k', value = 2;");
+        CREATE kv_memories SET user_id = 'ada', key = 'k', value = 2;",
+    );
     let initialize = || {
         let connection = s.connection().unwrap();
         let runtime = crate::support::runtime();
@@ -191,7 +288,10 @@ fn keys_that_rows_share_do_not_stop_it() {
     assert_eq!(initialize().without_unique_index, ["kv_memories"]);
     assert_eq!(initialize().without_unique_index, ["kv_memories"]);
     s.save_fact(&cx(), "ada", "k", &3_i64.into()).unwrap();
-    assert_eq!(s.get_fact(&cx(), "ada", "k").unwrap(), Some(3_i64.into()).into());
+    assert_eq!(
+        s.get_fact(&cx(), "ada", "k").unwrap(),
+        Some(3_i64.into()).into()
+    );
     assert_eq!(rows(&s, "kv_memories").len(), 2);
     s.delete_fact(&cx(), "ada", "k").unwrap();
     assert!(initialize().without_unique_index.is_empty());

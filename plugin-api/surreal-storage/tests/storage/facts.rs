@@ -4,17 +4,28 @@ use plugin_api::{error::ErrorKind, storage::Storage, value::Value};
 #[test]
 fn a_fact_is_saved_read_replaced_and_deleted() {
     let s = storage();
-    let first = s.save_fact(&cx(), "ada", "colour", &"green".into()).unwrap();
+    let first = s
+        .save_fact(&cx(), "ada", "colour", &"green".into())
+        .unwrap();
     assert_stored(&s, "kv_memories", &first);
-    assert_eq!(s.get_fact(&cx(), "ada", "colour").unwrap(), Some("green".into()).into());
+    assert_eq!(
+        s.get_fact(&cx(), "ada", "colour").unwrap(),
+        Some("green".into()).into()
+    );
 
     let value = Value::from(object([("nested", vec![Value::from(1_i64)].into())]));
     let second = s.save_fact(&cx(), "ada", "colour", &value).unwrap();
     assert_stored(&s, "kv_memories", &second);
     assert_eq!(one(&first).id, one(&second).id);
-    assert_eq!(time(one(&first), "created_at"), time(one(&second), "created_at"));
+    assert_eq!(
+        time(one(&first), "created_at"),
+        time(one(&second), "created_at")
+    );
     assert!(time(one(&first), "updated_at") < time(one(&second), "updated_at"));
-    assert_eq!(s.get_fact(&cx(), "ada", "colour").unwrap(), Some(value).into());
+    assert_eq!(
+        s.get_fact(&cx(), "ada", "colour").unwrap(),
+        Some(value).into()
+    );
 
     s.delete_fact(&cx(), "ada", "colour").unwrap();
     s.delete_fact(&cx(), "ada", "colour").unwrap();
@@ -32,8 +43,14 @@ fn only_a_fact_that_exists_is_updated() {
     let updated = s.update_fact(&cx(), "ada", "k", &2_i64.into()).unwrap();
     assert_stored(&s, "kv_memories", &updated);
     assert_eq!(one(&saved).id, one(&updated).id);
-    assert_eq!(time(one(&saved), "created_at"), time(one(&updated), "created_at"));
-    assert_eq!(s.get_fact(&cx(), "ada", "k").unwrap(), Some(2_i64.into()).into());
+    assert_eq!(
+        time(one(&saved), "created_at"),
+        time(one(&updated), "created_at")
+    );
+    assert_eq!(
+        s.get_fact(&cx(), "ada", "k").unwrap(),
+        Some(2_i64.into()).into()
+    );
 }
 
 #[test]
@@ -42,12 +59,18 @@ fn lists_are_of_one_user_and_sorted() {
     for (user, key) in [("ada", "b"), ("ada", "a"), ("bob", "c")] {
         s.save_fact(&cx(), user, key, &key.into()).unwrap();
     }
-    assert_eq!(s.list_fact_keys(&cx(), "ada").unwrap().as_slice(), ["a", "b"]);
+    assert_eq!(
+        s.list_fact_keys(&cx(), "ada").unwrap().as_slice(),
+        ["a", "b"]
+    );
     assert_eq!(
         s.list_facts(&cx(), "ada").unwrap(),
         object([("a", "a".into()), ("b", "b".into())])
     );
-    assert_eq!(s.list_user_ids(&cx(), "kv_memories").unwrap().as_slice(), ["ada", "bob"]);
+    assert_eq!(
+        s.list_user_ids(&cx(), "kv_memories").unwrap().as_slice(),
+        ["ada", "bob"]
+    );
     assert!(s.list_user_ids(&cx(), "code_files").unwrap().is_empty());
     assert!(s.list_user_ids(&cx(), "no_such_table").unwrap().is_empty());
     assert!(s.list_facts(&cx(), "nobody").unwrap().is_empty());
@@ -75,7 +98,10 @@ fn values_of_every_kind_come_back_as_they_were() {
     }
     // A fact without a value is one that is null.
     s.save_fact(&cx(), "ada", "k", &Value::None).unwrap();
-    assert_eq!(s.get_fact(&cx(), "ada", "k").unwrap(), Some(Value::Null).into());
+    assert_eq!(
+        s.get_fact(&cx(), "ada", "k").unwrap(),
+        Some(Value::Null).into()
+    );
 }
 
 #[test]
@@ -90,7 +116,10 @@ fn callers_that_create_the_same_key_at_once_make_one_row() {
     let stored = rows(&s, "kv_memories");
     assert_eq!(stored.len(), 1);
     assert_eq!(
-        s.get_fact(&cx(), "ada", "k").unwrap().into_option().as_ref(),
+        s.get_fact(&cx(), "ada", "k")
+            .unwrap()
+            .into_option()
+            .as_ref(),
         stored[0].get("value")
     );
 }

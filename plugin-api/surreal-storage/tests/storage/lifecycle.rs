@@ -20,7 +20,10 @@ fn calls_before_connect_and_after_close_say_so() {
     for s in [s, clone] {
         assert_eq!(s.ping(&cx()).unwrap_err().kind, ErrorKind::CLOSED);
         assert_eq!(s.connect(&cx()).unwrap_err().kind, ErrorKind::CLOSED);
-        assert_eq!(s.get_fact(&cx(), "a", "b").unwrap_err().kind, ErrorKind::CLOSED);
+        assert_eq!(
+            s.get_fact(&cx(), "a", "b").unwrap_err().kind,
+            ErrorKind::CLOSED
+        );
         assert_eq!(s.connection().unwrap_err().kind, ErrorKind::CLOSED);
     }
 }
@@ -30,7 +33,9 @@ fn initialising_twice_is_initialising_once() {
     let s = bare();
     let structure = || {
         let tables = surreal_storage::schema::TABLES.iter();
-        let sql: String = tables.map(|t| format!("INFO FOR TABLE {};", t.name)).collect();
+        let sql: String = tables
+            .map(|t| format!("INFO FOR TABLE {};", t.name))
+            .collect();
         run(&s, &format!("INFO FOR DB; {sql}"))
     };
     s.initialize_schema(&cx()).unwrap();
@@ -61,7 +66,10 @@ fn a_deadline_ends_a_call() {
     assert_eq!(error.kind, ErrorKind::TIMEOUT);
     assert!(started.elapsed() < Duration::from_secs(5));
     let none_left = CallContext::with_timeout(Duration::ZERO);
-    assert_eq!(s.get_fact(&none_left, "a", "b").unwrap_err().kind, ErrorKind::TIMEOUT);
+    assert_eq!(
+        s.get_fact(&none_left, "a", "b").unwrap_err().kind,
+        ErrorKind::TIMEOUT
+    );
     s.ping(&cx()).unwrap();
 }
 
@@ -69,21 +77,44 @@ fn a_deadline_ends_a_call() {
 fn a_query_gives_one_result_for_each_statement_and_one_error_for_all() {
     let s = storage();
     let parameters = Object::new().with("n", 2_i64);
-    let answer = s.query(&cx(), "RETURN $n; RETURN $n + 1; RETURN NONE", &parameters).unwrap();
-    assert_eq!(answer, vec![Value::Int(2), Value::Int(3), Value::None].into());
+    let answer = s
+        .query(&cx(), "RETURN $n; RETURN $n + 1; RETURN NONE", &parameters)
+        .unwrap();
+    assert_eq!(
+        answer,
+        vec![Value::Int(2), Value::Int(3), Value::None].into()
+    );
     for (sql, kind) in [
-        ("RETURN 1; THIS IS NOT A STATEMENT", ErrorKind::INVALID_INPUT),
+        (
+            "RETURN 1; THIS IS NOT A STATEMENT",
+            ErrorKind::INVALID_INPUT,
+        ),
         ("THROW 'no'", ErrorKind::INVALID_INPUT),
         ("SELECT * FROM no_such_table", ErrorKind::NOT_FOUND),
-        ("CREATE code_files SET project_id = 1", ErrorKind::INVALID_INPUT),
+        (
+            "CREATE code_files SET project_id = 1",
+            ErrorKind::INVALID_INPUT,
+        ),
         ("CREATE x:1; CREATE x:1", ErrorKind::CONFLICT),
-        ("BEGIN; CREATE x:2; THROW 'no'; COMMIT", ErrorKind::INVALID_INPUT),
-        ("CREATE kv_memories SET user_id = 'a', key = 'b'; CREATE kv_memories SET user_id = 'a', key = 'b'", ErrorKind::CONFLICT),
+        (
+            "BEGIN; CREATE x:2; THROW 'no'; COMMIT",
+            ErrorKind::INVALID_INPUT,
+        ),
+        (
+            "CREATE kv_memories SET user_id = 'a', key = 'b'; CREATE kv_memories SET user_id = 'a', key = 'b'",
+            ErrorKind::CONFLICT,
+        ),
     ] {
         let error = s.query(&cx(), sql, &Object::new()).unwrap_err();
         assert_eq!(error.kind, kind, "{sql}: {error}");
     }
-    let error = s.query(&cx(), "BEGIN; CREATE x:3; THROW 'the reason'; COMMIT", &Object::new()).unwrap_err();
+    let error = s
+        .query(
+            &cx(),
+            "BEGIN; CREATE x:3; THROW 'the reason'; COMMIT",
+            &Object::new(),
+        )
+        .unwrap_err();
     assert!(error.message.contains("the reason"), "{error}");
     assert_eq!(rows(&s, "x").len(), 1);
 }
@@ -130,9 +161,15 @@ fn calls_are_safe_from_the_workers_of_any_runtime() {
     // From inside block_on, and from spawn_blocking.
     runtime().block_on(async { s.ping(&cx()) }).unwrap();
     let blocking = s.clone();
-    runtime().block_on(runtime().spawn_blocking(move || blocking.ping(&cx()))).unwrap().unwrap();
+    runtime()
+        .block_on(runtime().spawn_blocking(move || blocking.ping(&cx())))
+        .unwrap()
+        .unwrap();
     // From a single-threaded runtime.
-    let single = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let single = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     single.block_on(async { s.ping(&cx()) }).unwrap();
     // With a single-threaded runtime, which cannot wait for itself.
     let lone = SurrealStorage::new(target("mem://"), timeouts(), single.handle().clone());
@@ -158,7 +195,10 @@ fn one_worker_is_enough_for_calls_from_it() {
 
 #[test]
 fn a_runtime_that_has_ended_closes_its_storages() {
-    let ended = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let s = SurrealStorage::new(target("mem://"), timeouts(), ended.handle().clone());
     ended.shutdown_background();
     assert_eq!(s.connect(&cx()).unwrap_err().kind, ErrorKind::CLOSED);

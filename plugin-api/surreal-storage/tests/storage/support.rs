@@ -111,7 +111,10 @@ pub(crate) fn assert_stored(storage: &SurrealStorage, table: &str, receipt: &Wri
 }
 
 pub(crate) fn time(row: &StoredRow, column: &str) -> Timestamp {
-    row.columns.get(column).and_then(Value::as_datetime).unwrap()
+    row.columns
+        .get(column)
+        .and_then(Value::as_datetime)
+        .unwrap()
 }
 
 pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Object {

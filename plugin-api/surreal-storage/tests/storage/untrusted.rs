@@ -26,15 +26,31 @@ fn text_stays_text() {
     s.save_fact(&cx(), "victim", "k", &1_i64.into()).unwrap();
     for &text in ATTACKS {
         s.save_fact(&cx(), text, text, &text.into()).unwrap();
-        assert_eq!(s.get_fact(&cx(), text, text).unwrap(), Some(text.into()).into());
+        assert_eq!(
+            s.get_fact(&cx(), text, text).unwrap(),
+            Some(text.into()).into()
+        );
         assert_eq!(s.list_fact_keys(&cx(), text).unwrap().as_slice(), [text]);
-        s.save_document(&cx(), text, text, &[], &object([(text, text.into())])).unwrap();
-        assert_eq!(s.get_document(&cx(), text).unwrap().unwrap().metadata, object([(text, text.into())]));
-        s.save_event(&cx(), "ada", text, text, &[], &Object::new()).unwrap();
-        s.search_events(&cx(), &EventSearch {
-            user_id: "ada".into(), query: text.into(), subject: text.into(), ..EventSearch::default()
-        }).unwrap();
-        s.find_symbols_by_name(&cx(), text, text, &[text.into()], 1).unwrap();
+        s.save_document(&cx(), text, text, &[], &object([(text, text.into())]))
+            .unwrap();
+        assert_eq!(
+            s.get_document(&cx(), text).unwrap().unwrap().metadata,
+            object([(text, text.into())])
+        );
+        s.save_event(&cx(), "ada", text, text, &[], &Object::new())
+            .unwrap();
+        s.search_events(
+            &cx(),
+            &EventSearch {
+                user_id: "ada".into(),
+                query: text.into(),
+                subject: text.into(),
+                ..EventSearch::default()
+            },
+        )
+        .unwrap();
+        s.find_symbols_by_name(&cx(), text, text, &[text.into()], 1)
+            .unwrap();
         s.get_stats(&cx(), text).unwrap();
         s.traverse_graph(&cx(), text, "", 2).unwrap();
         s.delete_fact(&cx(), text, text).unwrap();
@@ -52,7 +68,8 @@ fn names_of_tables_types_and_ids_are_checked() {
         for error in [
             s.list_user_ids(&cx(), name).unwrap_err(),
             s.count_by_user_id(&cx(), name).unwrap_err(),
-            s.create_relationship(&cx(), "x", "x", name, &Object::new()).unwrap_err(),
+            s.create_relationship(&cx(), "x", "x", name, &Object::new())
+                .unwrap_err(),
         ] {
             assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{name}: {error}");
         }
@@ -62,10 +79,20 @@ fn names_of_tables_types_and_ids_are_checked() {
         }
     }
     for name in ["kv_memories", "entities", "schema_version"] {
-        let error = s.create_relationship(&cx(), "x", "x", name, &Object::new()).unwrap_err();
+        let error = s
+            .create_relationship(&cx(), "x", "x", name, &Object::new())
+            .unwrap_err();
         assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{name}");
     }
-    for id in ["'; DELETE events; --", "", "events:", "events:a b", "events:[1..]", "kv_memories:x", "events:x..y"] {
+    for id in [
+        "'; DELETE events; --",
+        "",
+        "events:",
+        "events:a b",
+        "events:[1..]",
+        "kv_memories:x",
+        "events:x..y",
+    ] {
         let error = s.delete_event(&cx(), id, "ada").unwrap_err();
         assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{id}: {error}");
     }
@@ -78,8 +105,15 @@ fn values_that_cannot_be_stored_are_refused() {
     for _ in 0..1000 {
         deep = vec![deep].into();
     }
-    let never = Timestamp { seconds: i64::MAX, nanos: 0 };
-    let garbled = Extension { kind: "decimal".into(), text: "1".into(), data: vec![1, 2, 3].into() };
+    let never = Timestamp {
+        seconds: i64::MAX,
+        nanos: 0,
+    };
+    let garbled = Extension {
+        kind: "decimal".into(),
+        text: "1".into(),
+        data: vec![1, 2, 3].into(),
+    };
     for value in [deep, never.into(), garbled.into()] {
         let error = s.save_fact(&cx(), "ada", "k", &value).unwrap_err();
         assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{error}");
@@ -107,6 +141,10 @@ fn values_that_cannot_be_stored_are_refused() {
 fn large_texts_pass() {
     let s = storage();
     let text = "x".repeat(4 << 20);
-    s.save_fact(&cx(), "ada", "k", &text.as_str().into()).unwrap();
-    assert_eq!(s.get_fact(&cx(), "ada", "k").unwrap(), Some(text.as_str().into()).into());
+    s.save_fact(&cx(), "ada", "k", &text.as_str().into())
+        .unwrap();
+    assert_eq!(
+        s.get_fact(&cx(), "ada", "k").unwrap(),
+        Some(text.as_str().into()).into()
+    );
 }

@@ -54,8 +54,12 @@ impl Call {
         self.save_rows(&CHUNKS, vec![row(chunk)]).await
     }
 
-    pub(crate) async fn save_code_chunks(self, chunks: Vec<CodeChunk>) -> StorageResult<WriteReceipt> {
-        self.save_rows(&CHUNKS, chunks.into_iter().map(row).collect()).await
+    pub(crate) async fn save_code_chunks(
+        self,
+        chunks: Vec<CodeChunk>,
+    ) -> StorageResult<WriteReceipt> {
+        self.save_rows(&CHUNKS, chunks.into_iter().map(row).collect())
+            .await
     }
 
     pub(crate) async fn get_chunks_by_symbol(self, symbol_id: String) -> StorageResult<Chunks> {
@@ -76,7 +80,13 @@ impl Call {
     ) -> StorageResult<FoundChunks> {
         let parameters = parameters! { project: project_id };
         let rows = self
-            .nearest(CHUNKS.name, "project_id = $project", parameters, &query_embedding, limit_or(limit, 10))
+            .nearest(
+                CHUNKS.name,
+                "project_id = $project",
+                parameters,
+                &query_embedding,
+                limit_or(limit, 10),
+            )
             .await?;
         let found = rows.iter().map(|(row, similarity)| {
             Ok(Scored {
@@ -96,7 +106,11 @@ impl Call {
         .map(drop)
     }
 
-    pub(crate) async fn delete_chunks_by_file(self, project_id: String, file_path: String) -> StorageResult<()> {
+    pub(crate) async fn delete_chunks_by_file(
+        self,
+        project_id: String,
+        file_path: String,
+    ) -> StorageResult<()> {
         self.write(
             "DELETE code_chunks WHERE project_id = $project AND file_path = $path",
             parameters! { project: project_id, path: file_path },

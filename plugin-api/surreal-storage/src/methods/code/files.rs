@@ -33,7 +33,11 @@ impl Call {
         self.save_rows(&FILES, vec![row]).await
     }
 
-    pub(crate) async fn get_code_file(self, project_id: String, file_path: String) -> StorageResult<MaybeFile> {
+    pub(crate) async fn get_code_file(
+        self,
+        project_id: String,
+        file_path: String,
+    ) -> StorageResult<MaybeFile> {
         let answer = self
             .ask(
                 "SELECT * FROM code_files WHERE project_id = $project AND file_path = $path LIMIT 1",
@@ -54,7 +58,11 @@ impl Call {
         all_stored(answer, file)
     }
 
-    pub(crate) async fn delete_code_file(self, project_id: String, file_path: String) -> StorageResult<()> {
+    pub(crate) async fn delete_code_file(
+        self,
+        project_id: String,
+        file_path: String,
+    ) -> StorageResult<()> {
         self.write(
             "DELETE code_files WHERE project_id = $project AND file_path = $path",
             parameters! { project: project_id, path: file_path },

@@ -33,7 +33,9 @@ fn checked(progress: f64) -> StorageResult<f64> {
     if progress.is_finite() {
         Ok(progress)
     } else {
-        Err(StorageError::invalid_input(format!("the progress is {progress}: give a number from 0 to 1")))
+        Err(StorageError::invalid_input(format!(
+            "the progress is {progress}: give a number from 0 to 1"
+        )))
     }
 }
 
@@ -82,7 +84,9 @@ impl Call {
 
     pub(crate) async fn get_indexing_job(self, job_id: String) -> StorageResult<MaybeJob> {
         let id = record_id(JOBS.name, &job_id)?;
-        let answer = self.ask("SELECT * FROM $id", parameters! { id: id }).await?;
+        let answer = self
+            .ask("SELECT * FROM $id", parameters! { id: id })
+            .await?;
         let found = Row::first(answer).map(|row| stored(&row, job(&row)));
         found.transpose().map(ROption::from)
     }

@@ -62,13 +62,18 @@ impl Call {
         }
         let rows: Value = unique.into_iter().collect();
         let answer = self
-            .write(&upsert_statement(table, ""), Object::new().with("rows", rows))
+            .write(
+                &upsert_statement(table, ""),
+                Object::new().with("rows", rows),
+            )
             .await?;
         let written: Vec<StoredRow> = receipt(answer)?.rows.into();
         let rows = keys.iter().filter_map(|key| {
             let position = position_of.get(key.as_str())?;
             written.get(*position).cloned()
         });
-        Ok(WriteReceipt { rows: rows.collect() })
+        Ok(WriteReceipt {
+            rows: rows.collect(),
+        })
     }
 }

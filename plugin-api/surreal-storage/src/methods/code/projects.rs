@@ -28,7 +28,10 @@ fn project(row: &Row) -> CodeProject {
 }
 
 impl Call {
-    pub(crate) async fn create_code_project(self, project: CodeProject) -> StorageResult<WriteReceipt> {
+    pub(crate) async fn create_code_project(
+        self,
+        project: CodeProject,
+    ) -> StorageResult<WriteReceipt> {
         let row = parameters! {
             project_id: project.project_id,
             name: project.name,
@@ -77,7 +80,11 @@ impl Call {
         .map(drop)
     }
 
-    pub(crate) async fn update_project_status(self, project_id: String, status: String) -> StorageResult<WriteReceipt> {
+    pub(crate) async fn update_project_status(
+        self,
+        project_id: String,
+        status: String,
+    ) -> StorageResult<WriteReceipt> {
         let answer = self
             .write(
                 "UPDATE code_projects SET
@@ -91,7 +98,11 @@ impl Call {
         updated(answer, || format!("code project {project_id:?}"))
     }
 
-    pub(crate) async fn update_project_watcher(self, project_id: String, enabled: bool) -> StorageResult<WriteReceipt> {
+    pub(crate) async fn update_project_watcher(
+        self,
+        project_id: String,
+        enabled: bool,
+    ) -> StorageResult<WriteReceipt> {
         let answer = self
             .write(
                 "UPDATE code_projects SET watcher_enabled = $enabled, updated_at = time::now()
@@ -102,7 +113,10 @@ impl Call {
         updated(answer, || format!("code project {project_id:?}"))
     }
 
-    pub(crate) async fn get_code_project_stats(self, project_id: String) -> StorageResult<ProjectStats> {
+    pub(crate) async fn get_code_project_stats(
+        self,
+        project_id: String,
+    ) -> StorageResult<ProjectStats> {
         let answer = self
             .ask(
                 "RETURN {
@@ -133,6 +147,8 @@ impl Call {
 fn tally(groups: Value) -> (u64, Object) {
     let groups = Row::all(groups);
     let sum = groups.iter().map(|group| group.count("count")).sum();
-    let each = groups.iter().map(|group| (group.text("name"), group.number("count")));
+    let each = groups
+        .iter()
+        .map(|group| (group.text("name"), group.number("count")));
     (sum, each.collect())
 }

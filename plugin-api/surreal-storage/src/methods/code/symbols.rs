@@ -69,11 +69,19 @@ impl Call {
         self.save_rows(&SYMBOLS, vec![row(symbol)]).await
     }
 
-    pub(crate) async fn save_code_symbols(self, symbols: Vec<CodeSymbol>) -> StorageResult<WriteReceipt> {
-        self.save_rows(&SYMBOLS, symbols.into_iter().map(row).collect()).await
+    pub(crate) async fn save_code_symbols(
+        self,
+        symbols: Vec<CodeSymbol>,
+    ) -> StorageResult<WriteReceipt> {
+        self.save_rows(&SYMBOLS, symbols.into_iter().map(row).collect())
+            .await
     }
 
-    pub(crate) async fn get_code_symbol(self, project_id: String, name_path: String) -> StorageResult<MaybeSymbol> {
+    pub(crate) async fn get_code_symbol(
+        self,
+        project_id: String,
+        name_path: String,
+    ) -> StorageResult<MaybeSymbol> {
         let answer = self
             .ask(
                 "SELECT * FROM code_symbols WHERE project_id = $project AND name_path = $path LIMIT 1",
@@ -105,7 +113,11 @@ impl Call {
         all_stored(self.ask(&statement, parameters).await?, symbol)
     }
 
-    pub(crate) async fn find_symbols_by_file(self, project_id: String, file_path: String) -> StorageResult<Symbols> {
+    pub(crate) async fn find_symbols_by_file(
+        self,
+        project_id: String,
+        file_path: String,
+    ) -> StorageResult<Symbols> {
         let answer = self
             .ask(
                 "SELECT * FROM code_symbols WHERE project_id = $project AND file_path = $path
@@ -116,7 +128,11 @@ impl Call {
         all_stored(answer, symbol)
     }
 
-    pub(crate) async fn find_child_symbols(self, project_id: String, parent_id: String) -> StorageResult<Symbols> {
+    pub(crate) async fn find_child_symbols(
+        self,
+        project_id: String,
+        parent_id: String,
+    ) -> StorageResult<Symbols> {
         let answer = self
             .ask(
                 "SELECT * FROM code_symbols WHERE project_id = $project AND parent_id = $parent_id
@@ -137,7 +153,13 @@ impl Call {
         let condition = format!("project_id = $project AND {OF_TYPES}");
         let parameters = parameters! { project: project_id, types: types(symbol_types) };
         let rows = self
-            .nearest(SYMBOLS.name, &condition, parameters, &query_embedding, limit_or(limit, 10))
+            .nearest(
+                SYMBOLS.name,
+                &condition,
+                parameters,
+                &query_embedding,
+                limit_or(limit, 10),
+            )
             .await?;
         let found = rows.iter().map(|(row, similarity)| {
             Ok(Scored {
@@ -148,7 +170,11 @@ impl Call {
         found.collect::<StorageResult<RVec<_>>>()
     }
 
-    pub(crate) async fn delete_symbols_by_file(self, project_id: String, file_path: String) -> StorageResult<()> {
+    pub(crate) async fn delete_symbols_by_file(
+        self,
+        project_id: String,
+        file_path: String,
+    ) -> StorageResult<()> {
         self.write(
             "DELETE code_symbols WHERE project_id = $project AND file_path = $path",
             parameters! { project: project_id, path: file_path },

@@ -1,0 +1,106 @@
+//! Where what was built is: the server program and the plugin's library.
+
+use std::{path::PathBuf, process::Command, sync::OnceLock};
+
+/// The file name of the plugin's library on this system.
+pub const PLUGIN_LIBRARY: &str = if cfg!(target_os = "macos") {
+    "libdb_sync_server.dylib"
+} else {
+    "libdb_sync_server.so"
+};
+
+/// The server program: `$SECONDARY_SERVER`, or `secondary-server` beside this
+/// program or in the build directory that it came from.
+///
+/// # Errors
+/// A sentence that says where it was looked for and how to build it.
+pub fn secondary_server() -> Result<PathBuf, String> {
+    find("SECONDARY_SERVER", "secondary-server", "secondary-server")
+}
+
+/// The plugin's library: `$DB_SYNC_PLUGIN`, or the file beside this program or
+/// in the build directory that it came from.
+///
+/// # Errors
+/// A sentence that says where it was looked for and how to build it.
+pub fn plugin_library() -> Result<PathBuf, String> {
+    find("DB_SYNC_PLUGIN", PLUGIN_LIBRARY, "db-sync-server")
+}
+
+/// A test runs in `deps/` of the build directory, a program beside it.
+fn find(variable: &str, file: &str, package: &str) -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(format!(
+                "{variable} says {}, which is no file",
+                path.display()
+            ))
+        };
+    }
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let directories: Vec<PathBuf> = program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(PathBuf::from)
+        .collect();
+    directories
+        .iter()
+        .map(|directory| directory.join(file))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            let places: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
+            format!(
+                "{file} is neither in {}; build it with `cargo build -p {package}` or set {variable}",
+                places.join(" nor in ")
+            )
+        })
+}
+
+/// What tests load and start: the plugin, the server, the test modules, and
+/// the host. One set for every test, so that Cargo resolves one set of features
+/// and compiles no dependency twice.
+const BUILT_FOR_TESTS: [&str; 4] = [
+    "db-sync-server",
+    "host-harness",
+    "secondary-server",
+    "test-modules",
+];
+
+/// For tests: brings the libraries and programs that a test loads and starts
+/// up to date, since `cargo test` builds those of other packages only by
+/// chance. Gives the build directory (`target/debug`).
+///
+/// # Errors
+/// Cargo cannot be run, or a build fails.
+pub fn build_for_tests() -> Result<PathBuf, String> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(build).clone()
+}
+
+fn build() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    // target/PROFILE/deps/TEST
+    let directory = program
+        .ancestors()
+        .nth(2)
+        .ok_or_else(|| format!("{} is in no build directory", program.display()))?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--lib", "--bins", "--examples"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("CARGO_TARGET_DIR", directory.parent().unwrap_or(directory));
+    for package in BUILT_FOR_TESTS {
+        cargo.args(["-p", package]);
+    }
+    if directory.ends_with("release") {
+        cargo.arg("--release");
+    }
+    match cargo.status() {
+        Ok(status) if status.success() => Ok(directory.to_owned()),
+        Ok(status) => Err(format!("building {}: {status}", BUILT_FOR_TESTS.join(", "))),
+        Err(error) => Err(format!("cannot run cargo: {error}")),
+    }
+}

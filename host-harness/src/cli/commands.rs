@@ -1,0 +1,168 @@
+//! What the commands do. `Ok(false)` is exit code 1: the answer is no.
+
+use super::{
+    CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions,
+    output::{bar, say},
+    session, steer,
+};
+use crate::{
+    call::call,
+    config::HostConfig,
+    exercise::{self, Outcome, Report, Step},
+    host::Host,
+    http,
+    server::{Keeps, SecondaryServer},
+};
+use anyhow::Context;
+use plugin_api::{
+    loading::{self, CONTRACT_VERSION},
+    storage::{CallContext, METHODS},
+};
+use serde_json::json;
+use std::{net::SocketAddr, path::Path};
+
+pub(super) fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Demo(options) => demo(&options),
+        Command::Exercise(options) => exercise(&options),
+        Command::Inspect { library, json } => inspect(&library, json),
+        Command::Call(options) => call_one(&options),
+        Command::Serve { config, bind } => serve(&config, bind),
+        other => steer::run(other),
+    }
+}
+
+fn demo(_options: &DemoOptions) -> anyhow::Result<bool> {
+    anyhow::bail!("not there yet")
+}
+
+fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {
+    let opened = loading::open(library);
+    let fits = opened.is_ok();
+    let answer = match opened {
+        Ok(library) => json!({
+            "fits": true,
+            "module": (library.root.module_info())(),
+            "plugin_api_of_host": CONTRACT_VERSION,
+        }),
+        Err(error) => json!({
+            "fits": false,
+            "reason": error.to_string(),
+            "plugin_api_of_host": CONTRACT_VERSION,
+        }),
+    };
+    if as_json {
+        say(format_args!("{answer:#}"))?;
+        return Ok(fits);
+    }
+    say(library.display())?;
+    if let Some(module) = answer["module"].as_object() {
+        for (name, value) in module {
+            say(format_args!(
+                "  {name:<12} {}",
+                value.as_str().unwrap_or_default()
+            ))?;
+        }
+    }
+    match answer["reason"].as_str() {
+        None => say(format_args!(
+            "  fits this host (plugin-api {CONTRACT_VERSION})"
+        ))?,
+        Some(reason) => say(format_args!("  does not fit: it {reason}"))?,
+    }
+    Ok(fits)
+}
+
+fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
+    if options.list {
+        for method in METHODS {
+            let arguments = method.arguments.join(", ");
+            say(format_args!(
+                "{}({arguments})\n   {}",
+                method.name,
+                method.about.trim()
+            ))?;
+        }
+        return Ok(true);
+    }
+    let (Some(method), Some(config)) = (&options.method, &options.config) else {
+        anyhow::bail!("METHOD and --config are required");
+    };
+    let arguments = serde_json::from_str(&options.arguments)
+        .with_context(|| format!("the arguments {} are no JSON", options.arguments))?;
+    let host = session::open(config)?;
+    let context = CallContext::new();
+    let answer = if options.bare {
+        call(host.primary(), &context, method, arguments)
+    } else {
+        call(host.storage(), &context, method, arguments)
+    };
+    session::close(host)?;
+    say(format_args!("{:#}", answer?))?;
+    Ok(true)
+}
+
+fn serve(config: &ConfigOption, bind: SocketAddr) -> anyhow::Result<bool> {
+    let host = session::open(&config.config)?;
+    let router = http::router(&host);
+    let ready = |address| {
+        // Closed stdout is no reason to stop serving.
+        let _ = say(format_args!("serving on http://{address}; Ctrl-C ends it"));
+    };
+    let stop = async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!("cannot wait for Ctrl-C: {error}");
+        }
+    };
+    tokio::runtime::Runtime::new()?
+        .block_on(http::serve(router, bind, ready, stop))
+        .with_context(|| format!("cannot serve on {bind}"))?;
+    session::close(host)?;
+    Ok(true)
+}
+
+fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {
+    let home = tempfile::tempdir()?;
+    let steps = exercise::script()?;
+    let bare = play(home.path(), "", "bare", &steps, options.json)?;
+    let wrapped = if options.bare {
+        None
+    } else {
+        let modules = session::modules_dir(&options.artifacts, home.path())?;
+        let server = SecondaryServer::start(Keeps::Memory)?;
+        let block = format!(
+            "modules_dir: {}\nmodules: {{commercial_db-sync-server: {{enabled: true, config: {{\
+             secondary_url: \"{}\", secondary_user: root, secondary_pass: root}}}}}}\n",
+            modules.display(),
+            server.url()
+        );
+        Some(play(home.path(), &block, "wrapped", &steps, options.json)?)
+    };
+    let report = Report::new(&bare, wrapped.as_deref());
+    if options.json {
+        say(serde_json::to_string_pretty(&report)?)?;
+    } else {
+        say(&report)?;
+    }
+    Ok(report.is_good())
+}
+
+/// Plays the script on a fresh host in memory.
+fn play(
+    home: &Path,
+    modules: &str,
+    name: &str,
+    steps: &[Step],
+    quiet: bool,
+) -> anyhow::Result<Vec<Outcome>> {
+    let yaml = format!("primary: {{url: \"mem://\"}}\ndata_dir: {name}\n{modules}");
+    let host = session::whole(Host::start(&HostConfig::parse(&yaml, home)?)?)?;
+    let progress = bar(name, steps.len());
+    if quiet {
+        progress.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let outcomes = exercise::run(host.storage(), steps, |_| progress.inc(1));
+    progress.finish_and_clear();
+    session::close(host)?;
+    Ok(outcomes)
+}

@@ -1,0 +1,54 @@
+//! What is printed where: answers on stdout, complaints and progress on stderr.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    time::Duration,
+};
+
+/// Prints a line on stdout.
+pub(crate) fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// Prints an error on stderr, with what caused it where that says more.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text = format!("{text}{colon}{cause}");
+        }
+    }
+    // If stderr is closed, nobody is there to be told.
+    let _ = writeln!(io::stderr(), "error: {text}");
+}
+
+/// Whoever read the output has seen enough, as `| head` does.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// A bar for work of a known size.
+pub(crate) fn bar(what: &str, size: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("  {msg:<34} [{bar:24}] {pos:>5}/{len} {per_sec:>12}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    ProgressBar::new(size as u64)
+        .with_style(style)
+        .with_message(what.to_owned())
+}
+
+/// A sign of life for work of unknown size.
+pub(crate) fn spinner(what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("  {spinner} {msg} {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let spinner = ProgressBar::new_spinner()
+        .with_style(style)
+        .with_message(what.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}

@@ -1,0 +1,313 @@
+//! Two databases, row by row: every replicated table, every column, ids and
+//! timestamps included.
+
+use plugin_api::{
+    abi_stable::std_types::RBox,
+    error::{StorageError, StorageResult},
+    storage::{CallContext, Storage},
+    value::{Object, RecordId, Value},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+use surreal_storage::schema;
+
+/// How many rows are held at a time.
+const PAGE: u32 = 200;
+/// How many differences of a table are shown.
+const SHOWN: usize = 5;
+/// How much of a value is shown.
+const VALUE_WIDTH: usize = 60;
+
+/// One column that differs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnDifference {
+    /// Its name.
+    pub column: String,
+    /// What the primary has; [`Value::None`] if nothing.
+    pub primary: Value,
+    /// What the secondary has.
+    pub secondary: Value,
+}
+
+/// One row that both have, and not alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowDifference {
+    /// The row.
+    pub id: RecordId,
+    /// What differs.
+    pub columns: Vec<ColumnDifference>,
+}
+
+/// One table of two databases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableComparison {
+    /// Its name.
+    pub table: String,
+    /// How many rows the primary has.
+    pub primary_rows: u64,
+    /// How many rows the secondary has.
+    pub secondary_rows: u64,
+    /// Rows that only the primary has.
+    pub missing: Vec<RecordId>,
+    /// Rows that both have, and not alike.
+    pub different: Vec<RowDifference>,
+    /// Rows that only the secondary has.
+    pub extra: Vec<RecordId>,
+}
+
+impl TableComparison {
+    /// Do both have the same rows?
+    pub fn is_equal(&self) -> bool {
+        self.missing.is_empty() && self.different.is_empty() && self.extra.is_empty()
+    }
+}
+
+/// All replicated tables of two databases that either has rows in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// By name.
+    pub tables: Vec<TableComparison>,
+}
+
+impl Comparison {
+    /// Do both have the same rows?
+    pub fn is_equal(&self) -> bool {
+        self.tables.iter().all(TableComparison::is_equal)
+    }
+
+    /// How many rows the primary has.
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.primary_rows).sum()
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for table in &self.tables {
+            let verdict = if table.is_equal() {
+                "equal"
+            } else {
+                "DIFFERENT"
+            };
+            writeln!(
+                f,
+                "  {:<20} {:>6} rows on the primary, {:>6} on the secondary: {verdict}",
+                table.table, table.primary_rows, table.secondary_rows
+            )?;
+            for (what, ids) in [("missing", &table.missing), ("extra", &table.extra)] {
+                for id in ids.iter().take(SHOWN) {
+                    writeln!(f, "    {what} on the secondary: {id}")?;
+                }
+                more(f, ids.len())?;
+            }
+            for row in table.different.iter().take(SHOWN) {
+                writeln!(f, "    different: {}", row.id)?;
+                for column in &row.columns {
+                    writeln!(
+                        f,
+                        "      {}: {} on the primary, {} on the secondary",
+                        column.column,
+                        short(&column.primary),
+                        short(&column.secondary)
+                    )?;
+                }
+            }
+            more(f, table.different.len())?;
+        }
+        Ok(())
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, count: usize) -> fmt::Result {
+    match count.saturating_sub(SHOWN) {
+        0 => Ok(()),
+        hidden => writeln!(f, "    … and {hidden} more"),
+    }
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE_WIDTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// One database: what can be asked, and which of its tables are replicated.
+struct Side<'a> {
+    storage: &'a dyn Storage,
+    tables: BTreeSet<String>,
+}
+
+type Row = (RecordId, Object);
+
+impl<'a> Side<'a> {
+    fn new(storage: &'a dyn Storage) -> StorageResult<Self> {
+        let mut side = Self {
+            storage,
+            tables: BTreeSet::new(),
+        };
+        let info = side.query("INFO FOR DB", Object::new())?;
+        let tables = info
+            .as_object()
+            .and_then(|info| info.get("tables"))
+            .and_then(Value::as_object)
+            .ok_or_else(|| StorageError::internal("INFO FOR DB lists no tables"))?;
+        for table in tables.keys() {
+            if schema::TABLES.iter().any(|known| known.name == table) || side.has_edges(table)? {
+                side.tables.insert(table.to_owned());
+            }
+        }
+        Ok(side)
+    }
+
+    /// A table that the schema does not name holds the edges of one type, or
+    /// is somebody's own and not replicated.
+    fn has_edges(&self, table: &str) -> StorageResult<bool> {
+        let sql = "SELECT VALUE id FROM type::table($table) WHERE from_entity != NONE LIMIT 1";
+        let found = self.query(sql, Object::new().with("table", table))?;
+        Ok(found.as_array().is_some_and(|rows| !rows.is_empty()))
+    }
+
+    /// The answer to one statement.
+    fn query(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
+        let answers = self.storage.query(&CallContext::new(), sql, &parameters)?;
+        match answers {
+            Value::Array(answers) => Ok(answers.into_iter().next().unwrap_or_default()),
+            _ => Err(StorageError::internal("a query's answer is no array")),
+        }
+    }
+
+    fn rows(&self, sql: &str, parameters: Object) -> StorageResult<Vec<Row>> {
+        let Value::Array(rows) = self.query(sql, parameters)? else {
+            return Err(StorageError::internal("a SELECT's answer is no array"));
+        };
+        rows.into_iter()
+            .map(|row| match row {
+                Value::Object(mut columns) => match columns.remove("id") {
+                    Some(Value::RecordId(id)) => Ok((RBox::into_inner(id), columns)),
+                    _ => Err(StorageError::internal("a row has no id")),
+                },
+                _ => Err(StorageError::internal("a row is no object")),
+            })
+            .collect()
+    }
+
+    /// Hands every row to `each`, a page at a time, in the order of the ids.
+    fn pages(
+        &self,
+        table: &str,
+        columns: &str,
+        mut each: impl FnMut(Vec<Row>) -> StorageResult<()>,
+    ) -> StorageResult<u64> {
+        let mut count = 0;
+        let mut parameters = Object::new().with("table", table);
+        let mut after = "";
+        while self.tables.contains(table) {
+            let sql = format!(
+                "SELECT {columns} FROM type::table($table) {after} ORDER BY id LIMIT {PAGE}"
+            );
+            let page = self.rows(&sql, parameters.clone())?;
+            let Some((last, _)) = page.last() else { break };
+            parameters.insert("after", last.clone());
+            after = "WHERE id > $after";
+            count += page.len() as u64;
+            each(page)?;
+        }
+        Ok(count)
+    }
+
+    /// Those of the given rows that are there, by their ids' text.
+    fn fetch(
+        &self,
+        ids: impl Iterator<Item = RecordId>,
+        columns: &str,
+    ) -> StorageResult<BTreeMap<String, Object>> {
+        let ids: Value = ids.collect();
+        let sql = format!("SELECT {columns} FROM $ids");
+        Ok(self
+            .rows(&sql, Object::new().with("ids", ids))?
+            .into_iter()
+            .map(|(id, columns)| (id.to_string(), columns))
+            .collect())
+    }
+}
+
+/// Compares every replicated table of two databases.
+///
+/// # Errors
+/// A database that cannot be asked.
+pub fn compare(primary: &dyn Storage, secondary: &dyn Storage) -> StorageResult<Comparison> {
+    let primary = Side::new(primary)?;
+    let secondary = Side::new(secondary)?;
+    let mut comparison = Comparison::default();
+    for table in primary.tables.union(&secondary.tables) {
+        let compared = compare_table(table, &primary, &secondary)?;
+        if compared.primary_rows + compared.secondary_rows > 0 {
+            comparison.tables.push(compared);
+        }
+    }
+    Ok(comparison)
+}
+
+fn compare_table(
+    table: &str,
+    primary: &Side<'_>,
+    secondary: &Side<'_>,
+) -> StorageResult<TableComparison> {
+    let mut missing = Vec::new();
+    let mut different = Vec::new();
+    let mut extra = Vec::new();
+    let primary_rows = primary.pages(table, "*", |page| {
+        let mut replicas = if secondary.tables.contains(table) {
+            secondary.fetch(page.iter().map(|(id, _)| id.clone()), "*")?
+        } else {
+            BTreeMap::new()
+        };
+        for (id, columns) in page {
+            match replicas.remove(&id.to_string()) {
+                None => missing.push(id),
+                Some(replica) if replica == columns => {}
+                Some(replica) => {
+                    let columns = differences(&columns, &replica);
+                    different.push(RowDifference { id, columns });
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let secondary_rows = secondary.pages(table, "id", |page| {
+        let originals = if primary.tables.contains(table) {
+            primary.fetch(page.iter().map(|(id, _)| id.clone()), "id")?
+        } else {
+            BTreeMap::new()
+        };
+        let alone = page.into_iter().map(|(id, _)| id);
+        extra.extend(alone.filter(|id| !originals.contains_key(&id.to_string())));
+        Ok(())
+    })?;
+    Ok(TableComparison {
+        table: table.to_owned(),
+        primary_rows,
+        secondary_rows,
+        missing,
+        different,
+        extra,
+    })
+}
+
+fn differences(primary: &Object, secondary: &Object) -> Vec<ColumnDifference> {
+    let names: BTreeSet<&str> = primary.keys().chain(secondary.keys()).collect();
+    let value = |side: &Object, name: &str| side.get(name).cloned().unwrap_or_default();
+    names
+        .into_iter()
+        .map(|name| ColumnDifference {
+            column: name.to_owned(),
+            primary: value(primary, name),
+            secondary: value(secondary, name),
+        })
+        .filter(|column| column.primary != column.secondary)
+        .collect()
+}

@@ -1,0 +1,201 @@
+//! What a step of the script expects of an answer, as a pattern of JSON.
+//!
+//! | pattern | fits |
+//! | --- | --- |
+//! | `{a: 1}` | an object that has at least these keys, with values that fit |
+//! | `[1, 2]` | an array of as many items, each of which fits |
+//! | a text, number, flag or null | the same; a number to within 1e-6 |
+//! | `$any` | anything but null |
+//! | `$id:events` | a record id of that table |
+//! | `$time` | a point in time |
+//! | `{$only: {…}}` | an object with exactly these keys |
+//! | `{$some: [1]}` | an array that has an item that fits each of these, among others |
+//! | `{$above: 0.5}` | a number above that |
+//! | `{$near: 12, within: 3}` | a number no further off than that |
+
+use plugin_api::value::{RecordId, Timestamp};
+use serde_json::Value as Json;
+
+/// Says where `answer` does not fit `pattern`.
+pub(super) fn check(pattern: &Json, answer: &Json) -> Result<(), String> {
+    fits(pattern, answer).map_err(|(path, reason)| {
+        let place = if path.is_empty() {
+            "the answer"
+        } else {
+            path.as_str()
+        };
+        format!("{place} {reason}")
+    })
+}
+
+type Misfit = (String, String);
+
+fn misfit(reason: impl Into<String>) -> Result<(), Misfit> {
+    Err((String::new(), reason.into()))
+}
+
+fn within(step: &str, result: Result<(), Misfit>) -> Result<(), Misfit> {
+    result.map_err(|(path, reason)| (format!("{step}{path}"), reason))
+}
+
+fn fits(pattern: &Json, answer: &Json) -> Result<(), Misfit> {
+    let expected = || misfit(format!("should be {pattern}, is {}", shorten(answer)));
+    match (pattern, answer) {
+        (Json::String(text), _) if text.starts_with('$') => {
+            if matches(text, answer) {
+                Ok(())
+            } else {
+                expected()
+            }
+        }
+        (Json::Object(keys), _) if keys.keys().any(|key| key.starts_with('$')) => {
+            special(keys, answer)
+        }
+        (Json::Object(keys), Json::Object(answers)) => {
+            for (key, pattern) in keys {
+                let answer = answers.get(key).unwrap_or(&Json::Null);
+                within(&format!(".{key}"), fits(pattern, answer))?;
+            }
+            Ok(())
+        }
+        (Json::Array(patterns), Json::Array(answers)) => {
+            if patterns.len() != answers.len() {
+                return misfit(format!(
+                    "should have {} items, has {}: {}",
+                    patterns.len(),
+                    answers.len(),
+                    shorten(answer)
+                ));
+            }
+            for (at, (pattern, answer)) in patterns.iter().zip(answers).enumerate() {
+                within(&format!("[{at}]"), fits(pattern, answer))?;
+            }
+            Ok(())
+        }
+        (Json::Number(a), Json::Number(b)) => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) if (a - b).abs() <= 1e-6 => Ok(()),
+            _ => expected(),
+        },
+        (a, b) if a == b => Ok(()),
+        _ => expected(),
+    }
+}
+
+fn matches(name: &str, answer: &Json) -> bool {
+    let text = answer.as_str();
+    match name {
+        "$any" => !answer.is_null(),
+        "$time" => text.is_some_and(|text| text.parse::<Timestamp>().is_ok()),
+        _ => name.strip_prefix("$id:").is_some_and(|table| {
+            text.and_then(|text| text.parse::<RecordId>().ok())
+                .is_some_and(|id| id.table == table)
+        }),
+    }
+}
+
+fn special(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(), Misfit> {
+    let number = |key: &str| pattern.get(key).and_then(Json::as_f64);
+    if let Some(Json::Object(only)) = pattern.get("$only") {
+        fits(&Json::Object(only.clone()), answer)?;
+        let unexpected = answer
+            .as_object()
+            .and_then(|answers| answers.keys().find(|key| !only.contains_key(*key)));
+        return match unexpected {
+            Some(key) => misfit(format!("should not have {key}")),
+            None if answer.is_object() => Ok(()),
+            None => misfit("should be an object"),
+        };
+    }
+    if let Some(Json::Array(some)) = pattern.get("$some") {
+        let answers = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        let absent = some
+            .iter()
+            .find(|pattern| !answers.iter().any(|answer| fits(pattern, answer).is_ok()));
+        return match absent {
+            Some(pattern) => misfit(format!("should have {pattern} among {}", shorten(answer))),
+            None => Ok(()),
+        };
+    }
+    let is = answer.as_f64();
+    let fits = match (number("$above"), number("$near"), number("within")) {
+        (Some(least), None, None) => is.is_some_and(|is| is > least),
+        (None, Some(near), Some(within)) => is.is_some_and(|is| (is - near).abs() <= within),
+        _ => return misfit("is compared with a pattern that nobody knows"),
+    };
+    if fits {
+        Ok(())
+    } else {
+        misfit(format!(
+            "should be {}, is {}",
+            Json::Object(pattern.clone()),
+            shorten(answer)
+        ))
+    }
+}
+
+fn shorten(json: &Json) -> String {
+    let text = json.to_string();
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_fits() {
+        for (pattern, answer) in [
+            (json!({"a": 1}), json!({"a": 1.0, "b": 2})),
+            (json!({"a": null}), json!({})),
+            (json!(["$any", "$id:events"]), json!([0, "events:abc"])),
+            (json!("$time"), json!("2026-01-31T12:00:00.123456789Z")),
+            (json!({"$only": {"a": 1}}), json!({"a": 1})),
+            (json!({"$some": [3, 1]}), json!([1, 2, 3])),
+            (json!({"$above": 0.5}), json!(0.6)),
+            (json!({"$near": 10, "within": 1}), json!(11)),
+        ] {
+            assert_eq!(check(&pattern, &answer), Ok(()), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_does_not() {
+        for (pattern, answer, complaint) in [
+            (
+                json!({"a": [1]}),
+                json!({"a": [2]}),
+                ".a[0] should be 1, is 2",
+            ),
+            (
+                json!([1]),
+                json!([1, 2]),
+                "the answer should have 1 items, has 2",
+            ),
+            (
+                json!("$id:events"),
+                json!("entities:abc"),
+                "should be \"$id:events\"",
+            ),
+            (json!("$any"), json!(null), "should be \"$any\""),
+            (json!("$time"), json!("noon"), "should be \"$time\""),
+            (json!({"$only": {}}), json!({"a": 1}), "should not have a"),
+            (json!({"$only": {}}), json!(1), "should be"),
+            (json!({"$some": [4]}), json!([1]), "should have 4 among [1]"),
+            (json!({"$above": 1}), json!(1), "should be"),
+            (
+                json!({"$about": 1}),
+                json!(1),
+                "a pattern that nobody knows",
+            ),
+            (json!(null), json!(0), "should be null"),
+        ] {
+            let error = check(&pattern, &answer).unwrap_err();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}

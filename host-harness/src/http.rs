@@ -1,0 +1,118 @@
+//! The HTTP routes of a host's modules, on a port.
+
+use crate::host::Host;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Query, Request, State},
+    http::{HeaderName, StatusCode, header},
+    response::Response,
+};
+use plugin_api::{
+    abi_stable::std_types::Tuple2,
+    module::{HttpEndpointProvider, HttpEndpoints, HttpRequest, HttpResponse},
+};
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::net::TcpListener;
+
+/// The largest body that is read.
+const BODY_LIMIT: usize = 1 << 20;
+
+/// One module's routes.
+struct Mounted {
+    paths: Vec<String>,
+    endpoints: Arc<HttpEndpoints>,
+}
+
+/// The routes of all modules of a host.
+pub fn router(host: &Host) -> Router {
+    let modules: Arc<[Mounted]> = host
+        .modules()
+        .modules()
+        .iter()
+        .filter_map(|module| module.http_endpoints())
+        .map(|endpoints| Mounted {
+            paths: endpoints
+                .routes()
+                .into_iter()
+                .map(|route| route.path.into())
+                .collect(),
+            endpoints: Arc::new(endpoints),
+        })
+        .collect();
+    // The module that has the path answers, also about a wrong method.
+    Router::new().fallback(answer).with_state(modules)
+}
+
+/// Serves the routes until `stop` is done. Calls `ready` with the address once
+/// clients can connect.
+///
+/// # Errors
+/// The address cannot be bound.
+pub async fn serve(
+    router: Router,
+    bind: SocketAddr,
+    ready: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = TcpListener::bind(bind).await?;
+    ready(listener.local_addr()?);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await
+}
+
+async fn answer(
+    State(modules): State<Arc<[Mounted]>>,
+    Query(query): Query<Vec<(String, String)>>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    let Some(module) = modules
+        .iter()
+        .find(|module| module.paths.iter().any(|known| known == path))
+    else {
+        return plain(StatusCode::NOT_FOUND, "no module answers this path".into());
+    };
+    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
+        return plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {BODY_LIMIT} bytes"),
+        );
+    };
+    let request = HttpRequest {
+        method: head.method.as_str().into(),
+        path: path.into(),
+        query: query
+            .into_iter()
+            .map(|(name, value)| Tuple2(name.into(), value.into()))
+            .collect(),
+        body: body.to_vec().into(),
+    };
+    let endpoints = Arc::clone(&module.endpoints);
+    match tokio::task::spawn_blocking(move || endpoints.handle(&request)).await {
+        Ok(Ok(response)) => forward(response),
+        Ok(Err(error)) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+fn forward(response: HttpResponse) -> Response {
+    let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    build(status, &response.content_type, response.body.to_vec())
+}
+
+fn plain(status: StatusCode, text: String) -> Response {
+    build(status, "text/plain; charset=utf-8", text.into_bytes())
+}
+
+fn build(status: StatusCode, content_type: &str, body: Vec<u8>) -> Response {
+    const TYPE: HeaderName = header::CONTENT_TYPE;
+    Response::builder()
+        .status(status)
+        .header(TYPE, content_type)
+        .body(Body::from(body))
+        // A module's content type may be no header at all.
+        .unwrap_or_else(|_| Response::new(Body::empty()))
+}

@@ -1,0 +1,77 @@
+//! `${NAME}` in a text is taken from the environment.
+
+use super::ConfigError;
+use plugin_api::value::Value;
+
+/// How a variable is looked up; a test hands in its own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The variables of this process.
+pub fn of_process(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// `value` with every `${NAME}` in its texts replaced, at any depth. `$${`
+/// stands for `${` itself. What comes out of a variable is not read again.
+///
+/// # Errors
+/// Names the variable that is missing and the key that asks for it.
+pub fn expand(key: &str, value: Value, environment: Environment<'_>) -> Result<Value, ConfigError> {
+    Ok(match value {
+        Value::String(text) if text.contains("${") => {
+            Value::from(expand_text(key, &text, environment)?)
+        }
+        Value::Array(items) => items
+            .into_iter()
+            .enumerate()
+            .map(|(at, item)| expand(&format!("{key}[{at}]"), item, environment))
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
+        Value::Object(object) => {
+            let entries = object.into_iter().map(|(name, item)| {
+                let key = match key {
+                    "" => name.to_string(),
+                    key => format!("{key}.{name}"),
+                };
+                Ok((name, expand(&key, item, environment)?))
+            });
+            Value::Object(entries.collect::<Result<_, ConfigError>>()?)
+        }
+        other => other,
+    })
+}
+
+fn expand_text(key: &str, text: &str, environment: Environment<'_>) -> Result<String, ConfigError> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        if let Some(before) = before.strip_suffix('$') {
+            expanded.push_str(before);
+            expanded.push_str("${");
+            rest = after;
+            continue;
+        }
+        expanded.push_str(before);
+        let (name, after) = after
+            .split_once('}')
+            .filter(|(name, _)| is_name(name))
+            .ok_or_else(|| ConfigError::Value {
+                key: key.to_owned(),
+                problem: "\"${\" is not followed by the name of a variable and \"}\"".to_owned(),
+                accepted: "${NAME}, or $${ for the characters themselves".to_owned(),
+            })?;
+        expanded.push_str(&environment(name).ok_or_else(|| ConfigError::Environment {
+            key: key.to_owned(),
+            variable: name.to_owned(),
+        })?);
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+fn is_name(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

@@ -1,0 +1,79 @@
+//! Which tables are replicated.
+
+use super::kinds::{Kind, show};
+use plugin_api::{storage::METHODS, value::Value};
+use std::collections::BTreeSet;
+
+/// What stands for the table of every relationship type.
+pub const RELATIONSHIPS: &str = "relationships";
+
+/// Which tables are replicated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TableSelection {
+    /// Every one.
+    #[default]
+    All,
+    /// These; [`RELATIONSHIPS`] among them stands for every relationship type.
+    Only(BTreeSet<&'static str>),
+}
+
+impl TableSelection {
+    /// Is this table replicated? One that the contract does not name belongs
+    /// to a relationship type.
+    pub fn includes(&self, table: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => {
+                let known = selectable().any(|name| name == table);
+                names.contains(if known { table } else { RELATIONSHIPS })
+            }
+        }
+    }
+}
+
+/// The names that a selection may hold.
+pub(crate) fn selectable() -> impl Iterator<Item = &'static str> {
+    let tables: BTreeSet<&'static str> = METHODS
+        .iter()
+        .map(|method| method.table)
+        .filter(|&table| !table.is_empty() && table != "*")
+        .collect();
+    tables.into_iter().chain([RELATIONSHIPS])
+}
+
+/// The kind of a [`TableSelection`].
+pub(super) struct Tables;
+
+impl Kind for Tables {
+    type Out = TableSelection;
+
+    fn parse(&self, value: &Value) -> Result<TableSelection, String> {
+        if value.as_str() == Some("all") {
+            return Ok(TableSelection::All);
+        }
+        let items = value
+            .as_array()
+            .ok_or_else(|| format!("{} is neither all nor a list of tables", show(value)))?;
+        if items.is_empty() {
+            return Err("the list is empty; to copy nothing, set sync_enabled to false".to_owned());
+        }
+        items
+            .iter()
+            .map(|item| {
+                let name = item.as_str().unwrap_or_default();
+                selectable().find(|&table| table == name).ok_or_else(|| {
+                    let near = super::nearest(name, selectable())
+                        .map(|table| format!("; did you mean {table}?"))
+                        .unwrap_or_default();
+                    format!("{} is no table of the host{near}", show(item))
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(TableSelection::Only)
+    }
+
+    fn accepts(&self) -> String {
+        let names: Vec<&str> = selectable().collect();
+        format!("all, or a list of {}", names.join(", "))
+    }
+}

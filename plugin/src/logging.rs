@@ -1,0 +1,332 @@
+//! The module's log: `tracing` lines go to the host's logger.
+//!
+//! The library has its own copy of `tracing`, shared by every module made from
+//! it. So each module has its own [`Log`]: the threads of its runtime write to
+//! it, and so does whatever runs inside [`Log::scope`]. Lines from any other
+//! thread go to the module that was provisioned last and still lives.
+
+use arc_swap::ArcSwapOption;
+use plugin_api::{
+    module::{HostLogger, LogLevel, Logger},
+    value::{Object, Value},
+};
+use std::{
+    fmt,
+    sync::{Arc, Once},
+};
+use tracing::{
+    Dispatch, Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+    subscriber::Interest,
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
+};
+
+/// The crates whose lines below WARN are kept; those of others are noise.
+const OURS: &[&str] = &["db_sync_server", "surreal_storage"];
+
+/// The logger of the module that was provisioned last.
+static LATEST: ArcSwapOption<Logger> = ArcSwapOption::const_empty();
+static GLOBAL: Once = Once::new();
+
+/// Where one module's lines go.
+pub struct Log {
+    dispatch: Dispatch,
+    logger: Arc<Logger>,
+}
+
+impl Log {
+    /// A log that writes to `logger`, from now on also for threads that belong
+    /// to no module.
+    pub fn new(logger: Logger) -> Self {
+        GLOBAL.call_once(|| {
+            // Only fails where the program around has a subscriber already,
+            // and then lines from foreign threads are the program's.
+            let _ = tracing::dispatcher::set_global_default(dispatch(|| LATEST.load_full()));
+        });
+        let logger = Arc::new(logger);
+        LATEST.store(Some(Arc::clone(&logger)));
+        let own = Arc::clone(&logger);
+        Self {
+            dispatch: dispatch(move || Some(Arc::clone(&own))),
+            logger,
+        }
+    }
+
+    /// Runs `work` with its lines going to this log.
+    pub fn scope<T>(&self, work: impl FnOnce() -> T) -> T {
+        tracing::dispatcher::with_default(&self.dispatch, work)
+    }
+
+    /// What a thread of this module's runtime calls first: all its lines go to
+    /// this log for as long as it lives.
+    pub fn adopt_thread(&self) -> impl Fn() + Send + Sync + 'static {
+        let dispatch = self.dispatch.clone();
+        move || {
+            // The guard would end it; the thread's end does so as well.
+            std::mem::forget(tracing::dispatcher::set_default(&dispatch));
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // A logger of the host must not outlive its module here.
+        let latest = LATEST.load();
+        if latest
+            .as_ref()
+            .is_some_and(|latest| Arc::ptr_eq(latest, &self.logger))
+        {
+            LATEST.compare_and_swap(&latest, None);
+        }
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+fn dispatch(logger: impl Fn() -> Option<Arc<Logger>> + Send + Sync + 'static) -> Dispatch {
+    Dispatch::new(Registry::default().with(HostLayer { logger }))
+}
+
+/// Forwards events, with the fields of the spans around them, to a logger.
+struct HostLayer<L> {
+    logger: L,
+}
+
+fn level(level: Level) -> LogLevel {
+    match level {
+        Level::ERROR => LogLevel::ERROR,
+        Level::WARN => LogLevel::WARN,
+        Level::INFO => LogLevel::INFO,
+        Level::DEBUG => LogLevel::DEBUG,
+        Level::TRACE => LogLevel::TRACE,
+    }
+}
+
+fn is_noise(metadata: &Metadata<'_>) -> bool {
+    let root = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() > Level::WARN && !OURS.contains(&root)
+}
+
+impl<S, L> Layer<S> for HostLayer<L>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    L: Fn() -> Option<Arc<Logger>> + 'static,
+{
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_noise(metadata) {
+            Interest::never()
+        } else {
+            Interest::sometimes()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        // A span is kept whatever its level: an event inside may need its fields.
+        !is_noise(metadata)
+            && (metadata.is_span()
+                || (self.logger)().is_some_and(|logger| {
+                    logger.enabled(level(*metadata.level()), metadata.target())
+                }))
+    }
+
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
+        if let Some(span) = context.span(id) {
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Some(logger) = (self.logger)() else {
+            return;
+        };
+        let mut fields = Fields::default();
+        let spans = context.event_scope(event).into_iter();
+        for span in spans.flat_map(|spans| spans.from_root()) {
+            if let Some(outer) = span.extensions().get::<Fields>() {
+                for (name, value) in outer.object.iter() {
+                    fields.object.insert(name, value.clone());
+                }
+            }
+        }
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        logger.log(
+            level(*metadata.level()),
+            metadata.target(),
+            &fields.message,
+            &fields.object,
+        );
+    }
+}
+
+/// Collects the fields of a span or event.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    object: Object,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.object.insert(field.name(), value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.put(field, value),
+            Err(_) => self.put(field, value.to_string()),
+        }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            _ => self.put(field, value),
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.put(field, value.to_string());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+    use parking_lot::Mutex;
+
+    type Line = (LogLevel, String, String, Object);
+
+    /// A host that keeps what it is told at INFO and above.
+    #[derive(Clone, Default)]
+    struct Host(Arc<Mutex<Vec<Line>>>);
+
+    impl HostLogger for Host {
+        fn enabled(&self, level: LogLevel, _: &str) -> bool {
+            level >= LogLevel::INFO
+        }
+
+        fn log(&self, level: LogLevel, target: &str, message: &str, fields: &Object) {
+            self.0
+                .lock()
+                .push((level, target.to_owned(), message.to_owned(), fields.clone()));
+        }
+    }
+
+    impl Host {
+        fn log(&self) -> Log {
+            Log::new(Logger::new(self.clone()))
+        }
+
+        fn messages(&self) -> Vec<String> {
+            self.0.lock().iter().map(|line| line.2.clone()).collect()
+        }
+    }
+
+    #[test]
+    fn a_line_carries_its_level_its_fields_and_those_of_its_spans() {
+        let host = Host::default();
+        host.log().scope(|| {
+            let span =
+                tracing::debug_span!("outer", secondary = "office", late = tracing::field::Empty);
+            let _entered = span.enter();
+            span.record("late", true);
+            tracing::warn!(count = 3_u64, huge = u64::MAX, error = %"gone", "lost {}", "it");
+        });
+        let lines = host.0.lock();
+        let (level, target, message, fields) = &lines[0];
+        assert_eq!(*level, LogLevel::WARN);
+        assert_eq!(target, "db_sync_server::logging::tests");
+        assert_eq!(message, "lost it");
+        let expected = Object::new()
+            .with("secondary", "office")
+            .with("late", true)
+            .with("count", 3_i64)
+            .with("huge", u64::MAX.to_string())
+            .with("error", "gone");
+        assert_eq!(*fields, expected);
+    }
+
+    #[test]
+    fn what_the_host_does_not_want_and_the_noise_of_others_is_left_out() {
+        let host = Host::default();
+        host.log().scope(|| {
+            tracing::debug!("too little");
+            tracing::info!(target: "surrealdb::engine", "noise");
+            tracing::warn!(target: "surrealdb::engine", "worth it");
+            tracing::info!(target: "surreal_storage::connection", "ours");
+        });
+        assert_eq!(host.messages(), ["worth it", "ours"]);
+    }
+
+    #[test]
+    fn each_module_has_its_own_log() {
+        let (one, other) = (Host::default(), Host::default());
+        let (first, second) = (one.log(), other.log());
+        let adopt = first.adopt_thread();
+        let thread = std::thread::spawn(move || {
+            adopt();
+            tracing::info!("from a thread of the first");
+        });
+        second.scope(|| tracing::info!("from the second"));
+        thread.join().unwrap();
+        assert_eq!(one.messages(), ["from a thread of the first"]);
+        assert_eq!(other.messages(), ["from the second"]);
+    }
+
+    #[test]
+    fn a_log_lets_go_of_its_logger() {
+        let host = Host::default();
+        drop(host.log());
+        let kept = LATEST.load();
+        if let Some(logger) = &*kept {
+            // Another test's: this one's is gone.
+            logger.log(LogLevel::INFO, "", "stray", &Object::new());
+        }
+        assert_eq!(host.messages(), [String::new(); 0]);
+    }
+}

@@ -1,0 +1,135 @@
+//! What a batch comes down to: the last state of each key.
+
+use crate::{
+    dedup::Key,
+    sync_queue::Watermark,
+    sync_types::{OperationType, Row, SyncOperation},
+};
+use std::collections::HashSet;
+
+/// What is to be done for one order key.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The operation that it comes from.
+    pub(super) operation: SyncOperation,
+    /// Where that stands in the log.
+    pub(super) place: Watermark,
+    /// What the secondary is to hold.
+    pub(super) target: TargetState,
+}
+
+/// What a secondary is to hold under an order key.
+#[derive(Debug)]
+pub(super) enum TargetState {
+    /// These rows, beside whatever else belongs to the key.
+    Rows(Vec<Row>),
+    /// These rows and no others of the document at this path.
+    Document(String, Vec<Row>),
+    /// Whatever it has: the primary has nothing.
+    Unchanged,
+    /// What the primary holds at the time: not read yet.
+    Unread,
+}
+
+/// Keeps the last operation of each key, in the order of the log.
+///
+/// So a piece from the beginning holds all that there is up to its last
+/// place: of a key whose last operation comes later, only older states are
+/// missing.
+pub(super) fn last_of_each_key(operations: Vec<(Watermark, SyncOperation)>) -> Vec<Change> {
+    let mut seen = HashSet::new();
+    let mut changes: Vec<Change> = operations
+        .into_iter()
+        .rev()
+        .filter(|(_, operation)| seen.insert(operation.key.clone()))
+        .map(|(place, operation)| Change::of(place, operation))
+        .collect();
+    changes.reverse();
+    changes
+}
+
+impl Change {
+    fn of(place: Watermark, mut operation: SyncOperation) -> Self {
+        let rows = std::mem::take(&mut operation.data);
+        let target = match operation.operation_type {
+            OperationType::Upsert => TargetState::Rows(rows),
+            OperationType::Replace => TargetState::Document(path_of(&operation.key), rows),
+            OperationType::Refresh => TargetState::Unread,
+        };
+        Self {
+            operation,
+            place,
+            target,
+        }
+    }
+}
+
+/// The path in a document's order key.
+pub(super) fn path_of(key: &Key) -> String {
+    let (_, values) = key.parts();
+    values
+        .first()
+        .and_then(|path| path.as_str())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+
+    use super::*;
+    use plugin_api::value::{Object, RecordId};
+
+    fn fact(key: &str, value: i64) -> SyncOperation {
+        SyncOperation::upsert(
+            "kv_memories",
+            Row {
+                id: RecordId::new("kv_memories", key),
+                columns: Object::new()
+                    .with("user_id", "u")
+                    .with("key", key)
+                    .with("value", value),
+                embedding: None,
+            },
+        )
+    }
+
+    fn at_places(operations: Vec<SyncOperation>) -> Vec<(Watermark, SyncOperation)> {
+        let place = |operations| Watermark {
+            operations,
+            ..Watermark::default()
+        };
+        (1..).map(place).zip(operations).collect()
+    }
+
+    #[test]
+    fn a_later_write_replaces_an_earlier_one_of_its_key_in_the_order_of_the_log() {
+        let changes = last_of_each_key(at_places(vec![fact("a", 1), fact("b", 2), fact("a", 3)]));
+        let values: Vec<_> = changes
+            .iter()
+            .map(|change| match &change.target {
+                TargetState::Rows(rows) => (
+                    change.place.operations,
+                    rows[0].columns.get("value").cloned(),
+                ),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(values, [(2, Some(2i64.into())), (3, Some(3i64.into()))]);
+    }
+
+    #[test]
+    fn a_refresh_and_the_write_of_its_row_are_of_one_key() {
+        let write = fact("a", 1);
+        let refresh = SyncOperation::refresh(write.key.clone());
+        let changes = last_of_each_key(at_places(vec![write, refresh]));
+        assert!(matches!(
+            changes.as_slice(),
+            [Change {
+                target: TargetState::Unread,
+                ..
+            }]
+        ));
+    }
+}

@@ -1,0 +1,106 @@
+//! Counts and rates of one secondary.
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+/// The span over which the rate is taken.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// What a secondary's workers have done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Progress {
+    /// Operations applied.
+    pub applied: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Operations applied per second, over the last seconds.
+    pub rate: f64,
+    /// How long the last batch took, in milliseconds.
+    pub batch_latency_ms: f64,
+    /// Operations that were refused, counted each time.
+    pub refused: u64,
+}
+
+/// What the workers count.
+pub(super) struct Counters {
+    applied: AtomicU64,
+    batches: AtomicU64,
+    refused: AtomicU64,
+    recent: Mutex<Recent>,
+}
+
+struct Recent {
+    since: Instant,
+    applied: u64,
+    rate: f64,
+    latency: Duration,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            applied: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            recent: Mutex::new(Recent {
+                since: Instant::now(),
+                applied: 0,
+                rate: 0.0,
+                latency: Duration::ZERO,
+            }),
+        }
+    }
+}
+
+impl Recent {
+    /// Begins a new window when the present one is over.
+    fn turn(&mut self) {
+        let age = self.since.elapsed();
+        if age >= WINDOW {
+            #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+            let applied = self.applied as f64;
+            self.rate = applied / age.as_secs_f64();
+            self.applied = 0;
+            self.since = Instant::now();
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn applied(&self, operations: usize, latency: Duration) {
+        let operations = operations as u64;
+        self.applied.fetch_add(operations, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        let mut recent = self.recent.lock();
+        recent.turn();
+        recent.applied += operations;
+        recent.latency = latency;
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn snapshot(&self) -> Progress {
+        let mut recent = self.recent.lock();
+        recent.turn();
+        let age = recent.since.elapsed().as_secs_f64().max(1.0);
+        #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+        let running = recent.applied as f64 / age;
+        Progress {
+            applied: self.applied.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
+            rate: running.max(if recent.applied == 0 {
+                recent.rate
+            } else {
+                0.0
+            }),
+            batch_latency_ms: recent.latency.as_secs_f64() * 1000.0,
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+}

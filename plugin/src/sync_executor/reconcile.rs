@@ -1,0 +1,117 @@
+//! Comparing positions with a secondary that has just connected.
+
+use super::{
+    replicator::Replicator,
+    statement::{POSITION_TABLE, Source, position_value},
+};
+use crate::{
+    connection::Session,
+    sync_queue::{EVERY_TABLE, PARTITIONS, Position, QueueError},
+};
+use plugin_api::{
+    error::{StorageError, StorageResult},
+    value::{Object, Value},
+};
+use std::collections::BTreeMap;
+
+impl Replicator {
+    /// Asks the secondary how far it has come. The same as the log says, as a
+    /// rule. If it never heard of this log it is new, or it was emptied; if it
+    /// is behind what it had acknowledged, it was set back; if it is ahead of
+    /// the log's end, the log has lost its end. All these end in a resync.
+    pub(super) async fn reconcile(&self, session: &Session) -> StorageResult<()> {
+        let queue = &self.queue;
+        let name = self.name();
+        let sql = format!(
+            "DEFINE TABLE IF NOT EXISTS {POSITION_TABLE} SCHEMALESS;\n\
+             SELECT partition, position FROM {POSITION_TABLE} WHERE queue = $queue;"
+        );
+        let parameters = Object::new().with("queue", queue.id());
+        let results = session
+            .connection
+            .query(&sql, parameters, self.config.operation_timeout)
+            .await?;
+        let reached = positions(results.last());
+        let acked = queue.acked(name);
+
+        let reason = if reached.is_empty() {
+            if queue.has_fed(name).map_err(log_failure)? {
+                Some("the secondary was emptied")
+            } else {
+                self.config.initial_sync.then_some("initial sync")
+            }
+        } else if (0..PARTITIONS).any(|partition| {
+            let reached = reached.get(&partition).copied().unwrap_or_default();
+            reached < acked[usize::from(partition)].position
+        }) {
+            Some("the secondary was set back")
+        } else if queue.is_ahead_of_log(&reached) {
+            Some("the log has lost its end")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            tracing::info!(secondary = %name, %reason, "its tables are compared with the primary");
+            queue.mark_resync(name, EVERY_TABLE, reason);
+        }
+        for (&partition, &position) in &reached {
+            queue.raise_tail(partition, position);
+        }
+        self.raise_positions(session, &reached).await?;
+        queue.set_fed(name).map_err(log_failure)
+    }
+
+    /// Has the secondary know every position that the log takes for granted,
+    /// so that falling behind one of them means something.
+    async fn raise_positions(
+        &self,
+        session: &Session,
+        reached: &BTreeMap<u16, Position>,
+    ) -> StorageResult<()> {
+        let rows: Value = self
+            .queue
+            .acked(self.name())
+            .iter()
+            .zip(0u16..)
+            .filter(|(acked, partition)| {
+                reached.get(partition).is_none_or(|at| *at < acked.position)
+            })
+            .map(|(acked, partition)| {
+                let source = Source {
+                    queue: self.queue.id(),
+                    partition,
+                };
+                Object::new()
+                    .with("id", source.position_row())
+                    .with("queue", source.queue)
+                    .with("partition", i64::from(partition))
+                    .with("position", position_value(acked.position))
+            })
+            .collect();
+        let sql = "FOR $row IN $rows { UPSERT $row.id CONTENT $row RETURN NONE; };";
+        let parameters = Object::new().with("rows", rows);
+        session
+            .connection
+            .query(sql, parameters, self.config.operation_timeout)
+            .await
+            .map(drop)
+    }
+}
+
+/// The positions in the rows of the position table, by partition.
+fn positions(rows: Option<&Value>) -> BTreeMap<u16, Position> {
+    rows.and_then(Value::as_array)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|row| {
+            let row = row.as_object()?;
+            let partition = u16::try_from(row.get("partition")?.as_int()?).ok()?;
+            let position = u64::try_from(row.get("position")?.as_int()?).ok()?;
+            Some((partition, Position(position)))
+        })
+        .collect()
+}
+
+pub(super) fn log_failure(error: QueueError) -> StorageError {
+    StorageError::internal(error.to_string())
+}

@@ -1,0 +1,81 @@
+//! Operations that the secondary refuses by themselves.
+//!
+//! Such an operation is put aside, so that the others go on, and tried again
+//! after a wait that doubles each time, as a refresh at the log's end. After
+//! its last try it is a dead letter. A newer write of its key that goes through
+//! settles it either way.
+
+use super::{batch::Change, replicator::Replicator};
+use crate::{sync_queue::QueueError, sync_types::SyncOperation};
+use plugin_api::{error::StorageError, value::Timestamp};
+use std::{sync::Arc, time::Duration};
+
+impl Replicator {
+    /// Puts an operation aside.
+    pub(super) fn put_aside(
+        &self,
+        operation: &SyncOperation,
+        error: &StorageError,
+    ) -> Result<(), QueueError> {
+        self.progress.refused();
+        let mut operation = operation.clone();
+        operation.last_error = Some(error.to_string());
+        let again = operation.retry_count < self.config.max_retries;
+        let due = again.then(|| {
+            let wait = self.config.retry_interval * 2u32.saturating_pow(operation.retry_count);
+            Timestamp::now().after(jitter(wait))
+        });
+        operation.retry_count += 1;
+        match due {
+            Some(due) => tracing::warn!(
+                secondary = %self.name(), key = %operation.key, %error, %due,
+                "the secondary refused an operation; it is tried again"
+            ),
+            None => tracing::error!(
+                secondary = %self.name(), key = %operation.key, %error,
+                tries = operation.retry_count,
+                "the secondary refused an operation for good; it is among the dead letters"
+            ),
+        }
+        self.queue.refuse(self.name(), &operation, due)
+    }
+
+    /// Forgets former refusals of keys that have now gone through.
+    pub(super) fn settle(&self, changes: &[Change]) -> Result<(), QueueError> {
+        if !self.queue.may_have_refused() {
+            return Ok(());
+        }
+        changes
+            .iter()
+            .try_for_each(|change| self.queue.settle(self.name(), &change.operation.key))
+    }
+
+    /// Queues the operations again whose wait is over.
+    pub(super) async fn retry_when_due(self: Arc<Self>) {
+        let tick = (self.config.retry_interval / 4)
+            .clamp(Duration::from_millis(10), Duration::from_secs(1));
+        while !self.is_stopped() {
+            tokio::time::sleep(tick).await;
+            if self.is_paused() || !self.queue.may_have_refused() {
+                continue;
+            }
+            if let Err(error) = self.queue_due_retries() {
+                tracing::debug!(secondary = %self.name(), %error, "retries wait");
+            }
+        }
+    }
+
+    fn queue_due_retries(&self) -> Result<(), QueueError> {
+        let now = Timestamp::now();
+        self.queue
+            .retries(self.name())?
+            .iter()
+            .filter(|retry| retry.due <= now)
+            .try_for_each(|retry| self.queue.retry(self.name(), &retry.key))
+    }
+}
+
+/// Between half and all of `span`, so that many do not come at once.
+pub(super) fn jitter(span: Duration) -> Duration {
+    span.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

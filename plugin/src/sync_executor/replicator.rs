@@ -1,0 +1,285 @@
+//! One secondary's workers.
+
+use super::{
+    ExecutorConfig,
+    batch::{self, Change},
+    progress::Counters,
+    reconcile::log_failure,
+    refresh,
+    refusal::jitter,
+    statement::{self, Source},
+};
+use crate::{
+    connection::{SecondaryConnectionManager, Session},
+    fail_points,
+    sync_queue::{PARTITIONS, SyncQueue, Watermark},
+};
+use parking_lot::Mutex;
+use plugin_api::{
+    error::{ErrorKind, StorageError, StorageResult},
+    storage::FullStorage,
+};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How often a batch that met another transaction is tried again at once.
+const CONFLICT_RETRIES: u32 = 8;
+
+/// The wait before the first of these; it grows with each.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+
+/// The wait after something failed that no reconnect mends.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Brings the log to one secondary.
+pub(super) struct Replicator {
+    pub(super) queue: Arc<SyncQueue>,
+    pub(super) primary: FullStorage,
+    pub(super) manager: Arc<SecondaryConnectionManager>,
+    pub(super) config: ExecutorConfig,
+    pub(super) progress: Counters,
+    /// Partitions that a worker is at; no two are at the same.
+    taken: Mutex<BTreeSet<u16>>,
+    next: AtomicU16,
+    /// The session whose positions have been compared.
+    reconciled: tokio::sync::Mutex<Option<u64>>,
+    paused: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// How a batch ended.
+enum Outcome {
+    /// The secondary has it.
+    Applied,
+    /// The secondary cannot be asked now. Nothing is counted, nothing is lost.
+    Unavailable(StorageError),
+}
+
+impl Replicator {
+    pub(super) fn new(
+        queue: Arc<SyncQueue>,
+        primary: FullStorage,
+        manager: Arc<SecondaryConnectionManager>,
+        config: ExecutorConfig,
+    ) -> Self {
+        Self {
+            queue,
+            primary,
+            manager,
+            config,
+            progress: Counters::default(),
+            taken: Mutex::default(),
+            next: AtomicU16::new(0),
+            reconciled: tokio::sync::Mutex::new(None),
+            paused: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.manager.name()
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    /// Has it nothing to do, or nobody to do it for?
+    pub(super) fn is_idle(&self) -> bool {
+        let everything = (0..PARTITIONS).all(|at| !self.queue.has_backlog(self.name(), at));
+        (everything && self.taken.lock().is_empty()) || self.manager.session().is_none()
+    }
+
+    /// Works until stopped.
+    pub(super) async fn work(self: Arc<Self>) {
+        while let Some(session) = self.ready().await {
+            let appended = self.queue.woken();
+            let Some(partition) = self.take() else {
+                appended.await;
+                // Others may follow at once; together they are one batch.
+                tokio::time::sleep(self.config.batch_timeout).await;
+                continue;
+            };
+            let outcome = self.work_off(&session, partition).await;
+            self.taken.lock().remove(&partition);
+            match outcome {
+                Ok(Outcome::Applied) => {}
+                Ok(Outcome::Unavailable(error)) => {
+                    tracing::debug!(secondary = %self.name(), %error, "a batch waits");
+                    self.manager.lost(&session, &error);
+                    drop(session);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::warn!(secondary = %self.name(), %error, "a batch waits");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            // Another worker may be waiting for this partition.
+            self.queue.wake();
+        }
+    }
+
+    /// The session to work with, once there is one, it is compared, and nobody
+    /// has paused the work. None when stopped.
+    async fn ready(&self) -> Option<Arc<Session>> {
+        loop {
+            if self.is_stopped() {
+                return None;
+            }
+            let woken = self.queue.woken();
+            if self.is_paused() {
+                woken.await;
+                continue;
+            }
+            let session = tokio::select! {
+                session = self.manager.connected() => session?,
+                () = woken, if self.manager.session().is_none() => continue,
+            };
+            if self.is_stopped() {
+                return None;
+            }
+            let mut reconciled = self.reconciled.lock().await;
+            if *reconciled == Some(session.generation) {
+                return Some(session);
+            }
+            match self.reconcile(&session).await {
+                Ok(()) => {
+                    *reconciled = Some(session.generation);
+                    return Some(session);
+                }
+                Err(error) => {
+                    tracing::debug!(secondary = %self.name(), %error, "its positions cannot be read");
+                    self.manager.lost(&session, &error);
+                    drop(reconciled);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Takes a partition that has something to do, each in its turn.
+    fn take(&self) -> Option<u16> {
+        let mut taken = self.taken.lock();
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % PARTITIONS;
+        let partition = (0..PARTITIONS)
+            .map(|offset| (first + offset) % PARTITIONS)
+            .find(|at| !taken.contains(at) && self.queue.has_backlog(self.name(), *at))?;
+        taken.insert(partition);
+        Some(partition)
+    }
+
+    /// Applies one batch of a partition.
+    async fn work_off(&self, session: &Session, partition: u16) -> StorageResult<Outcome> {
+        let batch = self
+            .queue
+            .read(self.name(), partition, self.config.batch_size)
+            .map_err(log_failure)?;
+        let mut changes = batch::last_of_each_key(batch.operations);
+        refresh::read_present(&self.primary, &mut changes, self.config.operation_timeout).await?;
+        fail_points::pass("before_apply");
+
+        // A batch that is refused is halved, down to the operation that is
+        // refused by itself; the others go through. Every piece moves the
+        // position to its own end, so each is applied once, in order.
+        let mut pieces: Vec<(&[Change], Watermark)> = vec![(&changes, batch.end)];
+        while let Some((piece, end)) = pieces.pop() {
+            let started = Instant::now();
+            match self.try_apply(session, partition, end, piece).await {
+                Ok(()) => {
+                    self.settle(piece).map_err(log_failure)?;
+                    fail_points::pass("after_apply");
+                    self.queue
+                        .ack(self.name(), partition, end)
+                        .map_err(log_failure)?;
+                    fail_points::pass("after_ack");
+                    self.progress.applied(piece.len(), started.elapsed());
+                }
+                Err(error) if is_unavailable(&error) => return Ok(Outcome::Unavailable(error)),
+                Err(error) => match piece {
+                    // Only the position was to be moved: the secondary refuses
+                    // everything, so it is not an operation's fault.
+                    [] => return Ok(Outcome::Unavailable(error)),
+                    [change] => {
+                        self.put_aside(&change.operation, &error)
+                            .map_err(log_failure)?;
+                        pieces.push((&[], end));
+                    }
+                    piece => {
+                        let (first, second) = piece.split_at(piece.len() / 2);
+                        pieces.push((second, end));
+                        pieces.push((first, first.last().map_or(end, |last| last.place)));
+                    }
+                },
+            }
+        }
+        Ok(Outcome::Applied)
+    }
+
+    /// One attempt, repeated at once where another transaction was in the way.
+    async fn try_apply(
+        &self,
+        session: &Session,
+        partition: u16,
+        end: Watermark,
+        changes: &[Change],
+    ) -> StorageResult<()> {
+        let source = Source {
+            queue: self.queue.id(),
+            partition,
+        };
+        let mut careful = false;
+        let mut conflicts = 0;
+        loop {
+            let result = statement::apply(
+                &session.connection,
+                source,
+                end.position,
+                changes,
+                |table| careful || session.schema.without_unique_index.contains(&table),
+                self.config.operation_timeout,
+            )
+            .await;
+            match result {
+                Err(error) if error.kind == ErrorKind::CONFLICT && conflicts < CONFLICT_RETRIES => {
+                    // A key that is there under another id shows as a conflict
+                    // as well: from now on such rows are looked for.
+                    careful = true;
+                    conflicts += 1;
+                    tokio::time::sleep(jitter(CONFLICT_PAUSE * conflicts)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// Is it the secondary that is away, rather than the operation that is wrong?
+/// A namespace or table that has vanished counts: a new session makes it again.
+fn is_unavailable(error: &StorageError) -> bool {
+    [
+        ErrorKind::CONNECTION,
+        ErrorKind::TIMEOUT,
+        ErrorKind::CLOSED,
+        ErrorKind::NOT_FOUND,
+    ]
+    .contains(&error.kind)
+}

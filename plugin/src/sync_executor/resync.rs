@@ -1,0 +1,178 @@
+//! Walking the primary's tables.
+//!
+//! A table that is marked is walked in pages by record id, and a refresh queued
+//! for each row. The walk waits while the secondary has enough to do, and goes
+//! on after a restart where it was.
+
+use super::{reconcile::log_failure, refresh, replicator::Replicator};
+use crate::{
+    sync_queue::{EVERY_TABLE, ResyncMark},
+    sync_types::{SyncOperation, order_key},
+};
+use plugin_api::{
+    error::{StorageError, StorageResult},
+    storage::{CallContext, FullStorage, Storage as _},
+    value::{Object, Value},
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// Rows of one page.
+const PAGE: i64 = 500;
+
+/// The backlog at which a walk waits, in operations.
+const ENOUGH: u64 = 2_000;
+
+/// How often a walk looks whether it may go on.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Replicator {
+    /// Walks the tables that are marked, until stopped.
+    pub(super) async fn resync_when_marked(self: Arc<Self>) {
+        while !self.is_stopped() {
+            let marks = self.queue.resync_marks(self.name()).unwrap_or_default();
+            // A secondary that is away needs no walk yet, and would let the
+            // log fill up with what the walk finds.
+            if marks.is_empty() || self.is_paused() || self.manager.session().is_none() {
+                tokio::time::sleep(TICK).await;
+                continue;
+            }
+            for mark in marks {
+                if let Err(error) = self.walk(mark).await {
+                    tracing::warn!(secondary = %self.name(), %error, "a resync waits");
+                    tokio::time::sleep(TICK * 10).await;
+                }
+            }
+        }
+    }
+
+    async fn walk(&self, mark: ResyncMark) -> StorageResult<()> {
+        if mark.table == EVERY_TABLE {
+            return self.mark_every_table(&mark.reason).await;
+        }
+        let mut mark = mark;
+        loop {
+            if self.is_stopped() || self.is_paused() || self.manager.session().is_none() {
+                return Ok(());
+            }
+            if self.queue.backlog_operations(self.name()) > ENOUGH {
+                tokio::time::sleep(TICK).await;
+                continue;
+            }
+            let page = self.page(&mark).await?;
+            let Some(last) = page.last() else {
+                tracing::info!(
+                    secondary = %self.name(), table = %mark.table, rows = mark.walked,
+                    "a table has been walked"
+                );
+                return self
+                    .queue
+                    .clear_resync(self.name(), &mark.table)
+                    .map_err(log_failure);
+            };
+            mark.cursor = Some(last.id.clone());
+            mark.walked += page.len() as u64;
+            // A document's chunks are one key.
+            let keys: BTreeSet<_> = page
+                .iter()
+                .map(|row| order_key(&mark.table, &row.id, &row.columns))
+                .collect();
+            let refreshes: Vec<_> = keys
+                .into_iter()
+                .map(|key| SyncOperation::refresh(key).only_for(self.name()))
+                .collect();
+            self.queue
+                .walk_page(self.name(), &refreshes, &mark)
+                .map_err(log_failure)?;
+        }
+    }
+
+    /// Replaces the mark for every table by one for each.
+    async fn mark_every_table(&self, reason: &str) -> StorageResult<()> {
+        let primary = self.primary.clone();
+        let timeout = self.config.operation_timeout;
+        let tables = blocking(move || replicated_tables(&primary, timeout)).await?;
+        for table in tables {
+            if self.config.tables.selects(&table) {
+                self.queue.mark_resync(self.name(), &table, reason);
+            }
+        }
+        self.queue
+            .clear_resync(self.name(), EVERY_TABLE)
+            .map_err(log_failure)
+    }
+
+    /// The rows of the table behind the mark's cursor, without their embeddings.
+    async fn page(&self, mark: &ResyncMark) -> StorageResult<Vec<crate::sync_types::Row>> {
+        let mut parameters = Object::new()
+            .with("table", mark.table.as_str())
+            .with("page", PAGE);
+        let after = match &mark.cursor {
+            Some(id) => {
+                parameters.insert("after", id.clone());
+                "WHERE id > $after"
+            }
+            None => "",
+        };
+        let sql = format!(
+            "SELECT * OMIT embedding, content, source_code FROM type::table($table) {after} \
+             ORDER BY id LIMIT $page"
+        );
+        let primary = self.primary.clone();
+        let context = CallContext::with_timeout(self.config.operation_timeout);
+        let answer = blocking(move || primary.query(&context, &sql, &parameters)).await?;
+        first_result(&answer).iter().map(refresh::row).collect()
+    }
+}
+
+/// The tables of the primary that hold memories: those with fixed names, and
+/// one for each type of relationship.
+fn replicated_tables(primary: &FullStorage, timeout: Duration) -> StorageResult<Vec<String>> {
+    let context = CallContext::with_timeout(timeout);
+    let answer = primary.query(&context, "INFO FOR DB", &Object::new())?;
+    let tables = match &answer {
+        Value::Array(results) => results.first(),
+        other => Some(other),
+    };
+    let tables = tables
+        .and_then(|info| info.as_object()?.get("tables")?.as_object())
+        .ok_or_else(|| StorageError::internal("the primary does not list its tables"))?;
+    let mut replicated = Vec::new();
+    for table in tables.keys() {
+        let fixed = surreal_storage::schema::TABLES
+            .iter()
+            .any(|known| known.name == table);
+        if fixed || is_relationship(primary, &context, table)? {
+            replicated.push(table.to_owned());
+        }
+    }
+    Ok(replicated)
+}
+
+/// A table of relationships has rows that lead from one entity to another.
+fn is_relationship(
+    primary: &FullStorage,
+    context: &CallContext,
+    table: &str,
+) -> StorageResult<bool> {
+    let parameters = Object::new().with("table", table);
+    let sql = "SELECT id FROM type::table($table) \
+               WHERE from_entity != NONE AND to_entity != NONE LIMIT 1";
+    let answer = primary.query(context, sql, &parameters)?;
+    Ok(!first_result(&answer).is_empty())
+}
+
+/// The rows of an answer to one statement.
+fn first_result(answer: &Value) -> &[Value] {
+    answer
+        .as_array()
+        .and_then(|results| results.first()?.as_array())
+        .unwrap_or_default()
+}
+
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> StorageResult<T> + Send + 'static,
+) -> StorageResult<T> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|error| StorageError::internal(format!("reading the primary: {error}")))?
+}

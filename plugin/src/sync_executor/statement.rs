@@ -1,0 +1,129 @@
+//! The transaction that a batch becomes.
+
+use super::batch::{Change, TargetState};
+use crate::{dedup::key_columns, sync_queue::Position, sync_types::Row};
+use abi_stable::std_types::RBox;
+use plugin_api::{
+    error::StorageResult,
+    value::{Object, RecordId, RecordKey, Value},
+};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use surreal_storage::Connection;
+
+/// Where a secondary keeps how far it has come, by queue and partition.
+pub const POSITION_TABLE: &str = "db_sync_position";
+
+/// Which log, and which partition of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) queue: &'a str,
+    pub(super) partition: u16,
+}
+
+impl Source<'_> {
+    /// The row in which the secondary keeps this partition's position.
+    pub(super) fn position_row(self) -> Value {
+        let key = [Value::from(self.queue), i64::from(self.partition).into()];
+        RecordId {
+            table: POSITION_TABLE.into(),
+            key: RecordKey::Other(RBox::new(Value::from(key.to_vec()))),
+        }
+        .into()
+    }
+}
+
+/// A position as the database keeps it. Positions fit in 63 bits.
+pub(super) fn position_value(position: Position) -> Value {
+    Value::Int(i64::try_from(position.0).unwrap_or(i64::MAX))
+}
+
+/// Puts the changes on a secondary and moves its position, in one transaction
+/// and one round trip. A secondary that is at `position` already, or past it,
+/// does nothing: that is what makes a late or repeated request harmless.
+///
+/// With `careful`, rows that hold the same key under another id are removed
+/// first. That costs a lookup a row, so it is for the tables that need it.
+pub(super) async fn apply(
+    connection: &Connection,
+    source: Source<'_>,
+    position: Position,
+    changes: &[Change],
+    careful: impl Fn(&str) -> bool,
+    timeout: Duration,
+) -> StorageResult<()> {
+    let mut rows: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+    let mut documents = Vec::new();
+    for change in changes {
+        let stored = match &change.target {
+            TargetState::Rows(stored) => stored,
+            TargetState::Document(path, stored) => {
+                let ids: Value = stored.iter().map(|row| row.id.clone()).collect();
+                documents.push(Object::new().with("path", path.as_str()).with("ids", ids));
+                stored
+            }
+            TargetState::Unchanged | TargetState::Unread => continue,
+        };
+        for row in stored {
+            rows.entry(&change.operation.table)
+                .or_default()
+                .push(row.clone());
+        }
+    }
+
+    let mut steps = String::new();
+    let mut parameters = Object::new()
+        .with("source", source.position_row())
+        .with("queue", source.queue)
+        .with("partition", i64::from(source.partition))
+        .with("position", position_value(position));
+    if !documents.is_empty() {
+        parameters.insert("documents", documents.into_iter().collect::<Value>());
+        steps.push_str(REMOVE_STALE_CHUNKS);
+    }
+    for (at, (table, rows)) in rows.into_iter().enumerate() {
+        if careful(table) {
+            remove_same_key(&mut steps, table, at);
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            steps,
+            "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
+        );
+        let rows: Value = rows.into_iter().map(Row::into_object).collect();
+        parameters.insert(format!("rows{at}"), rows);
+    }
+    let sql = format!(
+        "BEGIN;\n\
+         LET $reached = (SELECT VALUE position FROM ONLY $source) ?? -1;\n\
+         IF $reached < $position {{\n{steps}\
+         UPSERT $source SET queue = $queue, partition = $partition, position = $position RETURN NONE;\n\
+         }};\n\
+         COMMIT;"
+    );
+    connection.query(&sql, parameters, timeout).await.map(drop)
+}
+
+const REMOVE_STALE_CHUNKS: &str = "\
+    FOR $document IN $documents {\n\
+    DELETE knowledge_base WHERE (source_file = $document.path OR file_path = $document.path) \
+    AND id NOT IN $document.ids RETURN NONE;\n\
+    };\n";
+
+/// Removes the rows that have the key of a row in `$rows{at}` under another id:
+/// the primary has replaced them.
+fn remove_same_key(steps: &mut String, table: &str, at: usize) {
+    let columns = key_columns(table);
+    if columns == ["id"] {
+        return;
+    }
+    let condition: Vec<String> = columns
+        .iter()
+        .map(|column| format!("{column} = $row.{column}"))
+        .collect();
+    // The table has key columns, so it is one of ours and its name is no input.
+    let _ = writeln!(
+        steps,
+        "FOR $row IN $rows{at} {{ DELETE {table} WHERE {} AND id != $row.id RETURN NONE; }};",
+        condition.join(" AND ")
+    );
+}

@@ -1,0 +1,155 @@
+//! One partition of the log: where it ends, and how far each secondary is.
+
+use super::{
+    PARTITIONS, QueueError,
+    store::{Store, acked_key, log_key, position_of},
+    watermark::{Position, Watermark},
+};
+use parking_lot::Mutex;
+
+/// The ends of one partition. What lies between them is in the store.
+pub(super) struct Partition {
+    tail: Watermark,
+    /// By the secondary's place in the configuration.
+    acked: Vec<Watermark>,
+}
+
+impl Partition {
+    /// Everything that was ever appended.
+    pub(super) fn tail(&self) -> Watermark {
+        self.tail
+    }
+
+    pub(super) fn set_tail(&mut self, tail: Watermark) {
+        self.tail = tail;
+    }
+
+    pub(super) fn raise_tail(&mut self, position: Position) {
+        self.tail.position = self.tail.position.max(position);
+    }
+
+    /// Everything that a secondary has.
+    pub(super) fn acked(&self, secondary: usize) -> Watermark {
+        self.acked.get(secondary).copied().unwrap_or(self.tail)
+    }
+
+    pub(super) fn set_acked(&mut self, secondary: usize, watermark: Watermark) {
+        if let Some(acked) = self.acked.get_mut(secondary) {
+            *acked = watermark;
+        }
+    }
+
+    /// Operations and bytes that a secondary has not.
+    pub(super) fn behind(&self, secondary: usize) -> (u64, u64) {
+        let acked = self.acked(secondary);
+        (
+            self.tail.operations - acked.operations,
+            self.tail.bytes - acked.bytes,
+        )
+    }
+
+    /// Everything that all secondaries have.
+    pub(super) fn slowest(&self) -> Watermark {
+        self.acked
+            .iter()
+            .copied()
+            .min_by_key(|acked| acked.position)
+            .unwrap_or(self.tail)
+    }
+
+    /// The same, if one of them had come to `watermark`.
+    pub(super) fn slowest_if(&self, secondary: usize, watermark: Watermark) -> Watermark {
+        self.acked
+            .iter()
+            .enumerate()
+            .map(|(at, acked)| if at == secondary { watermark } else { *acked })
+            .min_by_key(|acked| acked.position)
+            .unwrap_or(self.tail)
+    }
+
+    /// Bytes that the log holds for the slowest secondary.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.tail.bytes - self.slowest().bytes
+    }
+}
+
+/// Loads all partitions. A secondary that is new begins at the end: what came
+/// before it is filled in by its initial sync.
+pub(super) fn load(
+    store: &Store,
+    secondaries: &[String],
+) -> Result<Vec<Mutex<Partition>>, QueueError> {
+    forget_others(store, secondaries)?;
+    (0..PARTITIONS)
+        .map(|partition| load_one(store, partition, secondaries).map(Mutex::new))
+        .collect()
+}
+
+fn load_one(
+    store: &Store,
+    partition: u16,
+    secondaries: &[String],
+) -> Result<Partition, QueueError> {
+    let known: Vec<Option<Watermark>> = secondaries
+        .iter()
+        .map(|secondary| {
+            let stored = store.state.get(acked_key(secondary, partition))?;
+            stored
+                .map(|bytes| Watermark::from_bytes(&bytes))
+                .transpose()
+        })
+        .collect::<Result<_, QueueError>>()?;
+    let last = last_entry(store, partition)?;
+    // Without an entry the furthest watermark is the end.
+    let mut tail = known
+        .iter()
+        .flatten()
+        .copied()
+        .chain(last)
+        .max_by_key(|watermark| watermark.position)
+        .unwrap_or_default();
+    let acked: Vec<Watermark> = known
+        .into_iter()
+        .map(|watermark| watermark.unwrap_or(tail))
+        .collect();
+    for (secondary, acked) in secondaries.iter().zip(&acked) {
+        store
+            .state
+            .insert(acked_key(secondary, partition), acked.to_bytes())?;
+    }
+    tail.position = tail.position.max(Position::first_of_now());
+    Ok(Partition { tail, acked })
+}
+
+fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueError> {
+    let range = log_key(partition, Position(0))..=log_key(partition, Position(u64::MAX));
+    let Some(last) = store.log.range(range).next_back() else {
+        return Ok(None);
+    };
+    let (key, value) = last.into_inner()?;
+    let mut bytes = position_of(&key)?.0.to_be_bytes().to_vec();
+    bytes.extend_from_slice(
+        value
+            .get(..16)
+            .ok_or(QueueError::Damaged("an entry is cut short"))?,
+    );
+    Watermark::from_bytes(&bytes).map(Some)
+}
+
+/// Removes the watermarks of secondaries that are no longer configured, and
+/// the entries that only they had yet to see.
+fn forget_others(store: &Store, secondaries: &[String]) -> Result<(), QueueError> {
+    let mut batch = store.database.batch();
+    for entry in store.state.prefix("acked/") {
+        let key = entry.key()?;
+        let kept = std::str::from_utf8(&key)
+            .ok()
+            .and_then(|key| key.strip_prefix("acked/")?.rsplit_once('/'))
+            .is_some_and(|(name, _)| secondaries.iter().any(|secondary| secondary == name));
+        if !kept {
+            batch.remove(&store.state, key);
+        }
+    }
+    batch.commit()?;
+    Ok(())
+}

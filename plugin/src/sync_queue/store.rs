@@ -1,0 +1,91 @@
+//! The files of the queue: keyspaces of one fjall database, and their keys.
+//!
+//! | keyspace | key | value |
+//! | --- | --- | --- |
+//! | `log` | partition, position | an operation ([`super::wire`]) |
+//! | `state` | a path such as `acked/NAME/3` | see the module that writes it |
+//! | `refused` | secondary, order key | a refused operation ([`super::refused`]) |
+
+use super::{QueueError, watermark::Position};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use std::{fs, path::Path};
+
+/// Bytes of a keyspace kept in memory before they go to disk.
+const LOG_MEMTABLE_BYTES: u64 = 8 << 20;
+const SMALL_MEMTABLE_BYTES: u64 = 1 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// An open database.
+pub(super) struct Store {
+    pub(super) database: Database,
+    pub(super) log: Keyspace,
+    pub(super) state: Keyspace,
+    pub(super) refused: Keyspace,
+}
+
+impl Store {
+    /// Opens or creates the database in `dir`, readable by its owner only.
+    pub(super) fn open(dir: &Path) -> Result<Self, QueueError> {
+        create_private(dir).map_err(|source| QueueError::Directory {
+            dir: dir.to_owned(),
+            source,
+        })?;
+        let database = Database::builder(dir)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(1)
+            .open()?;
+        let small = || KeyspaceCreateOptions::default().max_memtable_size(SMALL_MEMTABLE_BYTES);
+        let log = database.keyspace("log", || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(LOG_MEMTABLE_BYTES)
+                // Entries are removed soon after they are written; kept apart,
+                // large ones are not rewritten by each compaction until then.
+                .with_kv_separation(Some(KvSeparationOptions::default()))
+        })?;
+        Ok(Self {
+            log,
+            state: database.keyspace("state", small)?,
+            refused: database.keyspace("refused", small)?,
+            database,
+        })
+    }
+
+    /// Brings everything written so far to the disk itself.
+    pub(super) fn sync(&self) -> Result<(), QueueError> {
+        Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+}
+
+/// Creates a directory that only its owner can look into.
+fn create_private(dir: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(dir)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// The key of an entry in the log. Sorted like (partition, position).
+pub(super) fn log_key(partition: u16, position: Position) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..2].copy_from_slice(&partition.to_be_bytes());
+    key[2..].copy_from_slice(&position.0.to_be_bytes());
+    key
+}
+
+/// The position in the key of an entry.
+pub(super) fn position_of(key: &[u8]) -> Result<Position, QueueError> {
+    key.get(2..10)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(|bytes| Position(u64::from_be_bytes(bytes)))
+        .ok_or(QueueError::Damaged("a key of the log has no position"))
+}
+
+/// Where a secondary's watermark of a partition is kept.
+pub(super) fn acked_key(secondary: &str, partition: u16) -> String {
+    format!("acked/{secondary}/{partition}")
+}

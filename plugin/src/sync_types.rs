@@ -1,0 +1,187 @@
+//! What travels from the host's write to a secondary: [`SyncOperation`].
+
+use crate::dedup::Key;
+use plugin_api::{
+    records::StoredRow,
+    value::{Object, RecordId, Timestamp, Value},
+};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use std::fmt;
+
+/// The table whose rows belong together by document.
+const DOCUMENTS: &str = "knowledge_base";
+
+/// What an operation does on the secondary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OperationType {
+    /// Puts one row there, whatever was under its id or its key.
+    Upsert,
+    /// Puts all rows of a document there and removes its rows that are no more.
+    Replace,
+    /// Reads the primary's row when it is applied, and puts that there. Carries
+    /// no data, so it can never bring back an older state.
+    Refresh,
+}
+
+impl OperationType {
+    /// The name in exports and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upsert => "upsert",
+            Self::Replace => "replace",
+            Self::Refresh => "refresh",
+        }
+    }
+}
+
+/// A row as the primary stored it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The primary's record id.
+    pub id: RecordId,
+    /// All columns but the id, and but the embedding where there is one below.
+    pub columns: Object,
+    /// 768 floats, kept apart because they are most of a row's bytes.
+    pub embedding: Option<Vec<f32>>,
+}
+
+impl Row {
+    /// The row of a receipt, with the embedding that the caller gave.
+    pub fn of_receipt(row: &StoredRow, embedding: Option<Vec<f32>>) -> Self {
+        Self {
+            id: row.id.clone(),
+            columns: row.columns.clone(),
+            embedding,
+        }
+    }
+
+    /// The whole row as one object, as a database takes it.
+    pub fn into_object(self) -> Object {
+        let mut object = self.columns;
+        if let Some(embedding) = self.embedding {
+            object.insert("embedding", Value::floats(&embedding));
+        }
+        object.insert("id", self.id);
+        object
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        for (name, value) in self.columns.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        if let Some(embedding) = &self.embedding {
+            map.serialize_entry("embedding", embedding)?;
+        }
+        map.end()
+    }
+}
+
+/// What is kept in order: a row, or a document with all its chunks.
+///
+/// Two operations with the same order key reach a secondary in the order in
+/// which the primary committed them.
+pub fn order_key(table: &str, id: &RecordId, columns: &Object) -> Key {
+    if table == DOCUMENTS {
+        let path = columns
+            .get("source_file")
+            .filter(|path| !path.is_nullish())
+            .or_else(|| columns.get("file_path"));
+        if let Some(path) = path {
+            return document_key(path.clone());
+        }
+    }
+    Key::of_row(table, id, columns)
+}
+
+/// The order key of a document, chunked or not.
+pub fn document_key(path: impl Into<Value>) -> Key {
+    Key::new(DOCUMENTS, [&path.into()])
+}
+
+/// One change on its way to the secondaries.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncOperation {
+    /// Where it stands in the log; empty until it is there.
+    pub id: String,
+    /// The table that it changes.
+    pub table: String,
+    /// What it does.
+    pub operation_type: OperationType,
+    /// The primary's id of the row; none for a document or a refresh.
+    pub record_id: Option<RecordId>,
+    /// What it is ordered by.
+    #[serde(serialize_with = "as_text")]
+    pub key: Key,
+    /// The rows as stored; none for a refresh.
+    pub data: Vec<Row>,
+    /// When the write happened.
+    pub timestamp: Timestamp,
+    /// How often the secondary has refused it.
+    pub retry_count: u32,
+    /// Why, the last time.
+    pub last_error: Option<String>,
+    /// The only secondary that it is for; none means all.
+    pub target: Option<String>,
+}
+
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+impl SyncOperation {
+    fn new(table: &str, operation_type: OperationType, key: Key) -> Self {
+        Self {
+            id: String::new(),
+            table: table.to_owned(),
+            operation_type,
+            record_id: None,
+            key,
+            data: Vec::new(),
+            timestamp: Timestamp::now(),
+            retry_count: 0,
+            last_error: None,
+            target: None,
+        }
+    }
+
+    /// Puts one row on the secondaries.
+    pub fn upsert(table: &str, row: Row) -> Self {
+        let key = order_key(table, &row.id, &row.columns);
+        Self {
+            record_id: Some(row.id.clone()),
+            data: vec![row],
+            ..Self::new(table, OperationType::Upsert, key)
+        }
+    }
+
+    /// Puts a document on the secondaries and removes its other rows there.
+    pub fn replace_document(path: &str, rows: Vec<Row>) -> Self {
+        Self {
+            data: rows,
+            ..Self::new(DOCUMENTS, OperationType::Replace, document_key(path))
+        }
+    }
+
+    /// Has the row under `key` read from the primary and put on the secondaries.
+    pub fn refresh(key: Key) -> Self {
+        let (table, _) = key.parts();
+        Self::new(&table, OperationType::Refresh, key)
+    }
+
+    /// The same operation for one secondary only.
+    #[must_use]
+    pub fn only_for(mut self, secondary: &str) -> Self {
+        self.target = Some(secondary.to_owned());
+        self
+    }
+
+    /// Is it meant for that secondary?
+    pub fn is_for(&self, secondary: &str) -> bool {
+        self.target.as_deref().is_none_or(|only| only == secondary)
+    }
+}

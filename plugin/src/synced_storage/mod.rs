@@ -1,0 +1,272 @@
+//! [`SyncedStorage`]: the write path.
+//!
+//! Every write runs on the primary first. What the primary stored is then
+//! appended to the log, and only then does the write return; it never waits for
+//! a secondary. [`SyncedStorage::write`] is that mechanism; [`methods`] says of
+//! each method which keys it holds meanwhile and what its rows are.
+
+mod methods;
+
+use crate::{
+    dedup::Key,
+    fail_points,
+    key_locks::{KeyGuard, KeyLocks},
+    sync_executor::TableFilter,
+    sync_queue::{Intent, QueueError, SyncQueue},
+    sync_types::{Row, SyncOperation},
+    tombstones::{Scope, TombstoneError, Tombstones},
+};
+use parking_lot::RwLock;
+use plugin_api::{
+    error::{ErrorKind, StorageError, StorageResult},
+    records::{EMBEDDING_DIMENSION, WriteReceipt},
+    storage::FullStorage,
+};
+use std::sync::Arc;
+
+/// What a write holds while it is under way.
+enum Hold {
+    /// These rows, or documents: nobody else writes them meanwhile.
+    Keys(Vec<Key>),
+    /// A row whose id the primary is about to make up.
+    NewRow,
+    /// A row by its id, which another write may just have made up: nobody else
+    /// writes the table meanwhile.
+    ById(Option<Key>),
+}
+
+/// What the rows of a receipt are to the secondaries.
+enum Shape<'a> {
+    /// Each stands for itself.
+    Rows,
+    /// All rows of the document at this path; others of it are no more.
+    Document(&'a str),
+}
+
+/// One write: everything about it but the call itself.
+struct Write<'a> {
+    table: &'a str,
+    hold: Hold,
+    shape: Shape<'a>,
+    /// The embedding given for each row of the receipt, in order.
+    embeddings: Vec<Option<&'a [f32]>>,
+}
+
+/// The write path of a wrapped storage.
+pub struct SyncedStorage {
+    primary: FullStorage,
+    /// None where nothing is copied: `sync_enabled: false`.
+    queue: Option<Arc<SyncQueue>>,
+    tombstones: Arc<Tombstones>,
+    tables: TableFilter,
+    locks: KeyLocks,
+    /// Taken for reading by every write, so that closing waits for them.
+    closed: RwLock<bool>,
+}
+
+impl SyncedStorage {
+    /// The write path over `primary`. Without a queue nothing is copied, and
+    /// deletes are remembered all the same.
+    pub fn new(
+        primary: FullStorage,
+        queue: Option<Arc<SyncQueue>>,
+        tombstones: Arc<Tombstones>,
+        tables: TableFilter,
+    ) -> Self {
+        Self {
+            primary,
+            queue,
+            tombstones,
+            tables,
+            locks: KeyLocks::default(),
+            closed: RwLock::new(false),
+        }
+    }
+
+    /// Ends the intake: waits for the writes that are under way, and refuses
+    /// later ones.
+    pub fn close(&self) {
+        *self.closed.write() = true;
+    }
+
+    fn lock(&self, table: &str, hold: &Hold) -> KeyGuard<'_> {
+        match hold {
+            Hold::Keys(keys) => self.locks.keys(table, keys),
+            Hold::NewRow => self.locks.keys(table, []),
+            Hold::ById(_) => self.locks.tables(&[table]),
+        }
+    }
+
+    /// The queue, if it is to hear of `table`.
+    fn queue_for(&self, table: &str) -> Option<&SyncQueue> {
+        self.queue.as_deref().filter(|_| self.tables.selects(table))
+    }
+
+    /// Runs a write on the primary and queues what it stored.
+    ///
+    /// A failure of the log does not fail the write: the table is marked for
+    /// resync instead.
+    fn write(
+        &self,
+        write: &Write<'_>,
+        call: impl FnOnce(&FullStorage) -> StorageResult<WriteReceipt>,
+    ) -> StorageResult<WriteReceipt> {
+        let closed = self.closed.read();
+        if *closed {
+            return Err(closed_error());
+        }
+        let _held = self.lock(write.table, &write.hold);
+        let Some(queue) = self.queue_for(write.table) else {
+            let receipt = call(&self.primary)?;
+            self.revive(&write.rows(&receipt), write.table);
+            return Ok(receipt);
+        };
+        let intent = begin(queue, write);
+        fail_points::pass("before_primary_write");
+        let receipt = match call(&self.primary) {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                after_failure(queue, write, intent.as_ref(), &error);
+                return Err(error);
+            }
+        };
+        fail_points::pass("after_primary_commit");
+        let rows = write.rows(&receipt);
+        self.revive(&rows, write.table);
+        let operations = write.operations(rows);
+        if let Err(error) = queue.append(&operations, intent.as_ref()) {
+            degrade(queue, write.table, &error);
+        }
+        Ok(receipt)
+    }
+
+    /// The rows exist again: merged reads may show their copies.
+    fn revive(&self, rows: &[Row], table: &str) {
+        for row in rows {
+            let key = Key::of_row(table, &row.id, &row.columns);
+            if let Err(error) = self.tombstones.clear(&key, table, &row.columns) {
+                warn_of_tombstones(&error);
+            }
+        }
+    }
+
+    /// Deletes on the primary, and remembers it. The secondaries keep their
+    /// copies.
+    fn delete(
+        &self,
+        tables: &[&str],
+        hold: &Hold,
+        keys: &[Key],
+        scopes: &[Scope],
+        call: impl FnOnce(&FullStorage) -> StorageResult<()>,
+    ) -> StorageResult<()> {
+        let closed = self.closed.read();
+        if *closed {
+            return Err(closed_error());
+        }
+        let _held = match tables {
+            [table] => self.lock(table, hold),
+            tables => self.locks.tables(tables),
+        };
+        // First the mark: while the row is still there the primary shows it,
+        // whatever is marked; once it is gone nobody must show a copy.
+        if let Err(error) = self.tombstones.mark(keys, scopes) {
+            warn_of_tombstones(&error);
+        }
+        call(&self.primary)
+    }
+}
+
+impl Write<'_> {
+    /// The rows that the primary stored, with the embeddings that were given.
+    fn rows(&self, receipt: &WriteReceipt) -> Vec<Row> {
+        receipt
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(at, row)| {
+                let given = self.embeddings.get(at).copied().flatten();
+                let embedding = given
+                    .filter(|_| row.columns.get("embedding").is_none())
+                    .map(as_stored);
+                Row::of_receipt(row, embedding)
+            })
+            .collect()
+    }
+
+    fn operations(&self, rows: Vec<Row>) -> Vec<SyncOperation> {
+        match self.shape {
+            Shape::Rows => rows
+                .into_iter()
+                .map(|row| SyncOperation::upsert(self.table, row))
+                .collect(),
+            Shape::Document(path) => vec![SyncOperation::replace_document(path, rows)],
+        }
+    }
+}
+
+/// An embedding as the schema stores it: padded with zeros, or cut.
+fn as_stored(embedding: &[f32]) -> Vec<f32> {
+    let mut stored = embedding.to_vec();
+    stored.resize(EMBEDDING_DIMENSION, 0.0);
+    stored
+}
+
+/// Announces a write. Without an announcement it runs all the same: the table
+/// is marked, as for any other failure of the log.
+fn begin(queue: &SyncQueue, write: &Write<'_>) -> Option<Intent> {
+    let keys = match &write.hold {
+        Hold::Keys(keys) => keys.clone(),
+        Hold::NewRow => Vec::new(),
+        Hold::ById(key) => key.iter().cloned().collect(),
+    };
+    queue
+        .begin(write.table, keys)
+        .map_err(|error| degrade(queue, write.table, &error))
+        .ok()
+}
+
+/// After an error of the primary it is certain, as a rule, that nothing was
+/// written. After some it is not: then the primary is looked at again.
+fn after_failure(
+    queue: &SyncQueue,
+    write: &Write<'_>,
+    intent: Option<&Intent>,
+    error: &StorageError,
+) {
+    let Some(intent) = intent else { return };
+    let uncertain = [
+        ErrorKind::TIMEOUT,
+        ErrorKind::CONNECTION,
+        ErrorKind::INTERNAL,
+    ]
+    .contains(&error.kind);
+    if !uncertain {
+        queue.cancel(intent);
+    } else if let Err(error) = queue.look_again(intent, "the primary's answer was unclear") {
+        degrade(queue, write.table, &error);
+    }
+}
+
+/// The log cannot take a write that the primary has: its table is compared
+/// with the primary as soon as that is possible.
+fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
+    tracing::error!(
+        %error, %table,
+        "the log could not take a write; the table will be compared with the primary"
+    );
+    for secondary in queue.secondaries() {
+        queue.mark_resync(secondary, table, "the log could not take a write");
+    }
+}
+
+fn warn_of_tombstones(error: &TombstoneError) {
+    tracing::error!(%error, "a delete could not be remembered; merged reads may show archived rows");
+}
+
+fn closed_error() -> StorageError {
+    StorageError::closed(
+        "the replication module has been cleaned up; a write now would miss the secondaries: \
+         load the module again, or write to the host's own storage",
+    )
+}

@@ -1,0 +1,140 @@
+//! [`Scope`]: the rows that a wide delete takes with it.
+
+use crate::dedup::Key;
+use plugin_api::value::{Object, RecordId, Value};
+use std::collections::{HashMap, HashSet};
+
+/// Stands for every relationship table.
+const RELATIONSHIPS: &str = "relationships";
+
+/// All rows of a table whose columns have given values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope(Key);
+
+impl Scope {
+    /// The rows of `table` that have these values in these columns. A row
+    /// without one of the columns is outside.
+    pub fn new(table: &str, conditions: &[(&str, Value)]) -> Self {
+        let mut sorted: Vec<_> = conditions.iter().collect();
+        sorted.sort_by_key(|(column, _)| *column);
+        let parts: Vec<Value> = sorted
+            .into_iter()
+            .flat_map(|(column, value)| [Value::from(*column), value.clone()])
+            .collect();
+        Self(Key::new(table, &parts))
+    }
+
+    /// The files, symbols, chunks and jobs of a code project.
+    pub fn of_project(project_id: &str) -> Vec<Self> {
+        [
+            "code_files",
+            "code_symbols",
+            "code_chunks",
+            "code_indexing_jobs",
+        ]
+        .map(|table| Self::new(table, &[("project_id", project_id.into())]))
+        .into()
+    }
+
+    /// The symbols of a file.
+    pub fn symbols_of_file(project_id: &str, file_path: &str) -> Self {
+        Self::of_file("code_symbols", project_id, file_path)
+    }
+
+    /// The chunks of a file's symbols.
+    pub fn chunks_of_file(project_id: &str, file_path: &str) -> Self {
+        Self::of_file("code_chunks", project_id, file_path)
+    }
+
+    fn of_file(table: &str, project_id: &str, file_path: &str) -> Self {
+        let conditions = [
+            ("project_id", project_id.into()),
+            ("file_path", file_path.into()),
+        ];
+        Self::new(table, &conditions)
+    }
+
+    /// The chunks of a symbol.
+    pub fn chunks_of_symbol(symbol_id: &str) -> Self {
+        Self::new("code_chunks", &[("symbol_id", symbol_id.into())])
+    }
+
+    /// A document, whole or in chunks.
+    pub fn of_document(file_path: &str) -> [Self; 2] {
+        ["file_path", "source_file"]
+            .map(|column| Self::new("knowledge_base", &[(column, file_path.into())]))
+    }
+
+    /// The edges from and to an entity, in every relationship table.
+    pub fn edges_of(entity: &RecordId) -> [Self; 2] {
+        ["from_entity", "to_entity"]
+            .map(|column| Self::new(RELATIONSHIPS, &[(column, entity.to_string().into())]))
+    }
+
+    pub(super) fn from_key(key: Key) -> Self {
+        Self(key)
+    }
+
+    pub(super) fn key(&self) -> &Key {
+        &self.0
+    }
+
+    /// The table and the names of the columns.
+    fn shape(&self) -> (String, Vec<String>) {
+        let (table, parts) = self.0.parts();
+        let columns = parts
+            .iter()
+            .step_by(2)
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect();
+        (table, columns)
+    }
+}
+
+/// All scopes, each with the count at which it was last marked.
+///
+/// A row is looked up by building the scope that would cover it, one for each
+/// combination of columns in use: the cost does not grow with their number.
+#[derive(Default)]
+pub(super) struct Scopes {
+    shapes: HashMap<String, HashSet<Vec<String>>>,
+    marks: HashMap<Scope, u64>,
+    count: u64,
+}
+
+impl Scopes {
+    /// The highest count given out.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    pub(super) fn insert(&mut self, scope: Scope, count: u64) {
+        let (table, columns) = scope.shape();
+        self.shapes.entry(table).or_default().insert(columns);
+        self.marks.insert(scope, count);
+        self.count = self.count.max(count);
+    }
+
+    /// The count of the newest scope that covers this row.
+    pub(super) fn newest_covering(&self, table: &str, row: &Object) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        [table, RELATIONSHIPS]
+            .into_iter()
+            .filter_map(|table| Some((table, self.shapes.get(table)?)))
+            .flat_map(|(table, shapes)| shapes.iter().map(move |shape| (table, shape)))
+            .filter_map(|(table, shape)| {
+                let conditions: Option<Vec<_>> = shape
+                    .iter()
+                    .map(|column| Some((column.as_str(), row.get(column)?.clone())))
+                    .collect();
+                self.marks.get(&Scope::new(table, &conditions?)).copied()
+            })
+            .max()
+    }
+}

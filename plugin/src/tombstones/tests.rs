@@ -1,0 +1,189 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use plugin_api::value::{RecordId, Value};
+use proptest::prelude::*;
+
+fn open(directory: &std::path::Path) -> (fjall::Database, Tombstones) {
+    let database = fjall::Database::builder(directory).open().unwrap();
+    let tombstones = Tombstones::open(&database).unwrap();
+    (database, tombstones)
+}
+
+fn symbol(name: &str, file: &str) -> (Key, Object) {
+    let row = Object::new()
+        .with("project_id", "p")
+        .with("name_path", name)
+        .with("file_path", file);
+    let key = Key::of_row("code_symbols", &RecordId::new("code_symbols", "x"), &row);
+    (key, row)
+}
+
+#[test]
+fn a_deleted_row_is_hidden_until_it_is_written_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_database, tombstones) = open(directory.path());
+    let (key, row) = symbol("main", "a.rs");
+    assert!(tombstones.is_empty());
+    tombstones.mark_key(&key).unwrap();
+    assert!(tombstones.hides("code_symbols", &key, &row));
+    tombstones.clear(&key, "code_symbols", &row).unwrap();
+    assert!(!tombstones.hides("code_symbols", &key, &row));
+}
+
+#[test]
+fn writing_one_row_of_a_deleted_file_revives_that_row_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_database, tombstones) = open(directory.path());
+    let (first, first_row) = symbol("first", "a.rs");
+    let (second, second_row) = symbol("second", "a.rs");
+    let (elsewhere, elsewhere_row) = symbol("third", "b.rs");
+    let hidden = || {
+        [
+            tombstones.hides("code_symbols", &first, &first_row),
+            tombstones.hides("code_symbols", &second, &second_row),
+            tombstones.hides("code_symbols", &elsewhere, &elsewhere_row),
+        ]
+    };
+    let file = Scope::symbols_of_file("p", "a.rs");
+    tombstones.mark_scope(file.clone()).unwrap();
+    assert_eq!(hidden(), [true, true, false]);
+    tombstones
+        .clear(&first, "code_symbols", &first_row)
+        .unwrap();
+    assert_eq!(hidden(), [false, true, false]);
+    tombstones.mark_scope(file).unwrap();
+    assert_eq!(hidden(), [true, true, false]);
+}
+
+#[test]
+fn the_edges_of_a_deleted_entity_are_hidden_in_every_relationship_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_database, tombstones) = open(directory.path());
+    let [gone, other] = ["gone", "other"].map(|key| RecordId::new("entities", key));
+    tombstones.mark(&[], &Scope::edges_of(&gone)).unwrap();
+    let hidden = |from: &RecordId, to: &RecordId| {
+        let edge = RecordId::new("knows", "1");
+        let row = Object::new()
+            .with("from_entity", from.to_string())
+            .with("to_entity", to.to_string());
+        tombstones.hides("knows", &Key::of_id(&edge), &row)
+    };
+    assert!(hidden(&gone, &other));
+    assert!(hidden(&other, &gone));
+    assert!(!hidden(&other, &other));
+}
+
+#[test]
+fn a_deleted_document_takes_its_chunks_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_database, tombstones) = open(directory.path());
+    tombstones.mark(&[], &Scope::of_document("a.md")).unwrap();
+    let hidden = |path: &str, source: Option<&str>| {
+        let row = Object::new()
+            .with("file_path", path)
+            .with("source_file", source.map(Value::from));
+        let key = Key::of_row(
+            "knowledge_base",
+            &RecordId::new("knowledge_base", "x"),
+            &row,
+        );
+        tombstones.hides("knowledge_base", &key, &row)
+    };
+    assert!(hidden("a.md", None));
+    assert!(hidden("a.md#chunk3", Some("a.md")));
+    assert!(!hidden("b.md", None));
+    assert!(!hidden("b.md#chunk3", Some("b.md")));
+}
+
+#[test]
+fn a_key_longer_than_the_database_takes_is_a_key_like_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_database, tombstones) = open(directory.path());
+    let long = |end: &str| symbol(&("x".repeat(100_000) + end), "a.rs");
+    let ((one, row), (two, _)) = (long("1"), long("2"));
+    tombstones.mark_key(&one).unwrap();
+    assert!(tombstones.hides("code_symbols", &one, &row));
+    assert!(!tombstones.hides("code_symbols", &two, &row));
+}
+
+/// What a caller can do.
+#[derive(Clone, Debug)]
+enum Step {
+    DeleteKey(u8),
+    DeleteFile(u8),
+    DeleteProject,
+    Write { name: u8, file: u8 },
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..4u8).prop_map(Step::DeleteKey),
+        (0..3u8).prop_map(Step::DeleteFile),
+        Just(Step::DeleteProject),
+        (0..4u8, 0..3u8).prop_map(|(name, file)| Step::Write { name, file }),
+        Just(Step::Reopen),
+    ]
+}
+
+/// The rule, told by going through the whole history.
+fn hidden_by(history: &[Step], name: u8, file: u8) -> bool {
+    let covers = |step: &Step, file: u8| match step {
+        Step::DeleteFile(deleted) => *deleted == file,
+        Step::DeleteProject => true,
+        _ => false,
+    };
+    let last = history.iter().rposition(|step| match step {
+        Step::DeleteKey(key) | Step::Write { name: key, .. } => *key == name,
+        _ => false,
+    });
+    let any_covers = |steps: &[Step], file| steps.iter().any(|step| covers(step, file));
+    match last.map(|at| (at, &history[at])) {
+        Some((_, Step::DeleteKey(_))) => true,
+        Some((at, Step::Write { file: written, .. })) if any_covers(&history[..at], *written) => {
+            any_covers(&history[at..], file)
+        }
+        _ => any_covers(history, file),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_history_hides_what_the_rule_says(steps in proptest::collection::vec(step(), 1..24)) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut opened = open(directory.path());
+        for (at, step) in steps.iter().enumerate() {
+            match step {
+                Step::DeleteKey(name) => {
+                    opened.1.mark_key(&symbol(&name.to_string(), "").0).unwrap();
+                }
+                Step::DeleteFile(file) => {
+                    let scope = Scope::symbols_of_file("p", &file.to_string());
+                    opened.1.mark_scope(scope).unwrap();
+                }
+                Step::DeleteProject => opened.1.mark(&[], &Scope::of_project("p")).unwrap(),
+                Step::Write { name, file } => {
+                    let (key, row) = symbol(&name.to_string(), &file.to_string());
+                    opened.1.clear(&key, "code_symbols", &row).unwrap();
+                }
+                Step::Reopen => {
+                    drop(opened);
+                    opened = open(directory.path());
+                }
+            }
+            for name in 0..4u8 {
+                for file in 0..3u8 {
+                    let (key, row) = symbol(&name.to_string(), &file.to_string());
+                    prop_assert_eq!(
+                        opened.1.hides("code_symbols", &key, &row),
+                        hidden_by(&steps[..=at], name, file),
+                        "symbol {} of file {} after step {}", name, file, at
+                    );
+                }
+            }
+        }
+    }
+}

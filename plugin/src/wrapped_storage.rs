@@ -1,0 +1,131 @@
+//! What the host holds: a door in front of the module's storage.
+//!
+//! The host may keep its storage for longer than the module lives, and may
+//! call it while the module is cleaned up. So the host's handle is a [`Door`]:
+//! while it is open, calls go through to the module's storage; once it is
+//! closed, reads are the primary's alone and writes are refused, since nothing
+//! would copy them. Closing lets the calls that are inside finish.
+
+use crate::logging::Log;
+use arc_swap::ArcSwapOption;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+use plugin_api::{
+    abi_stable::std_types::{RString, RVec},
+    error::{StorageError, StorageResult},
+    records::*,
+    storage::*,
+    storage_methods,
+    value::{Object, Value},
+};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+/// A storage with all 64 methods.
+pub trait AllMethods: Storage + StatsProvider + CodeStorage + 'static {}
+
+impl<T: Storage + StatsProvider + CodeStorage + 'static> AllMethods for T {}
+
+/// A door that can be closed for good.
+pub struct Door<S> {
+    primary: FullStorage,
+    inside: ArcSwapOption<Inside<S>>,
+    /// Hears the last call leave.
+    left: Mutex<Receiver<Infallible>>,
+}
+
+struct Inside<S> {
+    storage: S,
+    log: Arc<Log>,
+    /// Dropped with the last call that is inside.
+    _presence: Sender<Infallible>,
+}
+
+/// The host's handle on a door.
+pub struct WrappedStorage<S>(Arc<Door<S>>);
+
+impl<S: AllMethods> Door<S> {
+    /// An open door to `storage`, which stands around `primary`.
+    pub fn new(primary: FullStorage, storage: S, log: Arc<Log>) -> Arc<Self> {
+        let (presence, left) = bounded(0);
+        Arc::new(Self {
+            primary,
+            inside: ArcSwapOption::from_pointee(Inside {
+                storage,
+                log,
+                _presence: presence,
+            }),
+            left: Mutex::new(left),
+        })
+    }
+
+    /// The storage for the host.
+    pub fn storage(self: &Arc<Self>) -> FullStorage {
+        FullStorage::new(WrappedStorage(Arc::clone(self)))
+    }
+
+    /// Lets no more calls in, and waits until those inside have left; false if
+    /// some have not within `timeout`. They end in their own time.
+    pub fn close(&self, timeout: Duration) -> bool {
+        self.inside.store(None);
+        self.left.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+macro_rules! rust_type {
+    (str) => { &str };
+    (bool) => { bool };
+    (u32) => { u32 };
+    (f64) => { f64 };
+    ([$item:ty]) => { &[$item] };
+    ($record:ident) => { &$record };
+}
+
+/// What a closed door does.
+macro_rules! when_closed {
+    (write $method:ident $primary:expr) => { Err(closed(stringify!($method))) };
+    (delete $method:ident $primary:expr) => { Err(closed(stringify!($method))) };
+    ($other:ident $method:ident $primary:expr) => { $primary };
+}
+
+fn closed(method: &str) -> StorageError {
+    StorageError::closed(format!(
+        "{method}: the module was cleaned up, so nothing would copy this; load the module again or use the host's own storage"
+    ))
+}
+
+macro_rules! through_the_door {
+    ($(
+        $(#[$($about:tt)*])*
+        trait $trait:ident via $stable:ident {
+            $(
+                $(#[$($doc:tt)*])*
+                [$kind:ident $table:literal]
+                fn $method:ident($($argument:ident: $type:tt),*) -> $answer:ident;
+            )*
+        }
+    )*) => {
+        $(
+            impl<S: AllMethods> $trait for WrappedStorage<S> {
+                $(
+                    fn $method(
+                        &self,
+                        context: &CallContext,
+                        $($argument: rust_type!($type)),*
+                    ) -> StorageResult<$answer> {
+                        // Held through the call: this is what closing waits for.
+                        match self.0.inside.load_full() {
+                            Some(inside) => inside.log.scope(|| {
+                                $trait::$method(&inside.storage, context, $($argument),*)
+                            }),
+                            None => when_closed!(
+                                $kind $method $trait::$method(&self.0.primary, context, $($argument),*)
+                            ),
+                        }
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+storage_methods!(through_the_door);

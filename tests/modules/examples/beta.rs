@@ -1,0 +1,2 @@
+//! Another good module.
+test_modules::export_pass_through!("test_beta");
