@@ -4,6 +4,8 @@
 //! [`Replication`]; the host's storages are [`Door`]s to it, which cleaning up
 //! closes first.
 
+#[cfg(test)]
+mod tests;
 
 use crate::{
     config::{Config, Surroundings, environment},
