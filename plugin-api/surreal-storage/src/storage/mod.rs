@@ -199,8 +199,9 @@ impl Shared {
     /// Drops a connection whose server is gone; an embedded database stays,
     /// since dropping it would lose what it holds in memory.
     pub(crate) fn lost(&self, connection: &Connection, error: &StorageError, waited: Duration) {
+        // A short deadline of the caller's own says nothing about the server.
         let gone = error.kind == ErrorKind::CONNECTION
-            || (error.kind == ErrorKind::TIMEOUT && waited >= self.timeouts.operation);
+            || (error.kind == ErrorKind::TIMEOUT && waited * 2 >= self.timeouts.operation);
         if !gone || self.target.is_none() || !connection.address().is_remote() {
             return;
         }
