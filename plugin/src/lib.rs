@@ -15,6 +15,8 @@
 //! | [`sync_types`] | what travels: [`SyncOperation`](sync_types::SyncOperation) |
 //! | [`sync_queue`] | the durable log |
 //! | [`sync_executor`] | from the log to the secondaries |
+//! | [`merged_storage`] | each method to whoever answers for its kind |
+//! | [`query_merger`] | the read path: the union of the primary and the secondaries |
 //! | [`dedup`] | which row is which |
 //! | [`tombstones`] | what was deleted stays deleted for merged reads |
 //! | [`status`], [`metrics`], [`http`] | to see and to steer it |
@@ -28,8 +30,10 @@ pub mod fail_points;
 pub mod http;
 pub mod key_locks;
 pub mod logging;
+pub mod merged_storage;
 pub mod metrics;
 pub mod module;
+pub mod query_merger;
 pub mod replication;
 pub mod status;
 pub mod sync_executor;

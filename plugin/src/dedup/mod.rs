@@ -10,19 +10,15 @@ mod encoding;
 
 use plugin_api::value::{Object, RecordId, Value};
 use std::{fmt, sync::Arc};
+use surreal_storage::schema::TABLES;
 
 /// The key columns of a table; `id` where the record id is the key, which also
 /// holds for every relationship table.
 pub fn key_columns(table: &str) -> &'static [&'static str] {
-    match table {
-        "kv_memories" => &["user_id", "key"],
-        "knowledge_base" => &["file_path"],
-        "code_projects" => &["project_id"],
-        "code_files" => &["project_id", "file_path"],
-        "code_symbols" => &["project_id", "name_path"],
-        "code_chunks" => &["symbol_id", "chunk_index"],
-        _ => &["id"],
-    }
+    TABLES
+        .iter()
+        .find(|known| known.name == table)
+        .map_or(&["id"], |known| known.key)
 }
 
 /// A table and the values of its key columns.
@@ -49,13 +45,14 @@ impl Key {
     pub fn of_row(table: &str, id: &RecordId, columns: &Object) -> Self {
         match key_columns(table) {
             ["id"] => Self::of_id(id),
-            names => Self::new(
-                table,
-                names
-                    .iter()
-                    .map(|name| columns.get(name).unwrap_or(&Value::None)),
-            ),
+            _ => Self::of_columns(table, columns),
         }
+    }
+
+    /// The key of a row of `table` with these columns, the key's among them.
+    pub fn of_columns(table: &str, columns: &Object) -> Self {
+        let value = |name: &&str| columns.get(name).unwrap_or(&Value::None);
+        Self::new(table, key_columns(table).iter().map(value))
     }
 
     /// The key of a row whose record id is its key.
@@ -71,6 +68,11 @@ impl Key {
     /// The key as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The table.
+    pub fn table(&self) -> String {
+        self.parts().0
     }
 
     /// The table and the values of its key columns.

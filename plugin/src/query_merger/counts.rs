@@ -1,0 +1,355 @@
+//! Counts over the union: each record once.
+//!
+//! The primary counts its rows as always. What is added are the rows that only
+//! a secondary has. Whether there are any is told by comparing a digest of the
+//! record ids of each table, so that in the steady state no id travels; only
+//! where the digests differ are the ids (and the key columns, never whole rows)
+//! read page by page and looked up in the primary.
+
+use super::{
+    QueryMerger,
+    merge::{Page, Pages, only_theirs},
+    panel::{Panel, Place, Question},
+    row::{Identity, Row, Slim},
+    side::Side,
+};
+use abi_stable::std_types::RString;
+use plugin_api::{
+    error::StorageResult,
+    records::{MemoryStats, ProjectStats, UserCount},
+    storage::{CallContext, Names, UserCounts},
+    value::{Object, RecordId, RecordKey, Value},
+};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use surreal_storage::schema::TABLES;
+
+/// How many rows are read at once.
+const PAGE: usize = 2000;
+
+/// The tables that hold edges.
+const RELATIONSHIP_TABLES: &str = "\
+    RETURN (INFO FOR DB).tables.keys().filter(|$table| $table NOT IN $known \
+        AND (SELECT VALUE from_entity FROM type::table($table) LIMIT 1)[0] != NONE)";
+
+/// Which rows of a table to go through, and what to read of each.
+#[derive(Clone)]
+struct Scan {
+    table: String,
+    /// Beyond those that tell which row it is: `expression AS name`.
+    columns: Vec<&'static str>,
+    condition: &'static str,
+    parameters: Object,
+}
+
+impl Scan {
+    fn of(table: &str) -> Self {
+        Self {
+            table: table.to_owned(),
+            columns: Vec::new(),
+            condition: "true",
+            parameters: Object::new(),
+        }
+    }
+
+    fn reading(mut self, columns: &[&'static str]) -> Self {
+        self.columns.extend(columns);
+        self
+    }
+
+    fn only(mut self, condition: &'static str, parameters: &Object) -> Self {
+        self.condition = condition;
+        self.parameters = parameters.clone();
+        self
+    }
+
+    /// A digest of the ids; none if there is no such table.
+    fn digest(&self) -> String {
+        let Self {
+            table, condition, ..
+        } = self;
+        format!(
+            "IF '{table}' IN $tables {{ \
+                crypto::blake3(<string> (SELECT VALUE id FROM `{table}` WHERE {condition} ORDER BY id)) \
+            }}"
+        )
+    }
+
+    /// The rows behind the row `after`, in the order of their ids.
+    fn page(&self, side: &dyn Side, context: &CallContext, after: Option<&RecordId>) -> StorageResult<Vec<Slim>> {
+        let Self {
+            table, condition, ..
+        } = self;
+        let mut parameters = self.parameters.clone();
+        let source = match after {
+            Some(id) => {
+                let key = match &id.key {
+                    RecordKey::Int(number) => Value::Int(*number),
+                    RecordKey::String(text) => Value::String(text.clone()),
+                    RecordKey::Other(value) => (**value).clone(),
+                };
+                parameters.insert("after", key);
+                format!("type::record('{table}', $after>..)")
+            }
+            None => format!("`{table}`"),
+        };
+        let mut columns = vec!["id"];
+        columns.extend(identity_columns(table));
+        columns.extend(&self.columns);
+        let columns = columns.join(", ");
+        let order = if after.is_none() { "ORDER BY id" } else { "" };
+        let sql = format!("SELECT {columns} FROM {source} WHERE {condition} {order} LIMIT {PAGE}");
+        let answer = side.query(context, &sql, &parameters)?;
+        let rows = answer
+            .as_array()
+            .and_then(|results| results.first()?.as_array())
+            .unwrap_or_default();
+        Ok(rows
+            .iter()
+            .filter_map(|row| Slim::of_query(table, row))
+            .collect())
+    }
+}
+
+/// The columns that tell which row it is, and those that a wide delete goes by.
+fn identity_columns(table: &str) -> &'static [&'static str] {
+    match table {
+        "kv_memories" => &["user_id", "key"],
+        "knowledge_base" => &["file_path", "source_file"],
+        "code_projects" | "code_indexing_jobs" => &["project_id"],
+        "code_files" => &["project_id", "file_path"],
+        "code_symbols" => &["project_id", "name_path", "file_path"],
+        "code_chunks" => &["symbol_id", "chunk_index", "project_id", "file_path"],
+        "vector_memories" | "entities" | "events" => &[],
+        _ => &["from_entity", "to_entity"],
+    }
+}
+
+/// The digest of each scan; none where the table is missing.
+fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageResult<Vec<Value>> {
+    let digests: Vec<_> = scans.iter().map(Scan::digest).collect();
+    let sql = format!(
+        "{{ LET $tables = (INFO FOR DB).tables.keys(); RETURN [{}]; }}",
+        digests.join(", ")
+    );
+    let mut parameters = Object::new();
+    for (name, value) in scans.iter().flat_map(|scan| scan.parameters.iter()) {
+        parameters.insert(name, value.clone());
+    }
+    let answer = side.query(context, &sql, &parameters)?;
+    Ok(answer
+        .as_array()
+        .and_then(|results| results.first()?.as_array())
+        .unwrap_or_default()
+        .to_vec())
+}
+
+impl QueryMerger {
+    /// The rows of these scans that only secondaries have.
+    fn only_in_secondaries(&self, panel: &mut Panel<'_>, scans: &[Scan]) -> StorageResult<Vec<Slim>> {
+        // A secondary that drops out on the way has had its say on the others'
+        // rows: the count is repeated without it.
+        loop {
+            let members = panel.places();
+            if members.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut rows = Vec::new();
+            let question = scans.to_vec();
+            let pending = panel.begin_all(move |side, context| digests(side, context, &question));
+            let ours = digests(self.primary(), &panel.context(), scans)?;
+            for (place, theirs) in panel.collect(pending) {
+                let differing = scans
+                    .iter()
+                    .zip(ours.iter().zip(theirs))
+                    .filter(|(_, (ours, theirs))| !theirs.is_nullish() && *ours != theirs);
+                for (scan, _) in differing {
+                    rows.extend(walk(panel, place, scan)?);
+                }
+            }
+            if panel.places() == members {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// See the contract.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub fn list_user_ids(&self, context: &CallContext, table: &str) -> StorageResult<Names> {
+        let ours = self.primary().list_user_ids(context, table)?;
+        let theirs = self.users_beyond_primary(context, table)?;
+        if theirs.is_empty() {
+            return Ok(ours);
+        }
+        let users: BTreeSet<RString> = ours.into_iter().chain(theirs.into_keys()).collect();
+        Ok(users.into_iter().collect())
+    }
+
+    /// See the contract.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub fn count_by_user_id(&self, context: &CallContext, table: &str) -> StorageResult<UserCounts> {
+        let ours = self.primary().count_by_user_id(context, table)?;
+        let mut counts = self.users_beyond_primary(context, table)?;
+        if counts.is_empty() {
+            return Ok(ours);
+        }
+        for ours in ours {
+            *counts.entry(ours.user_id).or_default() += ours.count;
+        }
+        let counts = counts.into_iter();
+        Ok(counts
+            .map(|(user_id, count)| UserCount { user_id, count })
+            .collect())
+    }
+
+    /// How many rows of `table` each user has that are only in secondaries.
+    fn users_beyond_primary(
+        &self,
+        context: &CallContext,
+        table: &str,
+    ) -> StorageResult<BTreeMap<RString, u64>> {
+        let mut counts = BTreeMap::new();
+        // The primary has accepted the name; a table with another is no table.
+        if !table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Ok(counts);
+        }
+        let scan = Scan::of(table)
+            .reading(&["user_id"])
+            .only("type::is_string(user_id)", &Object::new());
+        for row in self.only_in_secondaries(&mut Panel::new(self, context), &[scan])? {
+            *counts.entry(row.text("user_id").into()).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    /// See the contract.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub fn get_stats(&self, context: &CallContext, user_id: &str) -> StorageResult<MemoryStats> {
+        let mut stats = self.primary().get_stats(context, user_id)?;
+        let mut panel = Panel::new(self, context);
+        let (condition, user) = match user_id {
+            "" | "global" => ("true", Object::new()),
+            _ => ("user_id = $user", Object::new().with("user", user_id)),
+        };
+        const CONTENT: &str = "bytes::len(<bytes>(content ?? '')) AS bytes";
+        const FACT: &str = "bytes::len(<bytes>(key + <string>(value ?? ''))) AS bytes";
+        let mut scans = vec![
+            Scan::of("kv_memories").reading(&[FACT]).only(condition, &user),
+            Scan::of("vector_memories").reading(&[CONTENT]).only(condition, &user),
+            Scan::of("events").reading(&[CONTENT]).only(condition, &user),
+            Scan::of("knowledge_base").reading(&[CONTENT]),
+            Scan::of("entities"),
+        ];
+        let known: Value = TABLES.iter().map(|table| table.name).collect();
+        let parameters = Object::new().with("known", known);
+        let relationships: BTreeSet<String> = panel
+            .ask_all(move |side, context| side.query(context, RELATIONSHIP_TABLES, &parameters))
+            .into_values()
+            .flat_map(texts)
+            .collect();
+        scans.extend(relationships.iter().map(|table| Scan::of(table)));
+
+        let mut documents = HashSet::new();
+        for row in self.only_in_secondaries(&mut panel, &scans)? {
+            let count = match row.table() {
+                "kv_memories" => &mut stats.key_value_count,
+                "vector_memories" => &mut stats.vector_count,
+                "events" => &mut stats.event_count,
+                "entities" => &mut stats.entity_count,
+                "knowledge_base" => &mut stats.document_count,
+                _ => &mut stats.relationship_count,
+            };
+            // A document in chunks is one.
+            let document = Identity::of(&row, &row.columns).unit;
+            if row.table() != "knowledge_base" || documents.insert(document) {
+                *count += 1;
+            }
+            let bytes = row.columns.get("bytes").and_then(Value::as_int);
+            stats.total_size_bytes += bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0);
+        }
+        Ok(stats)
+    }
+
+    /// See the contract.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub fn get_code_project_stats(
+        &self,
+        context: &CallContext,
+        project_id: &str,
+    ) -> StorageResult<ProjectStats> {
+        let mut stats = self.primary().get_code_project_stats(context, project_id)?;
+        let project = Object::new().with("project", project_id);
+        let of_project = |table| Scan::of(table).only("project_id = $project", &project);
+        let scans = [
+            of_project("code_files").reading(&["language"]),
+            of_project("code_symbols").reading(&["symbol_type"]),
+            of_project("code_chunks"),
+        ];
+        for row in self.only_in_secondaries(&mut Panel::new(self, context), &scans)? {
+            match row.table() {
+                "code_files" => {
+                    stats.file_count += 1;
+                    count_one(&mut stats.files_by_language, row.text("language"));
+                }
+                "code_symbols" => {
+                    stats.symbol_count += 1;
+                    count_one(&mut stats.symbols_by_type, row.text("symbol_type"));
+                }
+                _ => stats.chunk_count += 1,
+            }
+        }
+        Ok(stats)
+    }
+}
+
+fn count_one(counts: &mut Object, name: &str) {
+    let count = counts.get(name).and_then(Value::as_int).unwrap_or(0);
+    counts.insert(name, count + 1);
+}
+
+/// The names in a query's answer; those that are no identifiers are left out.
+fn texts(answer: Value) -> Vec<String> {
+    let first = answer.as_array().and_then(|results| results.first()?.as_array());
+    let texts = first.unwrap_or_default().iter().filter_map(Value::as_str);
+    texts
+        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The rows of one secondary that no side before it has, page by page.
+fn walk(panel: &mut Panel<'_>, place: Place, scan: &Scan) -> StorageResult<Vec<Slim>> {
+    let mut found = Vec::new();
+    let mut after: Option<RecordId> = None;
+    loop {
+        let (question, from) = (scan.clone(), after.clone());
+        let question: Question<Vec<Slim>> =
+            Box::new(move |side, context| question.page(side, context, from.as_ref()));
+        let pending = panel.begin([(place, question)]);
+        let Some(rows) = panel.collect(pending).remove(&place) else {
+            return Ok(found);
+        };
+        after = rows.last().and_then(|row| row.id.clone());
+        let full = rows.len() >= PAGE && after.is_some();
+        // The sides before it have no page here, but are asked about its rows.
+        let mut pages: Pages<Slim> = panel
+            .places()
+            .into_iter()
+            .filter(|before| *before < place)
+            .map(|before| (before, Vec::new()))
+            .chain([(place, rows)])
+            .map(|(place, rows)| (place, Page { rows, asked: None }))
+            .collect();
+        found.extend(only_theirs(panel, &[], &mut pages)?);
+        if !full {
+            return Ok(found);
+        }
+    }
+}
