@@ -17,6 +17,7 @@
 //! | [`steering`] | a module's HTTP routes, called without a network or with one |
 //! | [`http`] | the same routes on a port |
 //! | [`embedder`] | text to 768 floats |
+//! | [`corpus`] | a project as records for every table |
 //! | [`demo`] | the whole thing on real input |
 //! | [`cli`] | the command line |
 //! | [`artifacts`] | where what was built is |
@@ -26,6 +27,7 @@ pub mod call;
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod corpus;
 pub mod demo;
 pub mod embedder;
 pub mod exercise;
@@ -34,5 +36,6 @@ pub mod http;
 pub mod logging;
 pub mod modules;
 mod nearest;
+mod output;
 pub mod server;
 pub mod steering;

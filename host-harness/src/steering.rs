@@ -3,9 +3,11 @@
 
 use crate::host::Host;
 use plugin_api::{
+    abi_stable::std_types::Tuple2,
     error::StorageError,
     module::{HttpEndpointProvider, HttpEndpoints, HttpRequest, HttpResponse},
 };
+use serde::Deserialize;
 use serde_json::Value as Json;
 use std::{
     io::{self, Read, Write},
@@ -16,8 +18,8 @@ use std::{
 /// Where db-sync-server's routes live, on every host.
 const BASE_PATH: &str = "/api/db-sync";
 
-/// How long a running host may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// How long a running host may take to answer: comparing everything takes a while.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Why steering failed.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +89,8 @@ impl Steering {
     ///
     /// # Errors
     /// Why there is no answer, or what the module objects to.
-    pub fn get(&self, route: &str) -> Result<Json, SteeringError> {
-        self.ask("GET", route, &Json::Null)
+    pub fn get(&self, route: &str, query: &[(&str, &str)]) -> Result<Json, SteeringError> {
+        self.ask("GET", route, query, &Json::Null)
     }
 
     /// `POST` to a route below the base path, with a JSON body; `null` is none.
@@ -96,10 +98,24 @@ impl Steering {
     /// # Errors
     /// Why there is no answer, or what the module objects to.
     pub fn post(&self, route: &str, body: &Json) -> Result<Json, SteeringError> {
-        self.ask("POST", route, body)
+        self.ask("POST", route, &[], body)
     }
 
-    fn ask(&self, method: &str, route: &str, body: &Json) -> Result<Json, SteeringError> {
+    /// The state of replication.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn replication(&self) -> Result<Replication, SteeringError> {
+        Ok(Replication::read(&self.get("status", &[])?)?)
+    }
+
+    fn ask(
+        &self,
+        method: &str,
+        route: &str,
+        query: &[(&str, &str)],
+        body: &Json,
+    ) -> Result<Json, SteeringError> {
         let path = format!("{BASE_PATH}/{route}");
         let body = if body.is_null() {
             Vec::new()
@@ -110,10 +126,10 @@ impl Steering {
             Self::Here(endpoints) => endpoints.handle(&HttpRequest {
                 method: method.into(),
                 path: path.into(),
-                query: Default::default(),
+                query: query.iter().map(|&(name, value)| Tuple2(name.into(), value.into())).collect(),
                 body: body.into(),
             })?,
-            Self::At(address) => over_http(address, method, &path, &body).map_err(|reason| {
+            Self::At(address) => over_http(address, method, &with_query(&path, query), &body).map_err(|reason| {
                 SteeringError::Unreachable {
                     url: address.clone(),
                     reason,
@@ -128,6 +144,21 @@ impl Steering {
         }
         Ok(serde_json::from_slice(&response.body)?)
     }
+}
+
+/// A path with a query, everything unusual encoded.
+fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+    let encoded = |text: &str| -> String {
+        text.bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            })
+            .collect()
+    };
+    let pairs: Vec<String> =
+        query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
 /// What an error body says: its `error`, or all of it.
@@ -167,4 +198,119 @@ fn over_http(address: &str, method: &str, path: &str, body: &[u8]) -> io::Result
         content_type: "application/json".into(),
         body: answer[head + 4..].into(),
     })
+}
+
+/// What the module's status says of all secondaries together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Replication {
+    /// Is every secondary connected?
+    pub connected: bool,
+    /// Is one still trying for the first time?
+    pub connecting: bool,
+    /// How many operations wait, on the secondary that is furthest behind.
+    pub backlog: u64,
+    /// How many operations were copied.
+    pub copied: u64,
+    /// How many refused operations wait for their next try.
+    pub retries: u64,
+    /// How many operations were refused for good.
+    pub dead_letters: u64,
+    /// How many tables are being walked or wait for it.
+    pub resyncs: usize,
+    /// How many rows were walked.
+    pub walked: u64,
+}
+
+impl Replication {
+    /// Reads a status.
+    ///
+    /// # Errors
+    /// It is no status.
+    pub fn read(status: &Json) -> Result<Self, serde_json::Error> {
+        let Status { secondaries: all } = Status::deserialize(status)?;
+        let sum = |part: fn(&Secondary) -> u64| all.iter().map(part).sum();
+        Ok(Self {
+            connected: all.iter().all(|secondary| secondary.state == "connected"),
+            connecting: all.iter().any(|secondary| secondary.state == "connecting"),
+            backlog: all.iter().map(|secondary| secondary.backlog.operations).max().unwrap_or(0),
+            copied: sum(|secondary| secondary.copied.operations),
+            retries: sum(|secondary| secondary.retries),
+            dead_letters: sum(|secondary| secondary.dead_letters),
+            resyncs: all.iter().map(|secondary| secondary.resync.len()).sum(),
+            walked: sum(|secondary| secondary.resync.iter().map(|walk| walk.walked).sum()),
+        })
+    }
+
+    /// Has every secondary all that it can have?
+    pub fn is_caught_up(&self) -> bool {
+        self.connected && self.backlog == 0 && self.retries == 0 && self.resyncs == 0
+    }
+}
+
+#[derive(Deserialize)]
+struct Status {
+    secondaries: Vec<Secondary>,
+}
+
+#[derive(Deserialize)]
+struct Secondary {
+    state: String,
+    backlog: Operations,
+    copied: Operations,
+    retries: u64,
+    dead_letters: u64,
+    resync: Vec<Walk>,
+}
+
+#[derive(Deserialize)]
+struct Operations {
+    operations: u64,
+}
+
+#[derive(Deserialize)]
+struct Walk {
+    walked: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn queries_are_encoded() {
+        assert_eq!(with_query("/a", &[]), "/a");
+        assert_eq!(with_query("/a", &[("b", "c d&é"), ("e", "f")]), "/a?b=c%20d%26%C3%A9&e=f");
+    }
+
+    #[test]
+    fn a_status_of_several_secondaries_is_read_as_one() {
+        let secondary = |state: &str, backlog: u64, resync: Json| {
+            json!({
+                "state": state, "backlog": {"operations": backlog, "bytes": 9}, "copied": {"operations": 4},
+                "retries": 0, "dead_letters": 1, "resync": resync
+            })
+        };
+        let status = json!({"health": "healthy", "secondaries": [
+            secondary("connected", 3, json!([])),
+            secondary("connecting", 5, json!([{"table": "*", "walked": 7}])),
+        ]});
+        let read = Replication::read(&status).unwrap();
+        let expected = Replication {
+            connected: false,
+            connecting: true,
+            backlog: 5,
+            copied: 8,
+            retries: 0,
+            dead_letters: 2,
+            resyncs: 1,
+            walked: 7,
+        };
+        assert_eq!(read, expected);
+        assert!(!read.is_caught_up());
+        let status = json!({"secondaries": [secondary("connected", 0, json!([]))]});
+        assert!(Replication::read(&status).unwrap().is_caught_up());
+        assert!(Replication::read(&json!({})).is_err());
+    }
 }

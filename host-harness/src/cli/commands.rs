@@ -2,15 +2,16 @@
 
 use super::{
     CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions,
-    output::{bar, say},
     session, steer,
 };
 use crate::{
     call::call,
     config::HostConfig,
+    demo,
     exercise::{self, Outcome, Report, Step},
     host::Host,
     http,
+    output::{bar, say},
     server::{Keeps, SecondaryServer},
 };
 use anyhow::Context;
@@ -32,8 +33,20 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
     }
 }
 
-fn demo(_options: &DemoOptions) -> anyhow::Result<bool> {
-    anyhow::bail!("not there yet")
+fn demo(options: &DemoOptions) -> anyhow::Result<bool> {
+    let throw_away;
+    let home = match &options.keep {
+        Some(kept) => {
+            std::fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
+            kept.canonicalize()?
+        }
+        None => {
+            throw_away = tempfile::tempdir()?;
+            throw_away.path().to_owned()
+        }
+    };
+    let modules_dir = session::modules_dir(&options.artifacts, &home)?;
+    demo::run(&demo::Options { repo: options.repo.clone(), home, modules_dir, most: options.most })
 }
 
 fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {

@@ -1,8 +1,7 @@
 //! The command line.
 
 mod commands;
-mod output;
-mod session;
+pub(crate) mod session;
 mod steer;
 
 use clap::{Args, Parser, Subcommand};
@@ -178,12 +177,15 @@ struct HostOption {
 struct SteerOptions {
     #[command(flatten)]
     host: HostOption,
+    /// Only this secondary.
+    #[arg(long, value_name = "NAME")]
+    secondary: Option<String>,
 }
 
 #[derive(Args)]
 struct IdOptions {
     #[command(flatten)]
-    host: HostOption,
+    steer: SteerOptions,
     /// Which ones, by their id; none means all.
     ids: Vec<String>,
 }
@@ -191,7 +193,7 @@ struct IdOptions {
 #[derive(Args)]
 struct TableOptions {
     #[command(flatten)]
-    host: HostOption,
+    steer: SteerOptions,
     /// Which tables; none means all that are replicated.
     tables: Vec<String>,
 }
@@ -203,9 +205,9 @@ pub fn main() -> ExitCode {
     match commands::run(cli.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if crate::output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&error);
+            crate::output::complain(&error);
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,7 @@ pub(super) fn open(config: &Path) -> anyhow::Result<Host> {
 }
 
 /// The host, if all its modules are there.
-pub(super) fn whole(host: Host) -> anyhow::Result<Host> {
+pub(crate) fn whole(host: Host) -> anyhow::Result<Host> {
     for refused in host.refused() {
         tracing::warn!("{} {}", refused.path.display(), refused.reason);
     }
@@ -27,7 +27,7 @@ pub(super) fn whole(host: Host) -> anyhow::Result<Host> {
 }
 
 /// Ends a host; what a module could not finish is an error.
-pub(super) fn close(host: Host) -> anyhow::Result<()> {
+pub(crate) fn close(host: Host) -> anyhow::Result<()> {
     host.shutdown().map_err(|failures| {
         let all: Vec<String> = failures.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", all.join("\n"))

@@ -1,63 +1,122 @@
 //! The commands that steer replication.
 
-use super::{Command, DeadLetters, HostOption, output::say, session};
-use crate::{host::Host, steering::Steering};
+use super::{Command, DeadLetters, HostOption, SteerOptions, session};
+use crate::{
+    host::Host,
+    output::{bar, say, spinner},
+    steering::{Replication, Steering, SteeringError},
+};
 use serde_json::{Value as Json, json};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a host that was just started may take to connect.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How often a state is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn run(command: Command) -> anyhow::Result<bool> {
     match command {
-        Command::Status(options) => get(&options.host, "status"),
-        Command::Pause(options) => post(&options.host, "pause", &Json::Null),
-        Command::Resume(options) => post(&options.host, "resume", &Json::Null),
+        Command::Status(options) => with(&options, |steering, _| steering.get("status", &[])),
+        Command::Pause(options) => lasting(&options, "pause"),
+        Command::Resume(options) => lasting(&options, "resume"),
         Command::DeadLetters { action } => match action {
-            DeadLetters::List(options) => get(&options.host, "dead-letters"),
-            DeadLetters::Replay(options) => post(
-                &options.host,
-                "dead-letters/replay",
-                &json!({"ids": options.ids}),
-            ),
-            DeadLetters::Discard(options) => post(
-                &options.host,
-                "dead-letters/discard",
-                &json!({"ids": options.ids}),
-            ),
+            DeadLetters::List(options) => with(&options, |steering, _| {
+                let secondary = options.secondary.as_deref().map(|name| ("secondary", name));
+                steering.get("dead-letters", secondary.as_slice())
+            }),
+            DeadLetters::Replay(options) => with(&options.steer, |steering, mut body| {
+                body["ids"] = json!(options.ids);
+                let answer = steering.post("dead-letters/replay", &body)?;
+                watch(steering, "replaying")?;
+                Ok(answer)
+            }),
+            DeadLetters::Discard(options) => with(&options.steer, |steering, mut body| {
+                body["ids"] = json!(options.ids);
+                steering.post("dead-letters/discard", &body)
+            }),
         },
-        Command::Resync(options) => {
-            post(&options.host, "resync", &json!({"tables": options.tables}))
-        }
-        Command::Verify(options) => {
-            post(&options.host, "verify", &json!({"tables": options.tables}))
-        }
+        Command::Resync(options) => with(&options.steer, |steering, mut body| {
+            body["tables"] = json!(options.tables);
+            let answer = steering.post("resync", &body)?;
+            watch(steering, "copying again")?;
+            Ok(answer)
+        }),
+        Command::Verify(options) => with(&options.steer, |steering, mut body| {
+            body["tables"] = json!(options.tables);
+            let sign_of_life = spinner("comparing");
+            let answer = steering.post("verify", &body)?;
+            sign_of_life.finish_and_clear();
+            watch(steering, "repairing")?;
+            Ok(answer)
+        }),
         _ => anyhow::bail!("is not a steering command"),
     }
 }
 
-fn get(host: &HostOption, route: &str) -> anyhow::Result<bool> {
-    with(host, |steering| Ok(steering.get(route)?))
+/// A command whose effect ends with the host.
+fn lasting(options: &SteerOptions, route: &str) -> anyhow::Result<bool> {
+    if options.host.url.is_none() {
+        anyhow::bail!(
+            "{route} is for a host that stays: its effect ends with the host. \
+             Start `host-harness serve` and give its --url"
+        );
+    }
+    with(options, |steering, body| steering.post(route, &body))
 }
 
-fn post(host: &HostOption, route: &str, body: &Json) -> anyhow::Result<bool> {
-    with(host, |steering| Ok(steering.post(route, body)?))
-}
-
-/// Asks the chosen host, and prints what it answers.
+/// Asks the chosen host, and prints what it answers. The body that `ask` gets
+/// names the secondary that was chosen.
 fn with(
-    option: &HostOption,
-    ask: impl FnOnce(&Steering) -> anyhow::Result<Json>,
+    options: &SteerOptions,
+    ask: impl FnOnce(&Steering, Json) -> Result<Json, SteeringError>,
 ) -> anyhow::Result<bool> {
-    let (steering, host): (Steering, Option<Host>) = match (&option.url, &option.config) {
-        (Some(url), _) => (Steering::at(url), None),
-        (None, Some(config)) => {
-            let host = session::open(config)?;
-            (Steering::of(&host)?, Some(host))
-        }
-        (None, None) => anyhow::bail!("--config or --url is required"),
+    let (steering, host) = open(&options.host)?;
+    let body = match &options.secondary {
+        Some(name) => json!({"secondary": name}),
+        None => json!({}),
     };
-    let answer = ask(&steering);
+    let answer = ask(&steering, body);
     drop(steering);
     if let Some(host) = host {
         session::close(host)?;
     }
     say(format_args!("{:#}", answer?))?;
     Ok(true)
+}
+
+fn open(option: &HostOption) -> anyhow::Result<(Steering, Option<Host>)> {
+    match (&option.url, &option.config) {
+        (Some(url), _) => Ok((Steering::at(url), None)),
+        (None, Some(config)) => {
+            let host = session::open(config)?;
+            let steering = Steering::of(&host)?;
+            let started = Instant::now();
+            while steering.replication()?.connecting && started.elapsed() < CONNECT_WITHIN {
+                thread::sleep(LOOK_EVERY);
+            }
+            Ok((steering, Some(host)))
+        }
+        (None, None) => anyhow::bail!("--config or --url is required"),
+    }
+}
+
+/// Shows how far the secondaries are until they have everything, or until one
+/// is out of reach: then the rest happens by itself, later.
+fn watch(steering: &Steering, what: &str) -> Result<(), SteeringError> {
+    let before = steering.replication()?;
+    let progress = bar(what, usize::try_from(before.backlog).unwrap_or(usize::MAX));
+    loop {
+        let now: Replication = steering.replication()?;
+        let done = now.copied.saturating_sub(before.copied);
+        progress.set_length((done + now.backlog).max(1));
+        progress.set_position(done);
+        if now.is_caught_up() || !now.connected {
+            progress.finish_and_clear();
+            return Ok(());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
 }
