@@ -211,8 +211,13 @@ impl Shared {
         }
     }
 
-    pub(crate) fn close(&self) {
-        *self.state.lock() = State::Closed;
+    /// Closes the connection, if the storage has opened it.
+    pub(crate) async fn close(&self, left: Duration) -> StorageResult<()> {
+        let before = std::mem::replace(&mut *self.state.lock(), State::Closed);
+        match before {
+            State::Open(connection) if self.target.is_some() => connection.close(left).await,
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn relationships(&self) -> &Mutex<HashSet<String>> {
