@@ -213,7 +213,7 @@ fn cases() -> u32 {
     std::env::var("MERGE_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(60)
+        .unwrap_or(24)
 }
 
 #[test]
