@@ -1,0 +1,179 @@
+//! A host with the loaded library and real secondary servers.
+
+use crate::wait;
+use host_harness::{
+    artifacts,
+    compare::{Comparison, compare},
+    config::HostConfig,
+    host::{Host, database_runtime},
+    server::{Keeps, SecondaryServer},
+    steering::{Replication, Steering},
+};
+use plugin_api::{
+    storage::{CallContext, Storage as _},
+    value::{Object, Value},
+};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+use surreal_storage::{SurrealStorage, Timeouts};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// The namespace and the database of every test.
+const NAMESPACE: &str = "memories";
+const DATABASE: &str = "agents";
+
+/// A directory with a primary, a modules directory and configurations.
+pub struct Site {
+    home: TempDir,
+    runtime: Runtime,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    /// A fresh one, with the library that belongs to these tests.
+    pub fn new() -> Self {
+        let built = artifacts::build_for_tests().unwrap();
+        let home = TempDir::new().unwrap();
+        let modules = home.path().join("modules");
+        fs::create_dir(&modules).unwrap();
+        let library = artifacts::plugin_library().unwrap();
+        fs::copy(&library, modules.join(library.file_name().unwrap())).unwrap();
+        assert!(library.starts_with(built), "{}", library.display());
+        Self {
+            home,
+            runtime: database_runtime().unwrap(),
+        }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The log's directory.
+    pub fn queue_dir(&self) -> PathBuf {
+        self.path().join("queue")
+    }
+
+    /// A server that keeps its data when it is killed.
+    pub fn server(&self, name: &str) -> SecondaryServer {
+        let directory = self.path().join(format!("server-{name}"));
+        SecondaryServer::start(Keeps::Directory(directory)).unwrap()
+    }
+
+    /// The host's YAML for these secondaries, with more lines for the module's
+    /// block. Delays are short, as tests want them.
+    pub fn yaml(&self, secondaries: &[(&str, &SecondaryServer)], more: &[&str]) -> String {
+        let mut yaml = format!(
+            "primary: {{url: \"surrealkv://{home}/primary\", namespace: {NAMESPACE}, database: {DATABASE}}}\n\
+             data_dir: {home}/data\n\
+             modules_dir: {home}/modules\n\
+             modules:\n  commercial_db-sync-server:\n    enabled: true\n    config:\n\
+             \x20     queue_dir: {home}/queue\n\
+             \x20     secondary_databases:\n",
+            home = self.path().display()
+        );
+        for (priority, (name, server)) in secondaries.iter().enumerate() {
+            let _ = writeln!(
+                yaml,
+                "        - {{name: {name}, url: \"{}\", username: root, password: root, priority: {priority}}}",
+                server.url()
+            );
+        }
+        let mut set = |key: &str, value: &str| {
+            if !more.iter().any(|line| line.starts_with(&format!("{key}:"))) {
+                let _ = writeln!(yaml, "      {key}: {value}");
+            }
+        };
+        set("sync_retry_interval", "50ms");
+        set("sync_batch_timeout", "5ms");
+        set("health_check_interval", "1s");
+        set("reconnect_backoff", "500ms");
+        set("operation_timeout", "10s");
+        for line in more {
+            let _ = writeln!(yaml, "      {line}");
+        }
+        yaml
+    }
+
+    /// Starts a host.
+    pub fn host(&self, secondaries: &[(&str, &SecondaryServer)], more: &[&str]) -> Host {
+        let config = HostConfig::parse(&self.yaml(secondaries, more), self.path()).unwrap();
+        let host = Host::start(&config).unwrap();
+        assert!(host.failures().is_empty(), "{:?}", host.failures());
+        assert!(host.refused().is_empty(), "{:?}", host.refused());
+        host
+    }
+
+    /// The database of a server, as its owner sees it.
+    pub fn database(&self, server: &SecondaryServer) -> SurrealStorage {
+        let timeouts = Timeouts {
+            connect: wait::PATIENCE,
+            operation: wait::PATIENCE,
+        };
+        let storage = SurrealStorage::new(
+            server.target(NAMESPACE, DATABASE),
+            timeouts,
+            self.runtime.handle().clone(),
+        );
+        storage.connect(&CallContext::new()).unwrap();
+        storage
+    }
+
+    /// Asserts that a server holds exactly what the host's primary holds.
+    pub fn assert_equal(&self, host: &Host, server: &SecondaryServer) -> Comparison {
+        let comparison = compare(host.primary(), &self.database(server)).unwrap();
+        assert!(comparison.is_equal(), "{comparison:#?}");
+        comparison
+    }
+}
+
+/// What replication is doing.
+pub fn replication(host: &Host) -> Replication {
+    Steering::of(host).unwrap().replication().unwrap()
+}
+
+/// Waits until every secondary has everything.
+pub fn caught_up(host: &Host) -> Replication {
+    wait::until(
+        "catching up",
+        || replication(host),
+        Replication::is_caught_up,
+    )
+}
+
+/// Waits until every secondary is connected.
+pub fn connected(host: &Host) {
+    wait::until(
+        "connecting",
+        || replication(host),
+        |status| status.connected,
+    );
+}
+
+/// The rows of one statement on a database.
+pub fn rows(database: &SurrealStorage, sql: &str) -> Vec<Value> {
+    let answer = database
+        .query(&CallContext::new(), sql, &Object::new())
+        .unwrap();
+    match answer.as_array().and_then(<[Value]>::first) {
+        Some(Value::Array(rows)) => rows.to_vec(),
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+/// Runs statements on a database.
+pub fn run(database: &SurrealStorage, sql: &str) {
+    database
+        .query(&CallContext::new(), sql, &Object::new())
+        .unwrap();
+}

@@ -1,0 +1,271 @@
+//! What is written through the loaded library is on the secondary, row by row.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use plugin_api::{
+    error::ErrorKind,
+    storage::{CallContext, CodeStorage as _, METHODS, MethodKind, Storage as _},
+};
+use replication_tests::{
+    site::{Site, caught_up, connected, replication, rows, run},
+    wait, writes,
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn every_write_of_the_contract_reaches_the_secondary() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "x");
+    caught_up(&host);
+    let comparison = site.assert_equal(&host, &server);
+    let written: BTreeSet<&str> = METHODS
+        .iter()
+        .filter(|method| method.kind == MethodKind::Write && method.table != "*")
+        .map(|method| method.table)
+        .chain(["leads_to"])
+        .collect();
+    let compared: BTreeSet<&str> = comparison
+        .tables
+        .iter()
+        .map(|table| table.table.as_str())
+        .collect();
+    assert_eq!(compared, written);
+    assert_eq!(replication(&host).dead_letters, 0);
+}
+
+#[test]
+fn writes_go_on_without_the_secondary_and_reach_it_later() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "before");
+    caught_up(&host);
+    server.kill();
+    writes::one_of_each(host.storage(), "during");
+    assert!(replication(&host).backlog > 0);
+    server.restart().unwrap();
+    writes::one_of_each(host.storage(), "after");
+    caught_up(&host);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn what_was_not_copied_is_copied_after_a_restart_of_the_host() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    server.kill();
+    {
+        let host = site.host(&[("a", &server)], &["shutdown_drain_timeout: 100ms"]);
+        writes::one_of_each(host.storage(), "left");
+        host.shutdown().unwrap();
+    }
+    server.restart().unwrap();
+    let host = site.host(&[("a", &server)], &[]);
+    caught_up(&host);
+    assert!(site.assert_equal(&host, &server).rows() > 0);
+}
+
+#[test]
+fn a_host_starts_at_once_with_its_secondary_down() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    // The primary's own start is not the module's.
+    site.host(&[("a", &server)], &[]).shutdown().unwrap();
+    server.kill();
+    let bare = Instant::now();
+    let without = site
+        .yaml(&[("a", &server)], &[])
+        .replace("enabled: true", "enabled: false");
+    let config = host_harness::config::HostConfig::parse(&without, site.path()).unwrap();
+    host_harness::host::Host::start(&config)
+        .unwrap()
+        .shutdown()
+        .unwrap();
+    let bare = bare.elapsed();
+    let started = Instant::now();
+    let host = site.host(&[("a", &server)], &[]);
+    let with = started.elapsed();
+    assert!(
+        with < bare + Duration::from_secs(1),
+        "{with:?}, without the module {bare:?}"
+    );
+    host.storage()
+        .save_fact(&CallContext::new(), "u", "k", &"v".into())
+        .unwrap();
+}
+
+#[test]
+fn a_new_secondary_is_filled_with_what_was_there_before() {
+    let site = Site::new();
+    let server = site.server("a");
+    {
+        let host = site.host(&[("a", &server)], &["sync_enabled: false"]);
+        for prefix in ["p", "q", "r"] {
+            writes::one_of_each(host.storage(), prefix);
+        }
+        assert!(rows(&site.database(&server), "SELECT * FROM kv_memories").is_empty());
+        host.shutdown().unwrap();
+    }
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "live");
+    caught_up(&host);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn a_secondary_that_was_emptied_is_filled_again() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "x");
+    caught_up(&host);
+    let emptied = site.database(&server);
+    for table in rows(&emptied, "RETURN object::keys((INFO FOR DB).tables)") {
+        let table = table.as_str().unwrap().to_owned();
+        run(&emptied, &format!("DELETE {table}"));
+    }
+    drop(emptied);
+    // What it lacks shows when it connects again.
+    server.kill();
+    server.restart().unwrap();
+    wait::until(
+        "the resync",
+        || {
+            site.database(&server)
+                .list_fact_keys(&CallContext::new(), "x-user")
+                .unwrap()
+                .len()
+        },
+        |keys| *keys == 2,
+    );
+    caught_up(&host);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn one_secondary_that_is_down_holds_up_no_other() {
+    let site = Site::new();
+    let (near, mut far) = (site.server("near"), site.server("far"));
+    far.kill();
+    let host = site.host(&[("near", &near), ("far", &far)], &[]);
+    writes::one_of_each(host.storage(), "x");
+    wait::until(
+        "the other one",
+        || host_harness::compare::compare(host.primary(), &site.database(&near)).unwrap(),
+        host_harness::compare::Comparison::is_equal,
+    );
+    assert!(replication(&host).backlog > 0);
+    far.restart().unwrap();
+    caught_up(&host);
+    site.assert_equal(&host, &far);
+}
+
+#[test]
+fn a_row_with_the_same_key_under_another_id_gives_way() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    connected(&host);
+    caught_up(&host);
+    let other = site.database(&server);
+    other
+        .save_fact(&CallContext::new(), "u", "k", &"theirs".into())
+        .unwrap();
+    other
+        .save_document(
+            &CallContext::new(),
+            "d.md",
+            "theirs",
+            &[],
+            &Default::default(),
+        )
+        .unwrap();
+    let storage = host.storage();
+    storage
+        .save_fact(&CallContext::new(), "u", "k", &"ours".into())
+        .unwrap();
+    storage
+        .save_document(
+            &CallContext::new(),
+            "d.md",
+            "ours",
+            &[],
+            &Default::default(),
+        )
+        .unwrap();
+    caught_up(&host);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn threads_that_write_the_same_keys_leave_the_same_rows() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &["sync_batch_size: 7"]);
+    std::thread::scope(|scope| {
+        for thread in 0..8i64 {
+            let storage = host.storage().clone();
+            scope.spawn(move || {
+                let context = CallContext::new();
+                for round in 0..40i64 {
+                    let key = format!("k{}", round % 5);
+                    storage
+                        .save_fact(&context, "u", &key, &(thread * 1000 + round).into())
+                        .unwrap();
+                }
+            });
+        }
+    });
+    caught_up(&host);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn a_failed_write_queues_nothing() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    caught_up(&host);
+    server.kill();
+    let context = CallContext::new();
+    let storage = host.storage();
+    let absent = storage
+        .update_fact(&context, "nobody", "k", &1i64.into())
+        .unwrap_err();
+    assert_eq!(absent.kind, ErrorKind::NOT_FOUND);
+    let wrong = storage
+        .create_relationship(&context, "a", "b", "no; identifier", &Default::default())
+        .unwrap_err();
+    assert_eq!(wrong.kind, ErrorKind::INVALID_INPUT);
+    let unknown = storage
+        .update_project_status(&context, "none", "completed")
+        .unwrap_err();
+    assert_eq!(unknown.kind, ErrorKind::NOT_FOUND);
+    assert_eq!(replication(&host).backlog, 0);
+}
+
+#[test]
+fn after_cleanup_writes_are_refused_and_reads_answered() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let context = CallContext::new();
+    let storage = host.storage().clone();
+    storage.save_fact(&context, "u", "k", &"v".into()).unwrap();
+    for module in host.modules().modules() {
+        plugin_api::module::Module::cleanup(module.handle()).unwrap();
+        plugin_api::module::Module::cleanup(module.handle()).unwrap();
+    }
+    let refused = storage
+        .save_fact(&context, "u", "k", &"w".into())
+        .unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::CLOSED);
+    let value = storage.get_fact(&context, "u", "k").unwrap();
+    assert_eq!(value.into_option(), Some("v".into()));
+    drop(host);
+}
