@@ -76,7 +76,6 @@ impl Replication {
             tracing::warn!("{warning}");
         }
         let settings = &config.settings;
-        let runtime = runtime(&log)?;
         create_private(&settings.queue_dir);
         let names: Vec<String> = config
             .secondaries
@@ -88,6 +87,7 @@ impl Replication {
             false => None,
         };
         let tombstones = Arc::new(deleted::open(&settings.queue_dir)?);
+        let runtime = runtime(&log)?;
         let policy = ConnectionPolicy::from(settings);
         let start = |secondary: &SecondaryConfig| {
             SecondaryConnectionManager::start(secondary.clone(), policy, runtime.handle().clone())

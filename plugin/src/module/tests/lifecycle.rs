@@ -121,3 +121,47 @@ fn calls_before_provisioning_say_so() {
     assert!(error.message.contains("not provisioned"), "{error}");
     module.cleanup().unwrap();
 }
+
+#[test]
+fn two_modules_cannot_share_a_directory() {
+    let host = Host::new();
+    let first = host.module(&Server::down(), Object::new());
+    for sync_enabled in [true, false] {
+        let second = ModuleHandle::new(ReplicationModule::default());
+        let settings = Object::new().with("sync_enabled", sync_enabled);
+        let settings = for_server(&Server::down(), settings);
+        let error = second.provision(host.config(settings)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
+        assert!(error.message.contains("in use"), "{error}");
+    }
+    let own = Object::new().with("queue_dir", "own");
+    let third = host.module(&Server::down(), own);
+    first.cleanup().unwrap();
+    third.cleanup().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_log_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = Host::new();
+    let module = host.module(&Server::down(), Object::new());
+    let dir = host.data.path().join("db-sync-server");
+    let mode = std::fs::metadata(dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn a_host_may_be_asynchronous() {
+    let host = Host::new();
+    let server = Server::down();
+    let runtime = runtime();
+    // The whole life on a thread of a runtime, as a careless host would do.
+    runtime.block_on(async {
+        let module = host.module(&server, Object::new());
+        let storage = host.wrap(&module);
+        host.save(&storage, "k").unwrap();
+        module.cleanup().unwrap();
+    });
+}
