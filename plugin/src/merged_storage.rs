@@ -47,6 +47,7 @@ impl MergedStorage {
     }
 }
 
+/// The type of an argument of the contract as Rust sees it.
 macro_rules! rust_type {
     (str) => { &str };
     (bool) => { bool };
@@ -55,6 +56,8 @@ macro_rules! rust_type {
     ([$item:ty]) => { &[$item] };
     ($record:ident) => { &$record };
 }
+#[cfg(test)]
+pub(crate) use rust_type;
 
 /// Which field answers for a kind of method.
 macro_rules! by_kind {

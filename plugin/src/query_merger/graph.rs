@@ -17,7 +17,7 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
 };
-use surreal_storage::schema::TABLES;
+use surreal_storage::schema::{TABLES, relationships};
 
 /// All edges that leave some entities, over the tables that hold edges: those
 /// that are no table of the schema and whose rows have ends.
@@ -93,6 +93,9 @@ impl QueryMerger {
             return self
                 .primary()
                 .traverse_graph(context, start, relationship_type, depth);
+        }
+        if !relationship_type.is_empty() {
+            relationships::relationship_type(relationship_type)?;
         }
         // A secondary that drops out on the way has left its mark on the steps
         // before: the walk is repeated without it.

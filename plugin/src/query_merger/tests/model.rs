@@ -225,7 +225,7 @@ fn every_read_is_what_one_database_holding_the_union_answers() {
     let sides = proptest::collection::vec(holding(), 2..5);
     let deletes = proptest::collection::vec(delete(), 0..4);
     let config = ProptestConfig {
-        max_shrink_iters: 400,
+        max_shrink_iters: 150,
         ..ProptestConfig::with_cases(cases())
     };
     TestRunner::new(config)
