@@ -5,7 +5,6 @@
 //! client did wrong is `{"error": "…"}` with a 4xx status.
 
 use crate::{
-    config::{RELATIONSHIPS, nearest, selectable},
     metrics,
     replication::Replication,
     status::Health,
@@ -115,9 +114,8 @@ const ROUTES: &[Route] = &[
         answer: |replication, request| {
             let walk: Walk = body(request)?;
             let secondaries = chosen(replication, walk.secondary.as_deref())?;
-            let tables = checked(walk.tables)?;
-            replication.resync(&secondaries, &tables)?;
-            json_answer(202, &json!({"secondaries": secondaries, "tables": all_or(&tables)}))
+            replication.resync(&secondaries, &walk.tables)?;
+            json_answer(202, &json!({"secondaries": secondaries, "tables": all_or(&walk.tables)}))
         },
     },
     Route {
@@ -127,7 +125,7 @@ const ROUTES: &[Route] = &[
         answer: |replication, request| {
             let walk: Walk = body(request)?;
             let secondaries = chosen(replication, walk.secondary.as_deref())?;
-            let report = replication.verify(&secondaries, &checked(walk.tables)?)?;
+            let report = replication.verify(&secondaries, &walk.tables)?;
             json_answer(200, &report)
         },
     },
@@ -231,22 +229,11 @@ fn chosen(replication: &Replication, name: Option<&str>) -> Result<Vec<String>, 
     }
     Err(Refusal::new(
         404,
-        format!("there is no secondary {name:?}; there are: {}", all.join(", ")),
+        format!(
+            "there is no secondary {name:?}; there are: {}",
+            all.join(", ")
+        ),
     ))
-}
-
-/// Tables that exist; a relationship type's own table is named `relationships`.
-fn checked(tables: Vec<String>) -> Result<Vec<String>, Refusal> {
-    for table in &tables {
-        if !selectable().any(|known| known == table) {
-            let near = match nearest(table, selectable()) {
-                Some(near) => format!("did you mean {near}?"),
-                None => format!("those of relationship types are named {RELATIONSHIPS} together"),
-            };
-            return Err(Refusal::new(400, format!("there is no table {table:?}; {near}")));
-        }
-    }
-    Ok(tables)
 }
 
 fn all_or(tables: &[String]) -> Json {
@@ -283,13 +270,20 @@ where
     }
 
     fn answer(&self, request: &HttpRequest) -> Answer {
-        let at_path = || ROUTES.iter().filter(|route| route.path == request.path.as_str());
+        let at_path = || {
+            ROUTES
+                .iter()
+                .filter(|route| route.path == request.path.as_str())
+        };
         let Some(route) = at_path().find(|route| route.method == request.method.as_str()) else {
             let methods: Vec<&str> = at_path().map(|route| route.method).collect();
             return Err(match methods.as_slice() {
                 [] => Refusal::new(
                     404,
-                    format!("there is no {}; GET {BASE_PATH}/status to begin with", request.path),
+                    format!(
+                        "there is no {}; GET {BASE_PATH}/status to begin with",
+                        request.path
+                    ),
                 ),
                 methods => Refusal::new(
                     405,
@@ -297,9 +291,12 @@ where
                 ),
             });
         };
-        let replication = (self.find)()
-            .ok_or_else(|| Refusal::new(503, "the module is not at work: disabled or cleaned up"))?;
-        replication.log().scope(|| (route.answer)(&replication, request))
+        let replication = (self.find)().ok_or_else(|| {
+            Refusal::new(503, "the module is not at work: disabled or cleaned up")
+        })?;
+        replication
+            .log()
+            .scope(|| (route.answer)(&replication, request))
     }
 }
 

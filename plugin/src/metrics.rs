@@ -94,25 +94,25 @@ const OF_EACH_SECONDARY: &[Metric<SecondaryStatus>] = &[
         name: "db_sync_copied_operations_total",
         kind: "counter",
         help: "Operations copied since the module was provisioned.",
-        value: |of| Some(count(of.copied.operations)),
+        value: |of| Some(count(of.copied.applied)),
     },
     Metric {
         name: "db_sync_batch_seconds",
         kind: "gauge",
         help: "How long the latest batch took on the secondary.",
-        value: |of| of.copied.batch_latency_ms.map(|ms| ms / 1e3),
+        value: |of| Some(of.copied.batch_latency_ms / 1e3),
     },
     Metric {
         name: "db_sync_retries",
         kind: "gauge",
         help: "Refused operations that wait for their retry.",
-        value: |of| Some(count(of.retries)),
+        value: |of| Some(count(of.retries as u64)),
     },
     Metric {
         name: "db_sync_dead_letters",
         kind: "gauge",
         help: "Operations refused for good.",
-        value: |of| Some(count(of.dead_letters)),
+        value: |of| Some(count(of.dead_letters as u64)),
     },
     Metric {
         name: "db_sync_resync_tables",
@@ -146,6 +146,8 @@ pub fn text(status: &Status) -> String {
 }
 
 fn head<T>(text: &mut String, metric: &Metric<T>) {
-    let Metric { name, kind, help, .. } = metric;
+    let Metric {
+        name, kind, help, ..
+    } = metric;
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

@@ -9,6 +9,7 @@ mod facts;
 mod graph;
 mod lifecycle;
 mod remote;
+mod server;
 mod stats;
 mod support;
 mod untrusted;
