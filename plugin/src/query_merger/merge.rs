@@ -181,11 +181,7 @@ impl<T> Candidate<T> {
 }
 
 /// The rows that no page before theirs has, and that are not deleted.
-fn candidates<T: Row>(
-    source: &impl Source,
-    primary: &[T],
-    pages: &Pages<T>,
-) -> Vec<Candidate<T>> {
+fn candidates<T: Row>(source: &impl Source, primary: &[T], pages: &Pages<T>) -> Vec<Candidate<T>> {
     let identity = |row: &T| Identity::of(row, &row.columns());
     let mut at_hand: HashSet<Key> = primary
         .iter()

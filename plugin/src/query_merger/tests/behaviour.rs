@@ -20,7 +20,9 @@ fn with_fact(key: &str) -> SurrealStorage {
 }
 
 fn add(storage: &SurrealStorage, key: &str) {
-    storage.save_fact(&context(), "ada", key, &1i64.into()).unwrap();
+    storage
+        .save_fact(&context(), "ada", key, &1i64.into())
+        .unwrap();
 }
 
 fn keys(facts: &Object) -> Vec<&str> {
@@ -32,7 +34,10 @@ fn willing(_: &str) -> StorageResult<()> {
 }
 
 /// A door that keeps callers waiting until it is opened.
-fn door() -> (Arc<Mutex<Option<Sender<()>>>>, impl Fn(&str) -> StorageResult<()> + Send + Sync) {
+fn door() -> (
+    Arc<Mutex<Option<Sender<()>>>>,
+    impl Fn(&str) -> StorageResult<()> + Send + Sync,
+) {
     let (open, closed): (Sender<()>, Receiver<()>) = unbounded();
     let wait = move |_: &str| {
         // Ends with an error when the sender is dropped: that opens the door.
@@ -45,7 +50,12 @@ fn door() -> (Arc<Mutex<Option<Sender<()>>>>, impl Fn(&str) -> StorageResult<()>
 #[test]
 fn a_point_read_that_the_primary_answers_asks_nobody_else() {
     let secondary = Spy::on(&with_fact("k"), willing);
-    let merger = merger(with_fact("k"), &[Member::new("s", 1, secondary.clone())], None, PATIENT);
+    let merger = merger(
+        with_fact("k"),
+        &[Member::new("s", 1, secondary.clone())],
+        None,
+        PATIENT,
+    );
     assert!(merger.get_fact(&context(), "ada", "k").unwrap().is_some());
     assert!(secondary.calls().is_empty());
 }
@@ -73,7 +83,12 @@ fn a_list_asks_all_sides_at_once() {
 fn sides_that_agree_are_asked_one_question_each() {
     let data = with_fact("k");
     let (primary, secondary) = (Spy::on(&data, willing), Spy::on(&data, willing));
-    let merger = merger(primary.clone(), &[Member::new("s", 1, secondary.clone())], None, PATIENT);
+    let merger = merger(
+        primary.clone(),
+        &[Member::new("s", 1, secondary.clone())],
+        None,
+        PATIENT,
+    );
     merger.list_facts(&context(), "ada").unwrap();
     assert_eq!(primary.calls(), ["list_facts"]);
     assert_eq!(secondary.calls(), ["list_facts"]);
@@ -84,8 +99,16 @@ fn keys_that_only_a_secondary_returned_are_looked_up_in_one_query() {
     let primary = Spy::on(&with_fact("k"), willing);
     let other = with_fact("l");
     add(&other, "m");
-    let merger = merger(primary.clone(), &[Member::new("s", 1, other)], None, PATIENT);
-    assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k", "l", "m"]);
+    let merger = merger(
+        primary.clone(),
+        &[Member::new("s", 1, other)],
+        None,
+        PATIENT,
+    );
+    assert_eq!(
+        keys(&merger.list_facts(&context(), "ada").unwrap()),
+        ["k", "l", "m"]
+    );
     assert_eq!(primary.calls(), ["list_facts", "query"]);
 }
 
@@ -131,7 +154,10 @@ fn one_that_fails_leaves_the_others_results_in() {
     let failing = Member::new("failing", 1, Spy::on(&with_fact("l"), gone));
     let fine = Member::new("fine", 2, with_fact("m"));
     let merger = merger(with_fact("k"), &[Arc::clone(&failing), fine], None, PATIENT);
-    assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k", "m"]);
+    assert_eq!(
+        keys(&merger.list_facts(&context(), "ada").unwrap()),
+        ["k", "m"]
+    );
     let lost: Vec<_> = failing.lost.lock().iter().map(|error| error.kind).collect();
     assert_eq!(lost, [ErrorKind::CONNECTION]);
 }
@@ -140,7 +166,12 @@ fn one_that_fails_leaves_the_others_results_in() {
 fn the_primary_must_answer() {
     let out_of_order = |_: &str| Err(StorageError::internal("out of order"));
     let primary = Spy::on(&with_fact("k"), out_of_order);
-    let merger = merger(primary, &[Member::new("s", 1, with_fact("k"))], None, PATIENT);
+    let merger = merger(
+        primary,
+        &[Member::new("s", 1, with_fact("k"))],
+        None,
+        PATIENT,
+    );
     for error in [
         merger.list_facts(&context(), "ada").unwrap_err(),
         merger.get_fact(&context(), "ada", "k").unwrap_err(),
@@ -161,7 +192,10 @@ fn the_callers_deadline_is_the_secondaries_too_and_does_not_brand_them_slow() {
     assert_eq!(keys(&merger.list_facts(&hurried, "ada").unwrap()), ["k"]);
     assert!(started.elapsed() < PATIENT);
     open.lock().unwrap().take();
-    assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k", "l"]);
+    assert_eq!(
+        keys(&merger.list_facts(&context(), "ada").unwrap()),
+        ["k", "l"]
+    );
 }
 
 #[test]
