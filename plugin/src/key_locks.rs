@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn keys_of_one_stripe_lock_it_once() {
         let locks = KeyLocks::default();
-        let keys: Vec<Key> = (0..1000i64)
+        let keys: Vec<Key> = (0..10_000i64)
             .map(|n| Key::new("kv_memories", [&"u".into(), &n.into()]))
             .collect();
         let guard = locks.keys("kv_memories", &keys);

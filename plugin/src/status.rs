@@ -1,6 +1,10 @@
 //! [`Status`]: what replication is doing, for people and for machines.
 
-use crate::connection::{ConnectionState, Failure, Phase};
+use crate::{
+    connection::{ConnectionState, Failure, Phase},
+    sync_executor::Progress,
+    sync_queue::{Backlog, ResyncMark},
+};
 use plugin_api::value::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
@@ -74,28 +78,6 @@ pub struct BacklogStatus {
     pub oldest_age_seconds: f64,
 }
 
-/// The work on a secondary.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct CopyStatus {
-    /// Operations copied since the module was provisioned.
-    pub operations: u64,
-    /// Operations a second over the last ten seconds.
-    pub rate_per_second: f64,
-    /// How long the latest batch took on the secondary, in milliseconds.
-    pub batch_latency_ms: Option<f64>,
-}
-
-/// A table that is walked and compared with the primary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ResyncStatus {
-    /// The table; `*` for every one.
-    pub table: String,
-    /// Why.
-    pub reason: String,
-    /// Rows walked so far.
-    pub walked: u64,
-}
-
 /// One secondary.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SecondaryStatus {
@@ -124,16 +106,29 @@ pub struct SecondaryStatus {
     /// What is still to be copied.
     pub backlog: BacklogStatus,
     /// What was copied.
-    pub copied: CopyStatus,
+    pub copied: Progress,
     /// Operations that it refused and that wait for their retry.
-    pub retries: u64,
+    pub retries: usize,
     /// Operations that it refused for good.
-    pub dead_letters: u64,
+    pub dead_letters: usize,
     /// What is marked for resync.
-    pub resync: Vec<ResyncStatus>,
+    pub resync: Vec<ResyncMark>,
 }
 
-pub(crate) fn milliseconds(duration: Duration) -> f64 {
+impl From<Backlog> for BacklogStatus {
+    fn from(backlog: Backlog) -> Self {
+        Self {
+            operations: backlog.operations,
+            bytes: backlog.bytes,
+            oldest: backlog.oldest,
+            oldest_age_seconds: backlog
+                .oldest
+                .map_or(0.0, |oldest| milliseconds(oldest.elapsed()) / 1e3),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -156,7 +151,7 @@ impl SecondaryStatus {
             last_error: connection.last_error,
             latency_ms: connection.latency.map(milliseconds),
             backlog: BacklogStatus::default(),
-            copied: CopyStatus::default(),
+            copied: Progress::default(),
             retries: 0,
             dead_letters: 0,
             resync: Vec::new(),
@@ -242,5 +237,119 @@ impl Status {
             false => Health::Degraded,
         };
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn secondary(phase: Phase) -> SecondaryStatus {
+        SecondaryStatus {
+            name: "office".to_owned(),
+            address: "ws://localhost/".to_owned(),
+            namespace: "n".to_owned(),
+            database: "d".to_owned(),
+            priority: 100,
+            state: phase,
+            since: Timestamp::default(),
+            connects: 1,
+            attempts: 0,
+            last_error: Some(Failure {
+                at: Timestamp::default(),
+                message: "connection refused".to_owned(),
+            }),
+            latency_ms: None,
+            backlog: BacklogStatus::default(),
+            copied: Progress::default(),
+            retries: 0,
+            dead_letters: 0,
+            resync: Vec::new(),
+        }
+    }
+
+    fn status(secondary: SecondaryStatus) -> Status {
+        Status {
+            health: Health::Healthy,
+            reasons: Vec::new(),
+            version: "1",
+            started_at: Timestamp::default(),
+            sync_enabled: true,
+            merge_reads: true,
+            paused: false,
+            log: LogStatus {
+                directory: "/log".to_owned(),
+                held_bytes: 10,
+                max_bytes: 100,
+            },
+            secondaries: vec![secondary],
+        }
+    }
+
+    /// What is wrong and what mends it, of a status with one reason.
+    fn only_reason(status: Status) -> (String, String) {
+        let status = status.judged();
+        assert_eq!(status.health, Health::Degraded);
+        assert_eq!(status.reasons.len(), 1, "{:?}", status.reasons);
+        (status.reasons[0].what.clone(), status.reasons[0].mended_by.clone())
+    }
+
+    #[test]
+    fn a_mended_error_or_a_backlog_is_no_reason() {
+        let mut connected = secondary(Phase::Connected);
+        connected.backlog.operations = 7;
+        let status = status(connected).judged();
+        assert_eq!((status.health, status.reasons), (Health::Healthy, Vec::new()));
+    }
+
+    #[test]
+    fn each_reason_says_what_will_mend_it() {
+        for (phase, what, mended_by) in [
+            (Phase::Connecting, "not connected yet", "itself"),
+            (Phase::Unreachable, "connection refused", "itself"),
+            (Phase::Refused, "connection refused", "a person"),
+            (Phase::Stopped, "shut down", "next start"),
+        ] {
+            let reason = only_reason(status(secondary(phase)));
+            assert!(reason.0.contains(what) && reason.1.contains(mended_by), "{reason:?}");
+        }
+        let mut refused = secondary(Phase::Connected);
+        refused.dead_letters = 3;
+        assert!(only_reason(status(refused)).0.starts_with("3 operations"));
+        let mut marked = secondary(Phase::Connected);
+        marked.resync.push(ResyncMark {
+            table: "events".to_owned(),
+            reason: "the log was full".to_owned(),
+            cursor: None,
+            walked: 0,
+        });
+        assert!(only_reason(status(marked)).0.contains("events (the log was full)"));
+        let mut paused = status(secondary(Phase::Connected));
+        paused.paused = true;
+        assert!(only_reason(paused).1.contains("resume"));
+        let mut full = status(secondary(Phase::Connected));
+        full.log.held_bytes = 95;
+        assert!(only_reason(full).1.contains("queue_max_bytes"));
+    }
+
+    #[test]
+    fn metrics_have_a_line_for_each_secondary() {
+        let mut office = secondary(Phase::Connected);
+        office.backlog.operations = 7;
+        office.latency_ms = Some(12.5);
+        let text = crate::metrics::text(&status(office).judged());
+        for line in [
+            "db_sync_healthy 1\n",
+            "db_sync_connected{secondary=\"office\"} 1\n",
+            "db_sync_backlog_operations{secondary=\"office\"} 7\n",
+            "db_sync_health_check_seconds{secondary=\"office\"} 0.0125\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.split_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
+        }
     }
 }

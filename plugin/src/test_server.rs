@@ -85,11 +85,11 @@ impl Server {
         );
     }
 
-    /// This server as a secondary, with that password.
-    pub(crate) fn secondary(&self, password: &str) -> SecondaryConfig {
+    /// This server as a secondary, for that user.
+    pub(crate) fn secondary(&self, user: &str, password: &str) -> SecondaryConfig {
         let block = Object::new()
             .with("secondary_url", format!("ws://{}", self.address))
-            .with("secondary_user", "root")
+            .with("secondary_user", user)
             .with("secondary_pass", password);
         let surroundings = Surroundings {
             namespace: "memory",

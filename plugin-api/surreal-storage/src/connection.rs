@@ -16,7 +16,7 @@ use plugin_api::{
     value::{Object, Value},
 };
 use secrecy::ExposeSecret as _;
-use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use std::{fmt, fs::File, future::IntoFuture, sync::Arc, time::Duration};
 use surrealdb::{
     Surreal,
     engine::any::{self, Any},
@@ -139,6 +139,30 @@ impl Connection {
                 .health()
                 .await
                 .map_err(|error| failure::storage_error(&error))
+        })
+        .await
+    }
+
+    /// Closes the connection and waits until an embedded database on disk can
+    /// be opened again, by this process or another. Other clones of the
+    /// connection, if there are any, keep it open.
+    ///
+    /// # Errors
+    /// `Timeout` if the database is still in use after that.
+    pub async fn close(self, timeout: Duration) -> StorageResult<()> {
+        let Self { client, address } = self;
+        let (Ok(client), Some(directory)) = (Arc::try_unwrap(client), address.directory()) else {
+            return Ok(());
+        };
+        drop(client);
+        // The SDK flushes and closes the database in the background and tells
+        // nobody; the lock on its directory shows when that is done.
+        let lock = directory.join("LOCK");
+        within(timeout, async {
+            while File::open(&lock).is_ok_and(|file| file.try_lock().is_err()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(())
         })
         .await
     }

@@ -14,11 +14,14 @@
 mod blocking;
 pub mod connection;
 mod failure;
+mod methods;
+mod rows;
 pub mod schema;
 pub mod storage;
 pub mod target;
 pub mod value;
 
 pub use connection::Connection;
+pub use rows::{optional_embedding, record_id, stored_embedding};
 pub use storage::SurrealStorage;
 pub use target::{Credentials, Target, Timeouts};

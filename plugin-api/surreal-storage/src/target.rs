@@ -2,7 +2,10 @@
 
 use plugin_api::error::{StorageError, StorageResult};
 use secrecy::SecretString;
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use url::{Host, Url};
 
 /// A database: its address, who asks, and which namespace and database.
@@ -55,9 +58,10 @@ pub struct Address {
     kind: AddressKind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum AddressKind {
-    Embedded,
+    Memory,
+    Disk(PathBuf),
     Remote { encrypted: bool, loopback: bool },
 }
 
@@ -81,6 +85,14 @@ impl Address {
     /// The address as the SDK takes it.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The directory of an embedded database that is kept on disk.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.kind {
+            AddressKind::Disk(directory) => Some(directory),
+            _ => None,
+        }
     }
 
     /// Is the database on another machine, or at least in another process?
@@ -124,9 +136,13 @@ fn embedded(text: &str) -> StorageResult<Address> {
     if text == "surrealkv://" {
         return Err(invalid(text, "the path after surrealkv:// is missing"));
     }
+    let kind = match text.strip_prefix("surrealkv://") {
+        Some(path) => AddressKind::Disk(path.split('?').next().unwrap_or(path).into()),
+        None => AddressKind::Memory,
+    };
     Ok(Address {
         text: text.to_owned(),
-        kind: AddressKind::Embedded,
+        kind,
     })
 }
 

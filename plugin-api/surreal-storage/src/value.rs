@@ -185,4 +185,4 @@ fn extension(value: &db::Value) -> Value {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -17,7 +17,7 @@ pub use state::{ConnectionState, Failure, Phase};
 use crate::config::{SecondaryConfig, Settings};
 use arc_swap::ArcSwapOption;
 use backoff::Backoff;
-use plugin_api::error::{StorageError, StorageResult};
+use plugin_api::error::{ErrorKind, StorageError, StorageResult};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -33,18 +33,21 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// The times that a connection lives by.
+/// What a connection lives by.
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectionTiming {
+pub struct ConnectionPolicy {
     /// How long connecting and each call may take.
     pub timeouts: Timeouts,
     /// From one health check to the next.
     pub health_check_interval: Duration,
     /// The longest wait between two attempts to connect.
     pub reconnect_backoff: Duration,
+    /// Must the tables be prepared? Where nothing is copied, a user who may
+    /// only read is enough.
+    pub schema_required: bool,
 }
 
-impl From<&Settings> for ConnectionTiming {
+impl From<&Settings> for ConnectionPolicy {
     fn from(settings: &Settings) -> Self {
         Self {
             timeouts: Timeouts {
@@ -53,6 +56,7 @@ impl From<&Settings> for ConnectionTiming {
             },
             health_check_interval: settings.health_check_interval,
             reconnect_backoff: settings.reconnect_backoff,
+            schema_required: settings.sync_enabled,
         }
     }
 }
@@ -83,7 +87,7 @@ pub struct SecondaryConnectionManager {
 #[derive(Debug)]
 struct Shared {
     config: SecondaryConfig,
-    timing: ConnectionTiming,
+    policy: ConnectionPolicy,
     /// The open session. Written only inside a change of `state`, so that the
     /// two never disagree; read without a lock.
     session: ArcSwapOption<Session>,
@@ -92,10 +96,10 @@ struct Shared {
 
 impl SecondaryConnectionManager {
     /// Begins to connect, and returns at once.
-    pub fn start(config: SecondaryConfig, timing: ConnectionTiming, runtime: Handle) -> Arc<Self> {
+    pub fn start(config: SecondaryConfig, policy: ConnectionPolicy, runtime: Handle) -> Arc<Self> {
         let shared = Arc::new(Shared {
             config,
-            timing,
+            policy,
             session: ArcSwapOption::empty(),
             state: watch::Sender::new(ConnectionState::new()),
         });
@@ -175,9 +179,14 @@ impl Drop for SecondaryConnectionManager {
     }
 }
 
+/// Does the error say that the server is not there?
+fn is_gone(error: &StorageError) -> bool {
+    matches!(error.kind, ErrorKind::CONNECTION | ErrorKind::TIMEOUT)
+}
+
 impl Shared {
     async fn run(self: Arc<Self>, runtime: Handle) {
-        let ceiling = self.timing.reconnect_backoff;
+        let ceiling = self.policy.reconnect_backoff;
         let mut backoff = Backoff::new(ceiling);
         for generation in 1.. {
             let began = loop {
@@ -197,11 +206,18 @@ impl Shared {
     }
 
     async fn open(&self, generation: u64, runtime: &Handle) -> StorageResult<Session> {
-        let timeouts = self.timing.timeouts;
+        let timeouts = self.policy.timeouts;
         let connection = Connection::open(&self.config.target(), &timeouts).await?;
-        let schema = schema::initialize(&connection, timeouts.operation)
-            .await
-            .map_err(|error| error.context("preparing the secondary's tables"))?;
+        let schema = match schema::initialize(&connection, timeouts.operation).await {
+            Err(error) if self.policy.schema_required || is_gone(&error) => {
+                return Err(error.context("preparing the secondary's tables"));
+            }
+            Err(error) => {
+                tracing::debug!(secondary = self.config.name, %error, "its tables stay as they are");
+                SchemaReport::default()
+            }
+            Ok(report) => report,
+        };
         Ok(Session {
             storage: SurrealStorage::from_connection(connection.clone(), timeouts, runtime.clone()),
             connection,
@@ -246,7 +262,7 @@ impl Shared {
         let mut states = self.state.subscribe();
         let lost = |state: &ConnectionState| state.phase != Phase::Connected;
         loop {
-            let due = timeout(self.timing.health_check_interval, states.wait_for(lost))
+            let due = timeout(self.policy.health_check_interval, states.wait_for(lost))
                 .await
                 .is_err();
             let Some(session) = self.session.load_full().filter(|_| due) else {
@@ -254,7 +270,7 @@ impl Shared {
             };
             let began = Instant::now();
             let answer = tokio::select! {
-                answer = session.connection.ping(self.timing.timeouts.operation) => answer,
+                answer = session.connection.ping(self.policy.timeouts.operation) => answer,
                 _ = states.wait_for(lost) => return,
             };
             match answer {

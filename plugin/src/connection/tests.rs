@@ -4,13 +4,14 @@ use super::*;
 use crate::test_server::Server;
 use plugin_api::value::Object;
 
-const QUICK: ConnectionTiming = ConnectionTiming {
+const QUICK: ConnectionPolicy = ConnectionPolicy {
     timeouts: Timeouts {
         connect: Duration::from_secs(2),
         operation: Duration::from_secs(2),
     },
     health_check_interval: Duration::from_millis(100),
     reconnect_backoff: Duration::from_millis(300),
+    schema_required: true,
 };
 
 /// Waits for a state, and fails with the one that there is.
@@ -26,7 +27,8 @@ async fn reaches(
 }
 
 fn start(server: &Server, password: &str) -> Arc<SecondaryConnectionManager> {
-    SecondaryConnectionManager::start(server.secondary(password), QUICK, Handle::current())
+    let secondary = server.secondary("root", password);
+    SecondaryConnectionManager::start(secondary, QUICK, Handle::current())
 }
 
 fn is(phase: Phase) -> impl Fn(&ConnectionState) -> bool {
@@ -122,4 +124,32 @@ async fn after_shutdown_nobody_waits() {
     assert!(waiting.await.unwrap());
     assert!(manager.connected().await.is_none());
     assert_eq!(manager.state().phase, Phase::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
+    let server = Server::start();
+    let owner = start(&server, "root");
+    let session = owner.connected().await.unwrap();
+    let sql = "DEFINE USER reader ON ROOT PASSWORD 'reader' ROLES VIEWER";
+    session.connection.query(sql, Object::new(), Duration::from_secs(5)).await.unwrap();
+    owner.shutdown();
+
+    let reader = |schema_required| {
+        let policy = ConnectionPolicy { schema_required, ..QUICK };
+        SecondaryConnectionManager::start(
+            server.secondary("reader", "reader"),
+            policy,
+            Handle::current(),
+        )
+    };
+    let copying = reader(true);
+    let state = reaches(&copying, |state| state.attempts > 0).await;
+    assert_eq!(state.phase, Phase::Refused, "{state:?}");
+    let error = state.last_error.unwrap().message;
+    assert!(error.contains("preparing the secondary's tables"), "{error}");
+    copying.shutdown();
+    let reading = reader(false);
+    assert!(reading.connected().await.is_some());
+    reading.shutdown();
 }

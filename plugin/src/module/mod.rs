@@ -4,11 +4,15 @@
 //! [`Replication`]; the host's storages are [`Door`]s to it, which cleaning up
 //! closes first.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     config::{Config, Surroundings, environment},
     http::Endpoints,
     logging::Log,
-    replication::{Replication, Wrapped},
+    merged_storage::MergedStorage,
+    replication::Replication,
     wrapped_storage::Door,
 };
 use parking_lot::Mutex;
@@ -54,7 +58,8 @@ enum Stage {
 
 struct Working {
     replication: Arc<Replication>,
-    doors: Vec<Arc<Door<Wrapped>>>,
+    /// There once the host has wrapped its storage.
+    door: Option<Arc<Door<MergedStorage>>>,
 }
 
 impl Stage {
@@ -95,7 +100,7 @@ impl Module for ReplicationModule {
             }
             Some(config) => Stage::Working(Working {
                 replication: Replication::start(config, module.primary, log)?,
-                doors: Vec::new(),
+                door: None,
             }),
         };
         Ok(())
@@ -103,8 +108,7 @@ impl Module for ReplicationModule {
 
     fn validate(&self) -> StorageResult<()> {
         match &*self.stage.lock() {
-            Stage::Disabled => Ok(()),
-            Stage::Working(working) => working.replication.validate(),
+            Stage::Disabled | Stage::Working(_) => Ok(()),
             other => Err(other.refusal()),
         }
     }
@@ -144,10 +148,7 @@ fn clean_up(stage: &Mutex<Stage>) -> StorageResult<()> {
     };
     let deadline = Instant::now() + working.replication.config().settings.shutdown_drain_timeout;
     let left = || deadline.saturating_duration_since(Instant::now());
-    let mut all_left = true;
-    for door in &working.doors {
-        all_left &= door.close(left());
-    }
+    let all_left = working.door.is_none_or(|door| door.close(left()));
     working.replication.log().scope(|| {
         if !all_left {
             tracing::warn!("calls on the storage were still under way at cleanup");
@@ -156,8 +157,9 @@ fn clean_up(stage: &Mutex<Stage>) -> StorageResult<()> {
     })
 }
 
-/// Wraps storages while the module works. Each wrapping has its own door; they
-/// share the log and the secondaries.
+/// Wraps the host's storage while the module works. Wrapping again gives the
+/// same storage: a second write path would copy everything twice, and could
+/// not keep the order of writes that come by the first.
 struct Wrapper {
     stage: Arc<Mutex<Stage>>,
 }
@@ -166,14 +168,12 @@ impl StorageWrapperProvider for Wrapper {
     fn wrap_storage(&self, primary: FullStorage) -> StorageResult<FullStorage> {
         match &mut *self.stage.lock() {
             Stage::Disabled => Ok(primary),
-            Stage::Working(working) => {
-                let merged = working.replication.wrap(primary.clone());
-                let log = Arc::clone(working.replication.log());
-                let door = Door::new(primary, merged, log);
-                let storage = door.storage();
-                working.doors.push(door);
-                Ok(storage)
-            }
+            Stage::Working(Working { replication, door }) => Ok(door
+                .get_or_insert_with(|| {
+                    let wrapped = replication.wrap(primary.clone());
+                    Door::new(primary, wrapped, Arc::clone(replication.log()))
+                })
+                .storage()),
             other => Err(other.refusal()),
         }
     }

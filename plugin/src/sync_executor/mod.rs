@@ -21,6 +21,7 @@ mod resync;
 mod statement;
 
 pub use progress::Progress;
+pub(crate) use resync::replicated_tables;
 pub use statement::POSITION_TABLE;
 
 use crate::{

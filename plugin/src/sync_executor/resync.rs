@@ -126,7 +126,10 @@ impl Replicator {
 
 /// The tables of the primary that hold memories: those with fixed names, and
 /// one for each type of relationship.
-fn replicated_tables(primary: &FullStorage, timeout: Duration) -> StorageResult<Vec<String>> {
+pub(crate) fn replicated_tables(
+    primary: &FullStorage,
+    timeout: Duration,
+) -> StorageResult<Vec<String>> {
     let context = CallContext::with_timeout(timeout);
     let answer = primary.query(&context, "INFO FOR DB", &Object::new())?;
     let tables = match &answer {

@@ -47,19 +47,29 @@ impl Call {
     }
 
     /// Runs statements; one value for each.
-    pub(crate) async fn query(&self, sql: &str, parameters: Object) -> StorageResult<Vec<Value>> {
+    pub(crate) async fn ask_all(&self, sql: &str, parameters: Object) -> StorageResult<Vec<Value>> {
         let connection = self.connection().await?;
         let started = Instant::now();
         let result = connection.query(sql, parameters, self.left()?).await;
+        self.noticed(&connection, started, result)
+    }
+
+    /// The result; a connection that it shows to be lost is dropped.
+    pub(crate) fn noticed<T>(
+        &self,
+        connection: &Connection,
+        started: Instant,
+        result: StorageResult<T>,
+    ) -> StorageResult<T> {
         if let Err(error) = &result {
-            self.shared.lost(&connection, error, started.elapsed());
+            self.shared.lost(connection, error, started.elapsed());
         }
         result
     }
 
     /// Runs one statement; its value.
-    pub(crate) async fn query_one(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
-        let values = self.query(sql, parameters).await?;
+    pub(crate) async fn ask(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
+        let values = self.ask_all(sql, parameters).await?;
         Ok(values.into_iter().next().unwrap_or_default())
     }
 
@@ -68,7 +78,7 @@ impl Call {
     pub(crate) async fn write(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
         let mut pause_ms = 1;
         loop {
-            match self.query_one(sql, parameters.clone()).await {
+            match self.ask(sql, parameters.clone()).await {
                 Err(error) if error.kind == ErrorKind::CONFLICT => {
                     let pause = Duration::from_micros(fastrand::u64(1..=pause_ms * 1000));
                     if self.left()? <= pause {

@@ -199,8 +199,9 @@ impl Shared {
     /// Drops a connection whose server is gone; an embedded database stays,
     /// since dropping it would lose what it holds in memory.
     pub(crate) fn lost(&self, connection: &Connection, error: &StorageError, waited: Duration) {
+        // A short deadline of the caller's own says nothing about the server.
         let gone = error.kind == ErrorKind::CONNECTION
-            || (error.kind == ErrorKind::TIMEOUT && waited >= self.timeouts.operation);
+            || (error.kind == ErrorKind::TIMEOUT && waited * 2 >= self.timeouts.operation);
         if !gone || self.target.is_none() || !connection.address().is_remote() {
             return;
         }
@@ -211,8 +212,13 @@ impl Shared {
         }
     }
 
-    pub(crate) fn close(&self) {
-        *self.state.lock() = State::Closed;
+    /// Closes the connection, if the storage has opened it.
+    pub(crate) async fn close(&self, left: Duration) -> StorageResult<()> {
+        let before = std::mem::replace(&mut *self.state.lock(), State::Closed);
+        match before {
+            State::Open(connection) if self.target.is_some() => connection.close(left).await,
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn relationships(&self) -> &Mutex<HashSet<String>> {

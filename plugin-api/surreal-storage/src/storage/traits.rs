@@ -1,9 +1,11 @@
-//! The contract's traits: each method takes its arguments along to the runtime.
+//! The contract's traits for [`SurrealStorage`]: each method takes its
+//! arguments along to the runtime and runs there as the method of [`Call`] that
+//! has its name.
 
-use super::SurrealStorage;
+use super::{Call, SurrealStorage};
 use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::StorageResult,
     records::*,
     storage::*,
     storage_methods,
@@ -32,7 +34,7 @@ macro_rules! rust_type {
     };
 }
 
-macro_rules! stubs {
+macro_rules! on_the_runtime {
     ($(
         $(#[$($about:tt)*])*
         trait $name:ident via $stable:ident {
@@ -46,15 +48,14 @@ macro_rules! stubs {
         $(
             impl $name for SurrealStorage {
                 $(
-                    fn $method(&self, context: &CallContext, $($argument: rust_type!($type)),*) -> StorageResult<$answer> {
-                        $(let _ = $argument;)*
-                        self.run(context, stringify!($method), |call| async move {
-                            match stringify!($method) {
-                                "connect" => { call.shared().connection(call.left()?, true).await?; }
-                                "close" => call.shared().close(),
-                                _ => {}
-                            }
-                            Err(StorageError::unsupported("not yet"))
+                    fn $method(
+                        &self,
+                        context: &CallContext,
+                        $($argument: rust_type!($type)),*
+                    ) -> StorageResult<$answer> {
+                        $(let $argument = $argument.to_owned();)*
+                        self.run(context, stringify!($method), |call| {
+                            Call::$method(call, $($argument),*)
                         })
                     }
                 )*
@@ -62,4 +63,5 @@ macro_rules! stubs {
         )*
     };
 }
-storage_methods!(stubs);
+
+storage_methods!(on_the_runtime);

@@ -1,0 +1,47 @@
+//! The 64 methods, by what they are about. Each is a method of
+//! [`Call`](crate::storage::Call) under the contract's name for it.
+
+mod admin;
+mod code;
+mod documents;
+mod events;
+mod facts;
+mod graph;
+mod hybrid;
+mod nearest;
+mod stats;
+mod traversal;
+mod vectors;
+
+use plugin_api::{
+    error::{StorageError, StorageResult},
+    records::WriteReceipt,
+    value::{Object, Value},
+};
+
+/// Parameters of a statement.
+macro_rules! parameters {
+    ($($name:ident: $value:expr),* $(,)?) => {
+        plugin_api::value::Object::new()$(.with(stringify!($name), $value))*
+    };
+}
+pub(crate) use parameters;
+
+/// How many results: 0 stands for the method's default.
+pub(crate) fn limit_or(limit: u32, default: u32) -> u32 {
+    if limit == 0 { default } else { limit }
+}
+
+/// The receipt of an update, if it found anything to update.
+pub(crate) fn updated(answer: Value, what: impl FnOnce() -> String) -> StorageResult<WriteReceipt> {
+    let receipt = crate::rows::receipt(answer)?;
+    if receipt.rows.is_empty() {
+        return Err(StorageError::not_found(format!("there is no {}", what())));
+    }
+    Ok(receipt)
+}
+
+/// The one row of `$rows` of an upsert.
+pub(crate) fn one_row(row: Object) -> Value {
+    Value::from(vec![Value::from(row)])
+}

@@ -1,0 +1,42 @@
+//! The tables as data, and the statements that are made from them.
+//!
+//! [`TABLES`] says what there is; [`initialize`] makes a database have it,
+//! [`upsert`](upsert_statement) writes rows by their keys, and
+//! [`relationships`] looks after the tables that come with use.
+
+mod initialize;
+pub mod relationships;
+mod tables;
+mod upsert;
+
+pub use initialize::{SchemaReport, initialize};
+pub(crate) use tables::{
+    CHUNKS, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, PROJECTS, SYMBOLS, VECTORS,
+};
+pub use tables::{Column, Kind, Rule, TABLES, Table, table};
+pub(crate) use upsert::{assignments, upsert_statement};
+
+use plugin_api::error::{StorageError, StorageResult};
+
+/// The analyzer behind the text search over events.
+pub const TEXT_ANALYZER: &str = "event_content";
+
+/// Checks that `name` may stand in a statement as a name: a letter or `_`, then
+/// letters, digits and `_`, at most 128 of them.
+///
+/// # Errors
+/// `InvalidInput` with `what` the name was for.
+pub fn identifier<'a>(what: &str, name: &'a str) -> StorageResult<&'a str> {
+    let mut characters = name.chars();
+    let starts = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let fits = characters.next().is_some_and(starts)
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && name.len() <= 128;
+    if fits {
+        Ok(name)
+    } else {
+        Err(StorageError::invalid_input(format!(
+            "{name:?} cannot be {what}: use a letter, then letters, digits and _, 128 at most"
+        )))
+    }
+}

@@ -1,0 +1,196 @@
+use crate::support::{assert_stored, cx, object, one, rows, run, storage};
+use plugin_api::{
+    error::ErrorKind,
+    storage::Storage,
+    value::{Object, Value},
+};
+use surreal_storage::SurrealStorage;
+
+fn entity(s: &SurrealStorage, name: &str) -> String {
+    let receipt = s
+        .create_entity(&cx(), "person", name, &Object::new())
+        .unwrap();
+    one(&receipt).id.to_string()
+}
+
+fn link(s: &SurrealStorage, from: &str, kind: &str, to: &str) {
+    let receipt = s
+        .create_relationship(&cx(), from, to, kind, &Object::new())
+        .unwrap();
+    assert_stored(s, kind, &receipt);
+}
+
+/// Names and depths of a walk.
+fn walk(s: &SurrealStorage, start: &str, kind: &str, depth: u32) -> Vec<(String, u32)> {
+    let results = s.traverse_graph(&cx(), start, kind, depth).unwrap();
+    for result in &results {
+        assert_eq!(result.path.len(), result.depth as usize + 1);
+        assert_eq!(result.path.last(), Some(&result.entity.id));
+        assert_eq!(result.relationship.is_none(), result.depth == 0);
+        if let Some(edge) = result.relationship.as_ref().into_option() {
+            assert_eq!(edge.to, result.entity.id);
+            assert_eq!(edge.from, result.path[result.path.len() - 2]);
+        }
+    }
+    results
+        .iter()
+        .map(|r| (r.entity.name.to_string(), r.depth))
+        .collect()
+}
+
+#[test]
+fn an_entity_is_found_by_id_by_bare_id_and_by_name() {
+    let s = storage();
+    let properties = object([("age", 36_i64.into())]);
+    let receipt = s
+        .create_entity(&cx(), "person", "Ada", &properties)
+        .unwrap();
+    assert_stored(&s, "entities", &receipt);
+    let id = one(&receipt).id.to_string();
+    for name in [id.as_str(), id.split_once(':').unwrap().1, "Ada"] {
+        let entity = s.get_entity(&cx(), name).unwrap().unwrap();
+        assert_eq!(entity.id, one(&receipt).id);
+        assert_eq!(entity.entity_type, "person");
+        assert_eq!(entity.name, "Ada");
+        assert_eq!(entity.properties, properties);
+    }
+    let second = entity(&s, "Ada");
+    assert_eq!(
+        s.get_entity(&cx(), "Ada").unwrap().unwrap().id.to_string(),
+        id.clone().min(second.clone())
+    );
+    for absent in ["Bob", "entities:absent", "events:x", "", "a: b"] {
+        assert!(s.get_entity(&cx(), absent).unwrap().is_none(), "{absent}");
+    }
+    let mut ids = vec![id, second];
+    ids.sort();
+    let listed: Vec<_> = s
+        .list_entity_ids(&cx())
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(listed, ids);
+}
+
+#[test]
+fn a_name_that_looks_like_an_id_is_still_a_name() {
+    let s = storage();
+    for name in ["a:b", "entities:x", "日本 語", "person:1"] {
+        let id = entity(&s, name);
+        assert_eq!(
+            s.get_entity(&cx(), name).unwrap().unwrap().id.to_string(),
+            id
+        );
+    }
+}
+
+#[test]
+fn edges_join_entities_that_exist() {
+    let s = storage();
+    let ada = entity(&s, "Ada");
+    entity(&s, "Bob");
+    let receipt = s
+        .create_relationship(
+            &cx(),
+            &ada,
+            "Bob",
+            "knows",
+            &object([("since", 1843_i64.into())]),
+        )
+        .unwrap();
+    assert_stored(&s, "knows", &receipt);
+    let columns = &one(&receipt).columns;
+    assert_eq!(
+        columns.get("from_entity").and_then(Value::as_str),
+        Some(ada.as_str())
+    );
+    assert_eq!(
+        columns.get("relationship_type").and_then(Value::as_str),
+        Some("knows")
+    );
+    for (from, to) in [
+        ("Ada", "Nobody"),
+        ("Nobody", "Bob"),
+        ("entities:absent", "Bob"),
+    ] {
+        let error = s
+            .create_relationship(&cx(), from, to, "knows", &Object::new())
+            .unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NOT_FOUND);
+    }
+    assert_eq!(rows(&s, "knows").len(), 1);
+    // Words of the query language are types like any other.
+    link(&s, "Ada", "select", "Bob");
+    link(&s, "Ada", "value", "Bob");
+}
+
+#[test]
+fn a_walk_is_breadth_first_directed_and_bounded() {
+    let s = storage();
+    for name in ["a", "b", "c", "d", "e", "alone"] {
+        entity(&s, &format!("n_{name}"));
+    }
+    for (from, kind, to) in [
+        ("n_a", "knows", "n_b"),
+        ("n_a", "likes", "n_c"),
+        ("n_b", "knows", "n_d"),
+        ("n_c", "knows", "n_d"),
+        ("n_d", "knows", "n_a"),
+        ("n_d", "likes", "n_e"),
+    ] {
+        link(&s, from, kind, to);
+    }
+    let names = |expected: &[(&str, u32)]| -> Vec<(String, u32)> {
+        expected
+            .iter()
+            .map(|&(n, d)| (format!("n_{n}"), d))
+            .collect()
+    };
+    assert_eq!(
+        walk(&s, "n_a", "", 9),
+        names(&[("a", 0), ("b", 1), ("c", 1), ("d", 2), ("e", 3)])
+    );
+    assert_eq!(
+        walk(&s, "n_a", "", 1),
+        names(&[("a", 0), ("b", 1), ("c", 1)])
+    );
+    assert_eq!(walk(&s, "n_a", "", 0), names(&[("a", 0)]));
+    assert_eq!(
+        walk(&s, "n_a", "knows", u32::MAX),
+        names(&[("a", 0), ("b", 1), ("d", 2)])
+    );
+    assert_eq!(walk(&s, "n_e", "", 5), names(&[("e", 0)]));
+    assert_eq!(walk(&s, "n_a", "no_such_type", 5), names(&[("a", 0)]));
+    assert!(walk(&s, "nobody", "", 5).is_empty());
+}
+
+#[test]
+fn deleting_an_entity_takes_its_edges_along() {
+    let s = storage();
+    let ids: Vec<_> = ["a", "b", "c"]
+        .map(|name| entity(&s, &format!("n_{name}")))
+        .into();
+    link(&s, &ids[0], "knows", &ids[1]);
+    link(&s, &ids[1], "likes", &ids[2]);
+    link(&s, &ids[0], "likes", &ids[2]);
+    s.delete_entity(&cx(), &ids[1]).unwrap();
+    s.delete_entity(&cx(), &ids[1]).unwrap();
+    assert!(rows(&s, "knows").is_empty());
+    assert_eq!(rows(&s, "likes").len(), 1);
+    assert_eq!(s.list_entity_ids(&cx()).unwrap().len(), 2);
+    assert_eq!(
+        s.delete_entity(&cx(), "events:x").unwrap_err().kind,
+        ErrorKind::INVALID_INPUT
+    );
+}
+
+#[test]
+fn an_edge_that_outlived_its_entity_leads_nowhere() {
+    let s = storage();
+    entity(&s, "n_a");
+    entity(&s, "n_b");
+    link(&s, "n_a", "knows", "n_b");
+    run(&s, "DELETE entities WHERE name = 'n_b'");
+    assert_eq!(walk(&s, "n_a", "", 3), [("n_a".to_owned(), 0)]);
+}

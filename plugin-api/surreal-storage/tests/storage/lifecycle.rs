@@ -1,0 +1,218 @@
+use crate::support::{bare, cx, rows, run, runtime, storage, target, timeouts};
+use plugin_api::{
+    error::ErrorKind,
+    storage::{CallContext, Storage},
+    value::{Object, Value},
+};
+use std::time::{Duration, Instant};
+use surreal_storage::{Connection, SurrealStorage};
+
+#[test]
+fn calls_before_connect_and_after_close_say_so() {
+    let s = SurrealStorage::new(target("mem://"), timeouts(), runtime());
+    assert_eq!(s.ping(&cx()).unwrap_err().kind, ErrorKind::CONNECTION);
+    s.connect(&cx()).unwrap();
+    s.connect(&cx()).unwrap();
+    s.ping(&cx()).unwrap();
+    let clone = s.clone();
+    s.close(&cx()).unwrap();
+    s.close(&cx()).unwrap();
+    for s in [s, clone] {
+        assert_eq!(s.ping(&cx()).unwrap_err().kind, ErrorKind::CLOSED);
+        assert_eq!(s.connect(&cx()).unwrap_err().kind, ErrorKind::CLOSED);
+        assert_eq!(
+            s.get_fact(&cx(), "a", "b").unwrap_err().kind,
+            ErrorKind::CLOSED
+        );
+        assert_eq!(s.connection().unwrap_err().kind, ErrorKind::CLOSED);
+    }
+}
+
+#[test]
+fn initialising_twice_is_initialising_once() {
+    let s = bare();
+    let structure = || {
+        let tables = surreal_storage::schema::TABLES.iter();
+        let sql: String = tables
+            .map(|t| format!("INFO FOR TABLE {};", t.name))
+            .collect();
+        run(&s, &format!("INFO FOR DB; {sql}"))
+    };
+    s.initialize_schema(&cx()).unwrap();
+    s.save_fact(&cx(), "ada", "k", &1_i64.into()).unwrap();
+    let (first, before) = (structure(), rows(&s, "kv_memories"));
+    s.initialize_schema(&cx()).unwrap();
+    assert_eq!(structure(), first);
+    assert_eq!(rows(&s, "kv_memories"), before);
+}
+
+#[test]
+fn several_may_initialise_at_once() {
+    let s = bare();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| s.initialize_schema(&cx()).unwrap());
+        }
+    });
+    s.save_fact(&cx(), "ada", "k", &1_i64.into()).unwrap();
+}
+
+#[test]
+fn a_deadline_ends_a_call() {
+    let s = storage();
+    let started = Instant::now();
+    let context = CallContext::with_timeout(Duration::from_millis(100));
+    let error = s.query(&context, "SLEEP 20s", &Object::new()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TIMEOUT);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    let none_left = CallContext::with_timeout(Duration::ZERO);
+    assert_eq!(
+        s.get_fact(&none_left, "a", "b").unwrap_err().kind,
+        ErrorKind::TIMEOUT
+    );
+    s.ping(&cx()).unwrap();
+}
+
+#[test]
+fn a_query_gives_one_result_for_each_statement_and_one_error_for_all() {
+    let s = storage();
+    let parameters = Object::new().with("n", 2_i64);
+    let answer = s
+        .query(&cx(), "RETURN $n; RETURN $n + 1; RETURN NONE", &parameters)
+        .unwrap();
+    assert_eq!(
+        answer,
+        vec![Value::Int(2), Value::Int(3), Value::None].into()
+    );
+    for (sql, kind) in [
+        (
+            "RETURN 1; THIS IS NOT A STATEMENT",
+            ErrorKind::INVALID_INPUT,
+        ),
+        ("THROW 'no'", ErrorKind::INVALID_INPUT),
+        ("SELECT * FROM no_such_table", ErrorKind::NOT_FOUND),
+        (
+            "CREATE code_files SET project_id = 1",
+            ErrorKind::INVALID_INPUT,
+        ),
+        ("CREATE x:1; CREATE x:1", ErrorKind::CONFLICT),
+        (
+            "BEGIN; CREATE x:2; THROW 'no'; COMMIT",
+            ErrorKind::INVALID_INPUT,
+        ),
+        (
+            "CREATE kv_memories SET user_id = 'a', key = 'b'; CREATE kv_memories SET user_id = 'a', key = 'b'",
+            ErrorKind::CONFLICT,
+        ),
+    ] {
+        let error = s.query(&cx(), sql, &Object::new()).unwrap_err();
+        assert_eq!(error.kind, kind, "{sql}: {error}");
+    }
+    let error = s
+        .query(
+            &cx(),
+            "BEGIN; CREATE x:3; THROW 'the reason'; COMMIT",
+            &Object::new(),
+        )
+        .unwrap_err();
+    assert!(error.message.contains("the reason"), "{error}");
+    assert_eq!(rows(&s, "x").len(), 1);
+}
+
+#[test]
+fn what_is_on_disk_is_there_when_it_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("surrealkv://{}", directory.path().display());
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_stack_size(10 << 20)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let open = |runtime: &tokio::runtime::Runtime| {
+        let s = SurrealStorage::new(target(&url), timeouts(), runtime.handle().clone());
+        s.connect(&cx()).unwrap();
+        s.initialize_schema(&cx()).unwrap();
+        s
+    };
+    let first = runtime();
+    let s = open(&first);
+    s.save_fact(&cx(), "ada", "k", &"kept".into()).unwrap();
+    let before = rows(&s, "kv_memories");
+    s.close(&cx()).unwrap();
+    drop((s, first));
+
+    let second = runtime();
+    let s = open(&second);
+    assert_eq!(rows(&s, "kv_memories"), before);
+}
+
+#[test]
+fn calls_are_safe_from_the_workers_of_any_runtime() {
+    let s = storage();
+    // From a worker of the storage's own runtime.
+    let call = {
+        let s = s.clone();
+        runtime().spawn(async move { s.ping(&cx()) })
+    };
+    runtime().block_on(call).unwrap().unwrap();
+    // From inside block_on, and from spawn_blocking.
+    runtime().block_on(async { s.ping(&cx()) }).unwrap();
+    let blocking = s.clone();
+    runtime()
+        .block_on(runtime().spawn_blocking(move || blocking.ping(&cx())))
+        .unwrap()
+        .unwrap();
+    // From a single-threaded runtime.
+    let single = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    single.block_on(async { s.ping(&cx()) }).unwrap();
+    // With a single-threaded runtime, which cannot wait for itself.
+    let lone = SurrealStorage::new(target("mem://"), timeouts(), single.handle().clone());
+    let error = single.block_on(async { lone.connect(&cx()) }).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::INTERNAL);
+}
+
+#[test]
+fn one_worker_is_enough_for_calls_from_it() {
+    let single = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_stack_size(10 << 20)
+        .enable_all()
+        .build()
+        .unwrap();
+    let s = SurrealStorage::new(target("mem://"), timeouts(), single.handle().clone());
+    let call = single.spawn(async move {
+        s.connect(&cx())?;
+        s.ping(&cx())
+    });
+    single.block_on(call).unwrap().unwrap();
+}
+
+#[test]
+fn a_runtime_that_has_ended_closes_its_storages() {
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let s = SurrealStorage::new(target("mem://"), timeouts(), ended.handle().clone());
+    ended.shutdown_background();
+    assert_eq!(s.connect(&cx()).unwrap_err().kind, ErrorKind::CLOSED);
+}
+
+#[test]
+fn a_storage_over_an_open_connection_uses_it() {
+    let connection = runtime()
+        .block_on(runtime().spawn(async { Connection::open(&target("mem://"), &timeouts()).await }))
+        .unwrap()
+        .unwrap();
+    let s = SurrealStorage::from_connection(connection, timeouts(), runtime());
+    s.connect(&cx()).unwrap();
+    s.initialize_schema(&cx()).unwrap();
+    s.save_fact(&cx(), "ada", "k", &1_i64.into()).unwrap();
+    assert_eq!(rows(&s, "kv_memories").len(), 1);
+}

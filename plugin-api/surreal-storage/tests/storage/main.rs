@@ -1,0 +1,16 @@
+//! Every method against the real engine, in memory and on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod code;
+mod documents;
+mod events;
+mod existing;
+mod facts;
+mod graph;
+mod lifecycle;
+mod remote;
+mod server;
+mod stats;
+mod support;
+mod untrusted;
+mod vectors;

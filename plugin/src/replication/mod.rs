@@ -1,0 +1,320 @@
+//! [`Replication`]: everything that works between provisioning and cleanup,
+//! put together.
+
+mod deleted;
+mod steering;
+
+use crate::{
+    config::{Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings},
+    connection::{ConnectionPolicy, SecondaryConnectionManager},
+    logging::Log,
+    merged_storage::MergedStorage,
+    query_merger::{QueryMerger, ReadSettings, Secondary},
+    status::{Health, LogStatus, SecondaryStatus, Status},
+    sync_executor::{ExecutorConfig, SyncExecutor, TableFilter},
+    sync_queue::{Fsync, QueueConfig, QueueError, SyncQueue},
+    synced_storage::SyncedStorage,
+    tombstones::Tombstones,
+};
+use parking_lot::Mutex;
+use plugin_api::{
+    error::{StorageError, StorageResult},
+    storage::FullStorage,
+    value::Timestamp,
+};
+use std::{
+    fs::DirBuilder,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// The database's futures are deep.
+const STACK_SIZE: usize = 10 << 20;
+
+/// How long workers, and then the runtime's threads, are waited for at the end.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// How often the log is brought to the disk with `queue_fsync: interval`.
+const FSYNC_INTERVAL: Duration = Duration::from_millis(100);
+
+/// One module's runtime, log, secondaries and workers.
+pub struct Replication {
+    config: Config,
+    log: Arc<Log>,
+    started_at: Timestamp,
+    primary: FullStorage,
+    tables: TableFilter,
+    tombstones: Arc<Tombstones>,
+    connections: Vec<Arc<SecondaryConnectionManager>>,
+    /// None with `sync_enabled: false`.
+    copying: Option<Copying>,
+    handle: Handle,
+    /// None once it has shut down.
+    runtime: Mutex<Option<Runtime>>,
+}
+
+struct Copying {
+    queue: Arc<SyncQueue>,
+    executor: Arc<SyncExecutor>,
+}
+
+impl Replication {
+    /// Starts everything; nothing here waits for a network.
+    ///
+    /// # Errors
+    /// What the system does not give: threads, or the log's directory.
+    pub fn start(config: Config, primary: FullStorage, log: Log) -> StorageResult<Arc<Self>> {
+        let log = Arc::new(log);
+        let replication = log.scope(|| Self::build(config, primary, Arc::clone(&log)))?;
+        Ok(Arc::new(replication))
+    }
+
+    fn build(config: Config, primary: FullStorage, log: Arc<Log>) -> StorageResult<Self> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let settings = &config.settings;
+        let runtime = runtime(&log)?;
+        create_private(&settings.queue_dir);
+        let names: Vec<String> = config.secondaries.iter().map(|one| one.name.clone()).collect();
+        let queue = match settings.sync_enabled {
+            true => Some(Arc::new(open_queue(settings, &names)?)),
+            false => None,
+        };
+        let tombstones = Arc::new(deleted::open(&settings.queue_dir)?);
+        let policy = ConnectionPolicy::from(settings);
+        let start = |secondary: &SecondaryConfig| {
+            SecondaryConnectionManager::start(secondary.clone(), policy, runtime.handle().clone())
+        };
+        let connections: Vec<_> = config.secondaries.iter().map(start).collect();
+        let selection = settings.tables.clone();
+        let tables = TableFilter::new(move |table| selection.includes(table));
+        let copying = queue.map(|queue| Copying {
+            executor: Arc::new(SyncExecutor::start(
+                Arc::clone(&queue),
+                &primary,
+                &connections,
+                &executor_config(settings, &tables),
+                runtime.handle(),
+            )),
+            queue,
+        });
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            secondaries = names.join(", "),
+            sync_enabled = settings.sync_enabled,
+            merge_reads = settings.merge_reads,
+            "replication has started"
+        );
+        Ok(Self {
+            config,
+            log,
+            started_at: Timestamp::now(),
+            primary,
+            tables,
+            tombstones,
+            connections,
+            copying,
+            handle: runtime.handle().clone(),
+            runtime: Mutex::new(Some(runtime)),
+        })
+    }
+
+    /// The configuration that it works by.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where its lines go.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The names of the secondaries, the one that wins first.
+    pub fn secondaries(&self) -> Vec<String> {
+        self.connections.iter().map(|connection| connection.name().to_owned()).collect()
+    }
+
+    /// The storage that copies what is written to `primary` and merges what is
+    /// read from it.
+    pub fn wrap(&self, primary: FullStorage) -> MergedStorage {
+        let settings = &self.config.settings;
+        let queue = self.copying.as_ref().map(|copying| Arc::clone(&copying.queue));
+        let synced = SyncedStorage::new(
+            primary.clone(),
+            queue,
+            Arc::clone(&self.tombstones),
+            self.tables.clone(),
+        );
+        let secondaries = self.connections.iter().map(|connection| {
+            let secondary: Arc<dyn Secondary> = Arc::<SecondaryConnectionManager>::clone(connection);
+            secondary
+        });
+        let merger = QueryMerger::new(
+            primary.clone(),
+            secondaries,
+            (settings.deleted_reads == DeletedReads::Hide).then(|| Arc::clone(&self.tombstones)),
+            ReadSettings {
+                merge: settings.merge_reads,
+                query_timeout: settings.query_timeout,
+            },
+            self.handle.clone(),
+        );
+        MergedStorage::new(primary, Arc::new(synced), Arc::new(merger))
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        let settings = &self.config.settings;
+        let secondaries: Vec<_> = self.connections.iter().map(|one| self.status_of(one)).collect();
+        Status {
+            health: Health::Healthy,
+            reasons: Vec::new(),
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: self.started_at,
+            sync_enabled: settings.sync_enabled,
+            merge_reads: settings.merge_reads,
+            paused: self.copying.as_ref().is_some_and(|copying| copying.executor.is_paused()),
+            log: LogStatus {
+                directory: settings.queue_dir.display().to_string(),
+                held_bytes: secondaries.iter().map(|one| one.backlog.bytes).max().unwrap_or(0),
+                max_bytes: settings.queue_max_bytes,
+            },
+            secondaries,
+        }
+        .judged()
+    }
+
+    fn status_of(&self, connection: &SecondaryConnectionManager) -> SecondaryStatus {
+        let mut status = SecondaryStatus::of_connection(connection.config(), connection.state());
+        if let Some(Copying { queue, executor }) = &self.copying {
+            let name = connection.name();
+            status.backlog = queue.backlog(name).into();
+            status.copied = executor.progress(name).unwrap_or_default();
+            // What cannot be read now is told by the log's own warnings.
+            status.retries = queue.retries(name).map_or(0, |retries| retries.len());
+            status.dead_letters = queue.dead_letters(name).map_or(0, |letters| letters.len());
+            status.resync = queue.resync_marks(name).unwrap_or_default();
+        }
+        status
+    }
+
+    /// Lets the log drain for up to `drain`, then ends all work and frees
+    /// everything. What is left in the log is copied after the next start.
+    ///
+    /// # Errors
+    /// What could not be finished.
+    pub fn shutdown(&self, drain: Duration) -> StorageResult<()> {
+        let Some(runtime) = self.runtime.lock().take() else {
+            return Ok(());
+        };
+        let copying = self.copying.as_ref();
+        let executor = copying.map(|copying| Arc::clone(&copying.executor));
+        // On a thread of its own: the caller's may belong to a runtime, and
+        // there one may neither wait for another runtime nor end it.
+        let work = move || {
+            if let Some(executor) = executor {
+                runtime.block_on(async {
+                    executor.drain(drain).await;
+                    executor.shutdown(ENDING).await;
+                });
+            }
+            runtime
+        };
+        let runtime = on_own_thread(work)?;
+        for connection in &self.connections {
+            connection.shutdown();
+        }
+        if let Some(Copying { queue, .. }) = copying {
+            for name in self.secondaries() {
+                let waiting = queue.backlog_operations(&name);
+                if waiting > 0 {
+                    tracing::info!(
+                        secondary = name,
+                        waiting,
+                        "what was not copied yet waits in the log for the next start"
+                    );
+                }
+            }
+            queue.close();
+        }
+        on_own_thread(move || runtime.shutdown_timeout(ENDING))?;
+        tracing::info!("replication has ended");
+        Ok(())
+    }
+}
+
+fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> StorageResult<T> {
+    thread::Builder::new()
+        .name("db-sync-end".to_owned())
+        .stack_size(STACK_SIZE)
+        .spawn(work)
+        .ok()
+        .and_then(|thread| thread.join().ok())
+        .ok_or_else(|| StorageError::internal("the module's threads could not be ended in order"))
+}
+
+/// What the log says, as a storage's error.
+fn log_error(error: QueueError) -> StorageError {
+    let message = error.to_string();
+    match error {
+        QueueError::Locked(_) | QueueError::Directory { .. } => StorageError::invalid_input(message),
+        QueueError::Closed => StorageError::closed(message),
+        _ => StorageError::internal(message),
+    }
+}
+
+/// Makes the directory for its owner alone. What keeps it from that is told by
+/// whoever opens something in it.
+fn create_private(dir: &std::path::Path) {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let _ = builder.create(dir);
+}
+
+fn open_queue(settings: &Settings, secondaries: &[String]) -> StorageResult<SyncQueue> {
+    let config = QueueConfig {
+        dir: settings.queue_dir.join("log"),
+        max_bytes: settings.queue_max_bytes,
+        fsync: match settings.queue_fsync {
+            QueueFsync::None => Fsync::None,
+            QueueFsync::Interval => Fsync::Interval(FSYNC_INTERVAL),
+            QueueFsync::Always => Fsync::Always,
+        },
+    };
+    SyncQueue::open(config, secondaries).map_err(log_error)
+}
+
+fn executor_config(settings: &Settings, tables: &TableFilter) -> ExecutorConfig {
+    let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    ExecutorConfig {
+        batch_size: number(settings.sync_batch_size),
+        batch_timeout: settings.sync_batch_timeout,
+        max_retries: settings.sync_max_retries,
+        retry_interval: settings.sync_retry_interval,
+        workers: number(settings.sync_workers),
+        operation_timeout: settings.operation_timeout,
+        initial_sync: settings.initial_sync == InitialSync::Auto,
+        tables: tables.clone(),
+    }
+}
+
+fn runtime(log: &Log) -> StorageResult<Runtime> {
+    let workers = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
+    Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("db-sync")
+        .thread_stack_size(STACK_SIZE)
+        .on_thread_start(log.adopt_thread())
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            StorageError::internal(format!("the module's threads cannot be started: {error}"))
+        })
+}

@@ -1,0 +1,125 @@
+//! Steering replication while it works.
+
+use super::{Replication, log_error};
+use crate::{
+    config::{RELATIONSHIPS, nearest, selectable},
+    status::Status,
+    sync_executor::replicated_tables,
+    sync_queue::{DeadLetter, EVERY_TABLE, SyncQueue},
+};
+use plugin_api::error::{StorageError, StorageResult};
+
+impl Replication {
+    /// Stops copying. Without effect where nothing is copied.
+    pub fn pause(&self) {
+        if let Some(copying) = &self.copying {
+            copying.executor.pause();
+            tracing::info!("copying is paused");
+        }
+    }
+
+    /// Goes on copying.
+    pub fn resume(&self) {
+        if let Some(copying) = &self.copying {
+            copying.executor.resume();
+            tracing::info!("copying goes on");
+        }
+    }
+
+    fn queue(&self) -> StorageResult<&SyncQueue> {
+        match &self.copying {
+            Some(copying) => Ok(&copying.queue),
+            None => Err(StorageError::unsupported(
+                "nothing is copied: set sync_enabled to true",
+            )),
+        }
+    }
+
+    /// What a secondary refused for good.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn dead_letters(&self, secondary: &str) -> StorageResult<Vec<DeadLetter>> {
+        self.queue()?.dead_letters(secondary).map_err(log_error)
+    }
+
+    /// Queues dead letters again; all for no ids. Returns how many.
+    ///
+    /// # Errors
+    /// If the log cannot be read or written.
+    pub fn replay(&self, secondaries: &[String], ids: &[String]) -> StorageResult<usize> {
+        let queue = self.queue()?;
+        let replayed = secondaries.iter().map(|name| queue.replay(name, ids));
+        replayed.sum::<Result<usize, _>>().map_err(log_error)
+    }
+
+    /// Drops dead letters; all for no ids. Returns how many.
+    ///
+    /// # Errors
+    /// If the log cannot be read or written.
+    pub fn discard(&self, secondaries: &[String], ids: &[String]) -> StorageResult<usize> {
+        let queue = self.queue()?;
+        let discarded = secondaries.iter().map(|name| queue.discard(name, ids));
+        discarded.sum::<Result<usize, _>>().map_err(log_error)
+    }
+
+    /// Has tables copied again, in the background; all for no tables.
+    ///
+    /// # Errors
+    /// A table that is not replicated, or the primary does not list its tables.
+    pub fn resync(&self, secondaries: &[String], tables: &[String]) -> StorageResult<()> {
+        let queue = self.queue()?;
+        let tables = match tables {
+            [] => vec![EVERY_TABLE.to_owned()],
+            named => self.replicated(named)?,
+        };
+        for secondary in secondaries {
+            for table in &tables {
+                queue.mark_resync(secondary, table, "asked for");
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares tables; all for no tables.
+    ///
+    /// # Errors
+    /// If a side does not answer.
+    pub fn verify(&self, _secondaries: &[String], tables: &[String]) -> StorageResult<Status> {
+        self.replicated(tables)?;
+        Err(StorageError::unsupported("verify is not there yet"))
+    }
+
+    /// The tables of these names; all that are replicated for no names.
+    /// `relationships` stands for the tables of all relationship types.
+    fn replicated(&self, names: &[String]) -> StorageResult<Vec<String>> {
+        let existing = replicated_tables(&self.primary, self.config.settings.operation_timeout)?;
+        let all = existing.iter().filter(|table| self.tables.selects(table));
+        if names.is_empty() {
+            return Ok(all.cloned().collect());
+        }
+        let fixed = |table: &str| selectable().any(|known| known == table);
+        let mut chosen = Vec::new();
+        for name in names {
+            if name == RELATIONSHIPS {
+                chosen.extend(all.clone().filter(|table| !fixed(table)).cloned());
+            } else if !self.tables.selects(name) {
+                return Err(StorageError::invalid_input(format!(
+                    "{name} is not replicated; add it to tables in the configuration"
+                )));
+            } else if fixed(name) || existing.contains(name) {
+                chosen.push(name.clone());
+            } else {
+                let mut known: Vec<&str> = selectable().collect();
+                known.extend(existing.iter().map(String::as_str));
+                let hint = nearest(name, known.into_iter())
+                    .map(|near| format!("; did you mean {near}?"))
+                    .unwrap_or_default();
+                return Err(StorageError::invalid_input(format!(
+                    "there is no table {name}{hint}"
+                )));
+            }
+        }
+        Ok(chosen)
+    }
+}
