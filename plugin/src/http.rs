@@ -229,7 +229,10 @@ fn chosen(replication: &Replication, name: Option<&str>) -> Result<Vec<String>, 
     }
     Err(Refusal::new(
         404,
-        format!("there is no secondary {name:?}; there are: {}", all.join(", ")),
+        format!(
+            "there is no secondary {name:?}; there are: {}",
+            all.join(", ")
+        ),
     ))
 }
 
@@ -267,13 +270,20 @@ where
     }
 
     fn answer(&self, request: &HttpRequest) -> Answer {
-        let at_path = || ROUTES.iter().filter(|route| route.path == request.path.as_str());
+        let at_path = || {
+            ROUTES
+                .iter()
+                .filter(|route| route.path == request.path.as_str())
+        };
         let Some(route) = at_path().find(|route| route.method == request.method.as_str()) else {
             let methods: Vec<&str> = at_path().map(|route| route.method).collect();
             return Err(match methods.as_slice() {
                 [] => Refusal::new(
                     404,
-                    format!("there is no {}; GET {BASE_PATH}/status to begin with", request.path),
+                    format!(
+                        "there is no {}; GET {BASE_PATH}/status to begin with",
+                        request.path
+                    ),
                 ),
                 methods => Refusal::new(
                     405,
@@ -281,9 +291,12 @@ where
                 ),
             });
         };
-        let replication = (self.find)()
-            .ok_or_else(|| Refusal::new(503, "the module is not at work: disabled or cleaned up"))?;
-        replication.log().scope(|| (route.answer)(&replication, request))
+        let replication = (self.find)().ok_or_else(|| {
+            Refusal::new(503, "the module is not at work: disabled or cleaned up")
+        })?;
+        replication
+            .log()
+            .scope(|| (route.answer)(&replication, request))
     }
 }
 

@@ -48,7 +48,11 @@ mod test_server;
 
 use module::ReplicationModule;
 use plugin_api::{
-    abi_stable::{export_root_module, prefix_type::PrefixTypeTrait, std_types::{ROk, RResult}},
+    abi_stable::{
+        export_root_module,
+        prefix_type::PrefixTypeTrait,
+        std_types::{ROk, RResult},
+    },
     error::StorageError,
     module::{ModuleHandle, ModuleInfo, ModuleRoot, ModuleRoot_Ref},
 };

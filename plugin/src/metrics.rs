@@ -146,6 +146,8 @@ pub fn text(status: &Status) -> String {
 }
 
 fn head<T>(text: &mut String, metric: &Metric<T>) {
-    let Metric { name, kind, help, .. } = metric;
+    let Metric {
+        name, kind, help, ..
+    } = metric;
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

@@ -160,7 +160,10 @@ impl SecondaryStatus {
 
     /// What is not as it should be with it.
     fn reasons(&self) -> Vec<Reason> {
-        let error = self.last_error.as_ref().map_or("", |failure| &failure.message);
+        let error = self
+            .last_error
+            .as_ref()
+            .map_or("", |failure| &failure.message);
         let connection = match self.state {
             Phase::Connected => None,
             Phase::Connecting => Some((
@@ -193,7 +196,10 @@ impl SecondaryStatus {
                 .map(|mark| format!("{} ({})", mark.table, mark.reason))
                 .collect();
             (
-                format!("tables have to be compared with the primary: {}", tables.join(", ")),
+                format!(
+                    "tables have to be compared with the primary: {}",
+                    tables.join(", ")
+                ),
                 "itself: a resync runs as soon as the secondary is connected".to_owned(),
             )
         });
@@ -213,7 +219,11 @@ impl Status {
     /// Finds the reasons, and the health from them.
     #[must_use]
     pub fn judged(mut self) -> Self {
-        self.reasons = self.secondaries.iter().flat_map(SecondaryStatus::reasons).collect();
+        self.reasons = self
+            .secondaries
+            .iter()
+            .flat_map(SecondaryStatus::reasons)
+            .collect();
         if self.paused {
             self.reasons.push(Reason {
                 secondary: None,

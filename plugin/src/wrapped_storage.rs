@@ -72,19 +72,37 @@ impl<S: AllMethods> Door<S> {
 }
 
 macro_rules! rust_type {
-    (str) => { &str };
-    (bool) => { bool };
-    (u32) => { u32 };
-    (f64) => { f64 };
-    ([$item:ty]) => { &[$item] };
-    ($record:ident) => { &$record };
+    (str) => {
+        &str
+    };
+    (bool) => {
+        bool
+    };
+    (u32) => {
+        u32
+    };
+    (f64) => {
+        f64
+    };
+    ([$item:ty]) => {
+        &[$item]
+    };
+    ($record:ident) => {
+        &$record
+    };
 }
 
 /// What a closed door does.
 macro_rules! when_closed {
-    (write $method:ident $primary:expr) => { Err(closed(stringify!($method))) };
-    (delete $method:ident $primary:expr) => { Err(closed(stringify!($method))) };
-    ($other:ident $method:ident $primary:expr) => { $primary };
+    (write $method:ident $primary:expr) => {
+        Err(closed(stringify!($method)))
+    };
+    (delete $method:ident $primary:expr) => {
+        Err(closed(stringify!($method)))
+    };
+    ($other:ident $method:ident $primary:expr) => {
+        $primary
+    };
 }
 
 fn closed(method: &str) -> StorageError {

@@ -99,7 +99,7 @@ keys! {
         health_check_interval []: Duration = span(MILLISECOND, HOUR), default "30s";
         /// The longest wait between two attempts to connect; the first waits are short.
         reconnect_backoff [retry_backoff]: Duration = span(MILLISECOND, HOUR), default "10s";
-        /// How long an attempt to connect may take.
+        /// How long an attempt to connect may take, and a health check.
         connect_timeout []: Duration = span(MILLISECOND, 10 * MINUTE), default "10s";
         /// How long a call to a secondary may take before the connection counts as lost.
         operation_timeout []: Duration = span(MILLISECOND, 10 * MINUTE), default "30s";

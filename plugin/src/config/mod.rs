@@ -31,10 +31,10 @@ pub use secondary::SecondaryConfig;
 pub use tables::{RELATIONSHIPS, TableSelection};
 
 pub(crate) use key::nearest;
-pub(crate) use tables::selectable;
 use keys::Envelope;
 use plugin_api::value::{Object, Value};
 use std::path::{Component, Path};
+pub(crate) use tables::selectable;
 
 /// What the settings stand in: the host's side of the defaults.
 #[derive(Clone, Copy, Debug)]

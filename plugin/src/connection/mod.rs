@@ -261,6 +261,9 @@ impl Shared {
     async fn watch(&self, generation: u64) {
         let mut states = self.state.subscribe();
         let lost = |state: &ConnectionState| state.phase != Phase::Connected;
+        // A sign of life takes no longer than a connection does.
+        let timeouts = self.policy.timeouts;
+        let patience = timeouts.connect.min(timeouts.operation);
         loop {
             let due = timeout(self.policy.health_check_interval, states.wait_for(lost))
                 .await
@@ -270,7 +273,7 @@ impl Shared {
             };
             let began = Instant::now();
             let answer = tokio::select! {
-                answer = session.connection.ping(self.policy.timeouts.operation) => answer,
+                answer = session.connection.ping(patience) => answer,
                 _ = states.wait_for(lost) => return,
             };
             match answer {

@@ -95,7 +95,9 @@ impl Module for ReplicationModule {
         let log = Log::new(module.logger);
         *stage = match config {
             None => {
-                log.scope(|| tracing::info!("disabled by the configuration; nothing is replicated"));
+                log.scope(|| {
+                    tracing::info!("disabled by the configuration; nothing is replicated")
+                });
                 Stage::Disabled
             }
             Some(config) => Stage::Working(Working {
@@ -125,9 +127,11 @@ impl Module for ReplicationModule {
 
     fn http_endpoints(&self) -> Option<HttpEndpoints> {
         let stage = Arc::clone(&self.stage);
-        Some(HttpEndpoints::new(Endpoints::new(move || match &*stage.lock() {
-            Stage::Working(working) => Some(Arc::clone(&working.replication)),
-            _ => None,
+        Some(HttpEndpoints::new(Endpoints::new(move || {
+            match &*stage.lock() {
+                Stage::Working(working) => Some(Arc::clone(&working.replication)),
+                _ => None,
+            }
         })))
     }
 }

@@ -128,46 +128,54 @@ pub(super) fn only_theirs<T: Row>(
     primary: &[T],
     pages: &mut Pages<T>,
 ) -> StorageResult<Vec<T>> {
-    let mut candidates = candidates(source, primary, pages);
-    if candidates.is_empty() {
-        return Ok(Vec::new());
-    }
-    let identities: Vec<Identity> = candidates.iter().map(|c| c.identity.clone()).collect();
-    let taken = source.in_primary(&identities)?;
-    candidates.retain(|c| !c.identity.names().any(|name| taken.contains(name)));
-
-    let lookups: Lookups = pages
-        .keys()
-        .map(|&place| {
-            let later = candidates.iter().filter(|c| c.place > place);
-            (place, later.map(|c| c.identity.clone()).collect::<Vec<_>>())
-        })
-        .filter(|(_, rows)| !rows.is_empty())
-        .collect();
-    if !lookups.is_empty() {
-        let asked: Vec<Place> = lookups.keys().copied().collect();
-        let taken = source.in_secondaries(lookups);
-        for place in asked.iter().filter(|place| !taken.contains_key(place)) {
-            // Without its word on the others' rows its own do not count either.
-            pages.remove(place);
-            candidates.retain(|c| c.place != *place);
+    loop {
+        let mut candidates = candidates(source, primary, pages);
+        if candidates.is_empty() {
+            return Ok(Vec::new());
         }
-        candidates.retain(|c| {
-            !taken
-                .iter()
-                .filter(|(place, _)| **place < c.place)
-                .any(|(_, taken)| c.identity.names().any(|name| taken.contains(name)))
-        });
+        let identities: Vec<Identity> = candidates.iter().map(|c| c.identity.clone()).collect();
+        let taken = source.in_primary(&identities)?;
+        candidates.retain(|c| !c.is_in(&taken));
+
+        let lookups: Lookups = pages
+            .keys()
+            .map(|&place| {
+                let later = candidates.iter().filter(|c| c.place > place);
+                (place, later.map(|c| c.identity.clone()).collect::<Vec<_>>())
+            })
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect();
+        if !lookups.is_empty() {
+            let asked: Vec<Place> = lookups.keys().copied().collect();
+            let taken = source.in_secondaries(lookups);
+            let members = pages.len();
+            pages.retain(|place, _| !asked.contains(place) || taken.contains_key(place));
+            if pages.len() < members {
+                // Who fails here has hidden rows of others behind its own.
+                continue;
+            }
+            candidates.retain(|c| {
+                !taken
+                    .iter()
+                    .any(|(place, taken)| *place < c.place && c.is_in(taken))
+            });
+        }
+        // Once more: a row may have been deleted since the primary was asked.
+        candidates.retain(|c| !source.hides(&c.row, &c.identity));
+        return Ok(candidates.into_iter().map(|c| c.row).collect());
     }
-    // Once more: a row may have been deleted since the primary was asked first.
-    candidates.retain(|c| !source.hides(&c.row, &c.identity));
-    Ok(candidates.into_iter().map(|c| c.row).collect())
 }
 
 struct Candidate<T> {
     place: Place,
     identity: Identity,
     row: T,
+}
+
+impl<T> Candidate<T> {
+    fn is_in(&self, names: &HashSet<Key>) -> bool {
+        self.identity.names().any(|name| names.contains(name))
+    }
 }
 
 /// The rows that no page before theirs has, and that are not deleted.

@@ -7,6 +7,7 @@ mod steering;
 use crate::{
     config::{Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings},
     connection::{ConnectionPolicy, SecondaryConnectionManager},
+    key_locks::KeyLocks,
     logging::Log,
     merged_storage::MergedStorage,
     query_merger::{QueryMerger, ReadSettings, Secondary},
@@ -46,6 +47,7 @@ pub struct Replication {
     started_at: Timestamp,
     primary: FullStorage,
     tables: TableFilter,
+    locks: Arc<KeyLocks>,
     tombstones: Arc<Tombstones>,
     connections: Vec<Arc<SecondaryConnectionManager>>,
     /// None with `sync_enabled: false`.
@@ -114,6 +116,7 @@ impl Replication {
             started_at: Timestamp::now(),
             primary,
             tables,
+            locks: Arc::default(),
             tombstones,
             connections,
             copying,
@@ -147,6 +150,7 @@ impl Replication {
             queue,
             Arc::clone(&self.tombstones),
             self.tables.clone(),
+            Arc::clone(&self.locks),
         );
         let secondaries = self.connections.iter().map(|connection| {
             let secondary: Arc<dyn Secondary> = Arc::<SecondaryConnectionManager>::clone(connection);

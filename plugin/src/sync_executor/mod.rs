@@ -31,7 +31,10 @@ use crate::{
 use plugin_api::storage::FullStorage;
 use replicator::Replicator;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{
+    runtime::Handle,
+    task::{AbortHandle, JoinHandle},
+};
 
 /// How the executor works; the names are those of the configuration.
 #[derive(Clone, Debug)]
@@ -86,7 +89,10 @@ impl fmt::Debug for TableFilter {
 pub struct SyncExecutor {
     queue: Arc<SyncQueue>,
     replicators: Vec<Arc<Replicator>>,
-    tasks: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+    workers: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+    /// What goes on beside them: retries, resyncs, and bringing the log to the
+    /// disk. Each of their steps is whole in itself, so they end at once.
+    attendants: Vec<AbortHandle>,
 }
 
 impl SyncExecutor {
@@ -109,21 +115,25 @@ impl SyncExecutor {
                 ))
             })
             .collect();
-        let mut tasks = Vec::new();
+        let (mut workers, mut attendants) = (Vec::new(), Vec::new());
         for replicator in &replicators {
             for _ in 0..config.workers {
-                tasks.push(runtime.spawn(Arc::clone(replicator).work()));
+                workers.push(runtime.spawn(Arc::clone(replicator).work()));
             }
-            tasks.push(runtime.spawn(Arc::clone(replicator).retry_when_due()));
-            tasks.push(runtime.spawn(Arc::clone(replicator).resync_when_marked()));
+            let retries = Arc::clone(replicator).retry_when_due();
+            attendants.push(runtime.spawn(retries).abort_handle());
+            let resyncs = Arc::clone(replicator).resync_when_marked();
+            attendants.push(runtime.spawn(resyncs).abort_handle());
         }
         if let Some(interval) = queue.sync_interval() {
-            tasks.push(runtime.spawn(sync_regularly(Arc::clone(&queue), interval)));
+            let syncs = sync_regularly(Arc::clone(&queue), interval);
+            attendants.push(runtime.spawn(syncs).abort_handle());
         }
         Self {
             queue,
             replicators,
-            tasks: parking_lot::Mutex::new(tasks),
+            workers: parking_lot::Mutex::new(workers),
+            attendants,
         }
     }
 
@@ -184,11 +194,12 @@ impl SyncExecutor {
     pub async fn shutdown(&self, timeout: Duration) {
         self.each(Replicator::stop);
         self.queue.wake();
-        let tasks = std::mem::take(&mut *self.tasks.lock());
+        self.attendants.iter().for_each(AbortHandle::abort);
+        let workers = std::mem::take(&mut *self.workers.lock());
         let deadline = tokio::time::Instant::now() + timeout;
-        for task in tasks {
-            let abort = task.abort_handle();
-            if tokio::time::timeout_at(deadline, task).await.is_err() {
+        for worker in workers {
+            let abort = worker.abort_handle();
+            if tokio::time::timeout_at(deadline, worker).await.is_err() {
                 abort.abort();
             }
         }

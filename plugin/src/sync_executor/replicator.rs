@@ -113,6 +113,8 @@ impl Replicator {
         while let Some(session) = self.ready().await {
             let appended = self.queue.woken();
             let Some(partition) = self.take() else {
+                // An idle worker must not keep a lost session's client alive.
+                drop(session);
                 appended.await;
                 // Others may follow at once; together they are one batch.
                 tokio::time::sleep(self.config.batch_timeout).await;
@@ -176,8 +178,12 @@ impl Replicator {
         }
     }
 
-    /// Takes a partition that has something to do, each in its turn.
+    /// Takes a partition that has something to do, each in its turn. None
+    /// while paused: the pause may have come since the worker was ready.
     fn take(&self) -> Option<u16> {
+        if self.is_paused() {
+            return None;
+        }
         let mut taken = self.taken.lock();
         let first = self.next.fetch_add(1, Ordering::Relaxed) % PARTITIONS;
         let partition = (0..PARTITIONS)

@@ -582,3 +582,6 @@ impl SyncQueue {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,22 @@ fn load_one(
             .insert(acked_key(secondary, partition), acked.to_bytes())?;
     }
     tail.position = tail.position.max(Position::first_of_now());
-    Ok(Partition { tail, acked })
+    let partition_ends = Partition { tail, acked };
+    remove_up_to(store, partition, partition_ends.slowest().position)?;
+    Ok(partition_ends)
+}
+
+/// Removes the entries that every secondary has: what a secondary that is no
+/// longer configured had yet to see, and what a killed process left.
+fn remove_up_to(store: &Store, partition: u16, position: Position) -> Result<(), QueueError> {
+    let mut batch = store.database.batch();
+    for entry in store
+        .log
+        .range(log_key(partition, Position(0))..=log_key(partition, position))
+    {
+        batch.remove(&store.log, entry.key()?);
+    }
+    Ok(batch.commit()?)
 }
 
 fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueError> {
@@ -136,8 +151,7 @@ fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueE
     Watermark::from_bytes(&bytes).map(Some)
 }
 
-/// Removes the watermarks of secondaries that are no longer configured, and
-/// the entries that only they had yet to see.
+/// Removes the watermarks of secondaries that are no longer configured.
 fn forget_others(store: &Store, secondaries: &[String]) -> Result<(), QueueError> {
     let mut batch = store.database.batch();
     for entry in store.state.prefix("acked/") {

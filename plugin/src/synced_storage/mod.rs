@@ -59,7 +59,8 @@ pub struct SyncedStorage {
     queue: Option<Arc<SyncQueue>>,
     tombstones: Arc<Tombstones>,
     tables: TableFilter,
-    locks: KeyLocks,
+    /// Shared by all wrapped storages: they write the same primary.
+    locks: Arc<KeyLocks>,
     /// Taken for reading by every write, so that closing waits for them.
     closed: RwLock<bool>,
 }
@@ -72,13 +73,14 @@ impl SyncedStorage {
         queue: Option<Arc<SyncQueue>>,
         tombstones: Arc<Tombstones>,
         tables: TableFilter,
+        locks: Arc<KeyLocks>,
     ) -> Self {
         Self {
             primary,
             queue,
             tombstones,
             tables,
-            locks: KeyLocks::default(),
+            locks,
             closed: RwLock::new(false),
         }
     }

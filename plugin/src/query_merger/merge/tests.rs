@@ -1,0 +1,237 @@
+//! The merge against a model: the union worked out by hand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::{super::row::Slim, *};
+use plugin_api::value::{Object, RecordId};
+use proptest::prelude::*;
+use std::borrow::Cow;
+
+/// A row of one database: which, how high it ranks, and whether the read's
+/// filter lets it through.
+#[derive(Clone, Debug, PartialEq)]
+struct Ranked {
+    id: RecordId,
+    rank: u8,
+    matches: bool,
+}
+
+impl Row for Ranked {
+    fn table(&self) -> &str {
+        "events"
+    }
+
+    fn id(&self) -> Option<&RecordId> {
+        Some(&self.id)
+    }
+
+    fn columns(&self) -> Cow<'_, Object> {
+        Cow::Owned(Object::new())
+    }
+}
+
+fn by_rank(a: &Ranked, b: &Ranked) -> Ordering {
+    a.rank
+        .cmp(&b.rank)
+        .then_with(|| a.id.to_string().cmp(&b.id.to_string()))
+}
+
+type Rows = BTreeMap<u8, (u8, bool)>;
+
+/// Databases in memory, the primary first.
+#[derive(Clone, Debug)]
+struct Databases {
+    sides: Vec<Vec<Ranked>>,
+    hidden: HashSet<Key>,
+    /// How many questions each secondary still answers.
+    answers: Vec<u32>,
+    failed: HashSet<Place>,
+    lookups: usize,
+}
+
+impl Databases {
+    fn new(sides: Vec<Rows>, hidden: Vec<u8>, answers: Vec<u32>) -> Self {
+        let id = |n: u8| RecordId::new("events", format!("e{n:02}"));
+        let rows = |rows: Rows| {
+            let rows = rows.into_iter();
+            rows.map(|(n, (rank, matches))| Ranked {
+                id: id(n),
+                rank,
+                matches,
+            })
+            .collect()
+        };
+        Self {
+            sides: sides.into_iter().map(rows).collect(),
+            hidden: hidden.into_iter().map(|n| Key::of_id(&id(n))).collect(),
+            answers,
+            failed: HashSet::new(),
+            lookups: 0,
+        }
+    }
+
+    fn page(&self, side: usize, limit: Option<u32>) -> Vec<Ranked> {
+        let rows = self.sides[side].iter().filter(|row| row.matches);
+        let mut rows: Vec<_> = rows.cloned().collect();
+        rows.sort_by(by_rank);
+        rows.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+        rows
+    }
+
+    /// Does this secondary answer one more question?
+    fn answers(&mut self, place: Place) -> bool {
+        match self.answers[place].checked_sub(1) {
+            Some(left) => self.answers[place] = left,
+            None => {
+                self.failed.insert(place);
+            }
+        }
+        !self.failed.contains(&place)
+    }
+
+    fn pages(&mut self, limits: Vec<(Place, Option<u32>)>) -> Pages<Ranked> {
+        limits
+            .into_iter()
+            .filter(|(place, _)| self.answers(*place))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|(place, asked)| {
+                let rows = self.page(place + 1, asked);
+                (place, Page { rows, asked })
+            })
+            .collect()
+    }
+
+    fn names(&self, side: usize, rows: &[Identity]) -> HashSet<Key> {
+        let has: HashSet<Key> = self.sides[side].iter().map(|row| Key::of_id(&row.id)).collect();
+        let names = rows.iter().flat_map(Identity::names);
+        names.filter(|name| has.contains(name)).cloned().collect()
+    }
+
+    fn merge(&mut self, limit: Option<u32>) -> Vec<Ranked> {
+        let primary = self.page(0, limit);
+        let all = (0..self.sides.len() - 1).map(|place| (place, limit)).collect();
+        let pages = self.pages(all);
+        merge(self, primary, pages, by_rank, limit, |databases, limits| {
+            let limits = limits.into_iter();
+            databases.pages(limits.map(|(place, limit)| (place, Some(limit))).collect())
+        })
+        .unwrap()
+    }
+
+    /// What one database holding the union would answer.
+    fn union(&self, limit: Option<u32>) -> Vec<Ranked> {
+        let mut union: BTreeMap<String, (usize, Ranked)> = BTreeMap::new();
+        for (side, rows) in self.sides.iter().enumerate() {
+            if side > 0 && self.failed.contains(&(side - 1)) {
+                continue;
+            }
+            for row in rows {
+                union
+                    .entry(row.id.to_string())
+                    .or_insert_with(|| (side, row.clone()));
+            }
+        }
+        let mut rows: Vec<_> = union
+            .into_values()
+            .filter(|(side, row)| *side == 0 || !self.hidden.contains(&Key::of_id(&row.id)))
+            .map(|(_, row)| row)
+            .filter(|row| row.matches)
+            .collect();
+        rows.sort_by(by_rank);
+        rows.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+        rows
+    }
+}
+
+impl Source for Databases {
+    fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>> {
+        self.lookups += 1;
+        Ok(self.names(0, rows))
+    }
+
+    fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>> {
+        rows.into_iter()
+            .filter(|(place, _)| self.answers(*place))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|(place, rows)| (place, self.names(place + 1, &rows)))
+            .collect()
+    }
+
+    fn hides(&self, _: &impl Row, identity: &Identity) -> bool {
+        self.hidden.contains(&identity.key)
+    }
+}
+
+const ALWAYS: u32 = u32::MAX;
+
+fn rows() -> impl Strategy<Value = Rows> {
+    proptest::collection::btree_map(0..20u8, (0..8u8, proptest::bool::weighted(0.8)), 0..20)
+}
+
+fn limit() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![Just(None), (0..8u32).prop_map(Some)]
+}
+
+proptest! {
+    #[test]
+    fn a_merge_is_what_the_union_holds(
+        sides in proptest::collection::vec(rows(), 1..5),
+        hidden in proptest::collection::vec(0..20u8, 0..10),
+        limit in limit(),
+    ) {
+        let mut databases = Databases::new(sides, hidden, vec![ALWAYS; 4]);
+        prop_assert_eq!(databases.merge(limit), databases.union(limit));
+    }
+
+    #[test]
+    fn who_stops_answering_is_left_out_as_a_whole(
+        sides in proptest::collection::vec(rows(), 2..5),
+        answers in proptest::collection::vec(prop_oneof![0..3u32, Just(ALWAYS)], 4),
+        limit in limit(),
+    ) {
+        let mut databases = Databases::new(sides, vec![], answers);
+        let merged = databases.merge(limit);
+        prop_assert_eq!(merged, databases.union(limit));
+    }
+
+    #[test]
+    fn sides_that_agree_are_asked_once(rows in rows(), limit in limit()) {
+        let mut databases = Databases::new(vec![rows.clone(), rows.clone(), rows], vec![], vec![1, 1]);
+        databases.merge(limit);
+        prop_assert!(databases.failed.is_empty(), "a second question was asked");
+        prop_assert_eq!(databases.lookups, 0);
+    }
+}
+
+#[test]
+fn a_row_that_the_primary_ranks_lower_now_does_not_come_back() {
+    let primary = Rows::from([(1, (1, true)), (2, (9, true))]);
+    let stale = Rows::from([(2, (0, true)), (3, (5, true))]);
+    let mut databases = Databases::new(vec![primary, stale], vec![], vec![ALWAYS]);
+    let found: Vec<_> = databases.merge(Some(2)).into_iter().map(|row| row.rank).collect();
+    assert_eq!(found, [1, 5]);
+}
+
+#[test]
+fn rows_crowded_out_by_deleted_ones_are_fetched() {
+    let archive: Rows = (0..20).map(|n| (n, (n, true))).collect();
+    let mut databases = Databases::new(vec![Rows::new(), archive], (0..18).collect(), vec![ALWAYS]);
+    let found: Vec<_> = databases.merge(Some(2)).into_iter().map(|row| row.rank).collect();
+    assert_eq!(found, [18, 19]);
+}
+
+#[test]
+fn a_document_is_one_thing_with_its_chunks() {
+    let row = |path: &str, source: &str| {
+        let columns = Object::new().with("file_path", path).with("source_file", source);
+        Slim::new("knowledge_base", columns)
+    };
+    let whole = Identity::of(&row("a.md", ""), &row("a.md", "").columns);
+    let chunk = Identity::of(&row("a.md#chunk3", "a.md"), &row("a.md#chunk3", "a.md").columns);
+    let other = Identity::of(&row("b.md#chunk3", "b.md"), &row("b.md#chunk3", "b.md").columns);
+    assert_eq!(whole.unit, chunk.unit);
+    assert_ne!(whole.key, chunk.key);
+    assert_ne!(chunk.unit, other.unit);
+}

@@ -1,0 +1,223 @@
+use super::*;
+use surreal_storage::Credentials;
+
+/// The server's database as the host would see it with no module between.
+struct Bare {
+    runtime: Runtime,
+    storage: SurrealStorage,
+}
+
+impl Bare {
+    fn of(server: &Server) -> Self {
+        let runtime = runtime();
+        let target = Target {
+            url: format!("ws://{}", server.address),
+            credentials: Some(Credentials {
+                username: "root".to_owned(),
+                password: "root".into(),
+            }),
+            namespace: "memory".to_owned(),
+            database: "agents".to_owned(),
+        };
+        let timeouts = Timeouts::default();
+        let storage = SurrealStorage::new(target, timeouts, runtime.handle().clone());
+        storage.connect(&CallContext::new()).unwrap();
+        Self { runtime, storage }
+    }
+
+    fn fact(&self, key: &str) -> Option<Value> {
+        self.storage.get_fact(&CallContext::new(), "ada", key).unwrap().into()
+    }
+
+    fn query(&self, sql: &str) -> Value {
+        self.storage.query(&CallContext::new(), sql, &Object::new()).unwrap()
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.storage.close(&CallContext::new());
+        let _ = &self.runtime;
+    }
+}
+
+fn for_real(settings: Object) -> Object {
+    settings
+        .with("secondary_pass", "root")
+        .with("shutdown_drain_timeout", "10s")
+        .with("reconnect_backoff", "200ms")
+        .with("health_check_interval", "200ms")
+        .with("operation_timeout", "5s")
+}
+
+fn status(module: &ModuleHandle) -> Json {
+    json(&request(module, "GET", "/api/db-sync/status", ""))
+}
+
+/// Asks for the status until it is as wanted.
+fn wait_for(module: &ModuleHandle, wanted: impl Fn(&Json) -> bool) -> Json {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = status(module);
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "not reached: {status:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_drained(status: &Json) -> bool {
+    let secondary = &status["secondaries"][0];
+    status["health"] == "healthy" && secondary["backlog"]["operations"] == 0
+}
+
+#[test]
+fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
+    let host = Host::new();
+    let mut server = Server::start();
+    let module = host.module(&server, for_real(Object::new()));
+    let storage = host.wrap(&module);
+    host.save(&storage, "a").unwrap();
+    let status = wait_for(&module, is_drained);
+    assert_eq!(status["secondaries"][0]["state"], "connected");
+    assert!(status["secondaries"][0]["copied"]["applied"].as_u64() >= Some(1));
+    assert!(Bare::of(&server).fact("a").is_some());
+
+    // The secondary is emptied by its death: it keeps nothing on disk.
+    server.kill();
+    wait_for(&module, |status| status["secondaries"][0]["state"] == "unreachable");
+    host.save(&storage, "b").unwrap();
+    let waiting = wait_for(&module, |status| {
+        status["secondaries"][0]["backlog"]["operations"] == 1
+    });
+    assert_eq!(waiting["health"], "degraded");
+    module.cleanup().unwrap();
+
+    server.up();
+    let module = host.module(&server, for_real(Object::new()));
+    wait_for(&module, is_drained);
+    let bare = Bare::of(&server);
+    assert!(bare.fact("b").is_some(), "it waited in the log");
+    assert!(bare.fact("a").is_some(), "a secondary that was emptied is filled again");
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn pausing_holds_copies_back_and_resuming_lets_them_go() {
+    let host = Host::new();
+    let server = Server::start();
+    let module = host.module(&server, for_real(Object::new()));
+    let storage = host.wrap(&module);
+    wait_for(&module, is_drained);
+    assert_eq!(request(&module, "POST", "/api/db-sync/pause", "").status, 200);
+    host.save(&storage, "k").unwrap();
+    let paused = status(&module);
+    assert_eq!(paused["paused"], true);
+    assert_eq!(paused["secondaries"][0]["backlog"]["operations"], 1);
+    assert!(Bare::of(&server).fact("k").is_none());
+    assert_eq!(request(&module, "POST", "/api/db-sync/resume", "").status, 200);
+    wait_for(&module, is_drained);
+    assert!(Bare::of(&server).fact("k").is_some());
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn a_resync_brings_back_what_the_secondary_lost() {
+    let host = Host::new();
+    let server = Server::start();
+    let module = host.module(&server, for_real(Object::new()));
+    let storage = host.wrap(&module);
+    host.save(&storage, "k").unwrap();
+    wait_for(&module, is_drained);
+    let bare = Bare::of(&server);
+    bare.query("DELETE kv_memories");
+    assert!(bare.fact("k").is_none());
+    let body = r#"{"tables": ["kv_memories"]}"#;
+    assert_eq!(request(&module, "POST", "/api/db-sync/resync", body).status, 202);
+    wait_for(&module, |status| is_drained(status) && bare.fact("k").is_some());
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn merged_reads_show_what_only_the_secondary_has_unless_told_not_to() {
+    let server = Server::start();
+    for (merge, shown) in [(true, true), (false, false)] {
+        let host = Host::new();
+        let module = host.module(&server, for_real(Object::new().with("merge_reads", merge)));
+        let storage = host.wrap(&module);
+        wait_for(&module, is_drained);
+        let bare = Bare::of(&server);
+        let context = CallContext::new();
+        bare.storage.save_fact(&context, "ada", "only-there", &Value::from(1_i64)).unwrap();
+        let fact = storage.get_fact(&context, "ada", "only-there").unwrap();
+        assert_eq!(fact.is_some(), shown);
+        module.cleanup().unwrap();
+        assert!(storage.get_fact(&context, "ada", "only-there").unwrap().is_none());
+    }
+}
+
+#[test]
+fn with_sync_disabled_nothing_is_copied_and_deletes_are_remembered() {
+    let host = Host::new();
+    let server = Server::start();
+    let settings = for_real(Object::new().with("sync_enabled", false));
+    let module = host.module(&server, settings.clone());
+    let storage = host.wrap(&module);
+    wait_for(&module, is_drained);
+    let context = CallContext::new();
+    host.save(&storage, "k").unwrap();
+    let bare = Bare::of(&server);
+    assert!(bare.fact("k").is_none());
+    bare.storage.save_fact(&context, "ada", "k", &Value::from(2_i64)).unwrap();
+    storage.delete_fact(&context, "ada", "k").unwrap();
+    assert!(storage.get_fact(&context, "ada", "k").unwrap().is_none());
+    let refused = request(&module, "POST", "/api/db-sync/resync", "");
+    assert_eq!(refused.status, 501);
+    module.cleanup().unwrap();
+
+    // Also after a restart.
+    let module = host.module(&server, settings);
+    let storage = host.wrap(&module);
+    wait_for(&module, is_drained);
+    assert!(storage.get_fact(&context, "ada", "k").unwrap().is_none());
+    assert!(bare.fact("k").is_some(), "the archive keeps it");
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn cleanup_lets_the_log_drain() {
+    let host = Host::new();
+    let server = Server::start();
+    let module = host.module(&server, for_real(Object::new()));
+    let storage = host.wrap(&module);
+    wait_for(&module, is_drained);
+    for number in 0..50 {
+        host.save(&storage, &format!("k{number}")).unwrap();
+    }
+    module.cleanup().unwrap();
+    let bare = Bare::of(&server);
+    assert!((0..50).all(|number| bare.fact(&format!("k{number}")).is_some()));
+}
+
+#[test]
+fn cleanup_waits_for_calls_that_are_inside() {
+    let host = Host::new();
+    let module = host.module(&Server::down(), for_real(Object::new()));
+    let storage = host.wrap(&module);
+    let call = std::thread::spawn(move || {
+        let sql = "CREATE begun:1; SLEEP 500ms; CREATE ended:1";
+        storage.query(&CallContext::new(), sql, &Object::new())
+    });
+    let has = |table: &str| {
+        let sql = format!("RETURN (SELECT VALUE id FROM {table})[0]");
+        let rows = host.primary.query(&CallContext::new(), &sql, &Object::new());
+        rows.is_ok_and(|rows| !rows.as_array().unwrap()[0].is_nullish())
+    };
+    while !has("begun") {
+        assert!(!call.is_finished(), "the call never began");
+    }
+    module.cleanup().unwrap();
+    assert!(has("ended"));
+    call.join().unwrap().unwrap();
+}

@@ -1,0 +1,70 @@
+use super::*;
+
+#[test]
+fn status_health_and_metrics_tell_what_is_wrong_and_no_password() {
+    let host = Host::new();
+    let module = host.module(&Server::down(), Object::new());
+    // The first attempt may still be under way: the status says so either way.
+    let status = request(&module, "GET", "/api/db-sync/status", "");
+    let text = String::from_utf8(status.body.to_vec()).unwrap();
+    assert!(!text.contains("hidden-password"), "{text}");
+    let status = json(&status);
+    assert_eq!(status["health"], "degraded");
+    assert_eq!(status["secondaries"][0]["name"], "secondary");
+    assert_eq!(status["reasons"][0]["secondary"], "secondary");
+    for path in ["/api/db-sync/health", "/health/db-sync"] {
+        let health = request(&module, "GET", path, "");
+        assert_eq!(health.status, 200);
+        assert_eq!(json(&health)["ok"], false);
+    }
+    let metrics = request(&module, "GET", "/api/db-sync/metrics", "");
+    assert!(metrics.content_type.starts_with("text/plain"));
+    let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+    for line in [
+        "# TYPE db_sync_healthy gauge\ndb_sync_healthy 0\n",
+        "db_sync_connected{secondary=\"secondary\"} 0\n",
+        "db_sync_dead_letters{secondary=\"secondary\"} 0\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    module.cleanup().unwrap();
+    let lines = host.lines.0.lock().join("\n");
+    assert!(!lines.contains("hidden-password"), "{lines}");
+}
+
+#[test]
+fn wrong_requests_get_a_clear_refusal() {
+    let host = Host::new();
+    let module = host.module(&Server::down(), Object::new());
+    for (method, path, body, status, says) in [
+        ("GET", "/api/db-sync/nothing", "", 404, "/api/db-sync/status"),
+        ("POST", "/api/db-sync/status", "", 405, "answers GET only"),
+        ("GET", "/api/db-sync/pause", "", 405, "answers POST only"),
+        ("POST", "/api/db-sync/resync", "{", 400, "the body"),
+        ("POST", "/api/db-sync/resync", "{\"table\": []}", 400, "table"),
+        ("POST", "/api/db-sync/resync", "{\"tables\": [\"event\"]}", 400, "did you mean events?"),
+        ("POST", "/api/db-sync/verify", "{\"secondary\": \"x\"}", 404, "there are: secondary"),
+        ("POST", "/api/db-sync/dead-letters/replay", "[]", 400, "the body"),
+    ] {
+        let response = request(&module, method, path, body);
+        let error = json(&response)["error"].as_str().unwrap().to_owned();
+        assert_eq!(response.status, status, "{method} {path} {body}: {error}");
+        assert!(error.contains(says), "{method} {path} {body}: {error}");
+    }
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn every_route_that_is_offered_is_answered() {
+    let host = Host::new();
+    let module = host.module(&Server::down(), Object::new());
+    let endpoints = module.http_endpoints().unwrap();
+    assert_eq!(endpoints.base_path(), "/api/db-sync");
+    let routes = endpoints.routes();
+    assert_eq!(routes.len(), 11);
+    for route in routes {
+        let response = request(&module, &route.method, &route.path, "");
+        assert!(![404, 405].contains(&response.status), "{}", route.path);
+    }
+    module.cleanup().unwrap();
+}

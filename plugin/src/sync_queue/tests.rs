@@ -1,0 +1,371 @@
+//! The log as its users see it: order, acknowledgement, restart, limits, damage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::sync_types::Row;
+use plugin_api::value::{Object, RecordId, Value};
+use std::collections::BTreeSet;
+use tempfile::TempDir;
+
+fn config(dir: &TempDir) -> QueueConfig {
+    QueueConfig {
+        dir: dir.path().join("queue"),
+        max_bytes: 1 << 30,
+        fsync: Fsync::None,
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn open(dir: &TempDir, secondaries: &[&str]) -> SyncQueue {
+    SyncQueue::open(config(dir), &names(secondaries)).unwrap()
+}
+
+fn fact(key: &str, value: i64) -> SyncOperation {
+    SyncOperation::upsert(
+        "kv_memories",
+        Row {
+            id: RecordId::new("kv_memories", key),
+            columns: Object::new()
+                .with("user_id", "u")
+                .with("key", key)
+                .with("value", value),
+            embedding: None,
+        },
+    )
+}
+
+fn value_of(operation: &SyncOperation) -> Option<i64> {
+    operation.data.first()?.columns.get("value")?.as_int()
+}
+
+/// Everything that waits for a secondary, each partition in order.
+fn waiting(queue: &SyncQueue, secondary: &str) -> Vec<SyncOperation> {
+    (0..PARTITIONS)
+        .flat_map(|partition| {
+            queue
+                .read(secondary, partition, 1_000_000)
+                .unwrap()
+                .operations
+        })
+        .map(|(_, operation)| operation)
+        .collect()
+}
+
+/// Takes everything that waits for a secondary and acknowledges it.
+fn take_all(queue: &SyncQueue, secondary: &str) -> Vec<SyncOperation> {
+    let taken = waiting(queue, secondary);
+    for partition in 0..PARTITIONS {
+        let batch = queue.read(secondary, partition, 1_000_000).unwrap();
+        queue.ack(secondary, partition, batch.end).unwrap();
+    }
+    taken
+}
+
+fn entries(queue: &SyncQueue) -> usize {
+    queue.with_store(|store| Ok(store.log.len()?)).unwrap()
+}
+
+#[test]
+fn operations_of_one_key_stay_in_order_and_survive_a_restart() {
+    let dir = TempDir::new().unwrap();
+    {
+        let queue = open(&dir, &["a"]);
+        for value in 0..100 {
+            queue.append(&[fact("k", value)], None).unwrap();
+        }
+        queue.close();
+    }
+    let queue = open(&dir, &["a"]);
+    let values: Vec<_> = waiting(&queue, "a").iter().filter_map(value_of).collect();
+    assert_eq!(values, (0..100).collect::<Vec<_>>());
+    assert_eq!(queue.backlog("a").operations, 100);
+}
+
+#[test]
+fn an_operation_comes_back_as_it_was_appended() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    let mut written = fact("k", 1);
+    written.data[0].embedding = Some(vec![0.25; 768]);
+    written.retry_count = 2;
+    written.last_error = Some("no".to_owned());
+    queue.append(std::slice::from_ref(&written), None).unwrap();
+    let mut read = waiting(&queue, "a").remove(0);
+    assert!(read.id.starts_with(queue.id()), "{}", read.id);
+    read.id = String::new();
+    assert_eq!(read, written);
+}
+
+#[test]
+fn an_entry_leaves_only_after_every_secondary_has_it() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a", "b"]);
+    queue.append(&[fact("k", 1), fact("l", 2)], None).unwrap();
+    assert_eq!(take_all(&queue, "a").len(), 2);
+    assert_eq!(queue.backlog("a").operations, 0);
+    assert_eq!((entries(&queue), waiting(&queue, "b").len()), (2, 2));
+    take_all(&queue, "b");
+    assert_eq!(entries(&queue), 0);
+    assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn positions_are_never_used_twice_across_restarts() {
+    let dir = TempDir::new().unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..4 {
+        let queue = open(&dir, &["a"]);
+        for _ in 0..3 {
+            queue.append(&[fact("k", 0)], None).unwrap();
+        }
+        for operation in take_all(&queue, "a") {
+            assert!(seen.insert(operation.id.clone()), "{} twice", operation.id);
+        }
+        queue.close();
+    }
+    assert_eq!(seen.len(), 12);
+}
+
+#[test]
+fn a_secondary_that_is_no_longer_configured_holds_nothing() {
+    let dir = TempDir::new().unwrap();
+    {
+        let queue = open(&dir, &["a", "gone"]);
+        queue.append(&[fact("k", 1)], None).unwrap();
+        take_all(&queue, "a");
+        queue.close();
+    }
+    let queue = open(&dir, &["a"]);
+    assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+    assert_eq!(entries(&queue), 0);
+}
+
+#[test]
+fn an_operation_for_one_secondary_is_passed_over_by_the_others() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a", "b"]);
+    let refresh = SyncOperation::refresh(fact("k", 1).key).only_for("b");
+    queue.append(&[refresh], None).unwrap();
+    assert!(take_all(&queue, "a").is_empty());
+    assert_eq!(queue.backlog("a").operations, 0);
+    assert_eq!(take_all(&queue, "b").len(), 1);
+}
+
+#[test]
+fn a_write_that_was_under_way_is_looked_at_again() {
+    let dir = TempDir::new().unwrap();
+    let known = fact("k", 1).key;
+    {
+        let queue = open(&dir, &["a"]);
+        queue.begin("kv_memories", vec![known.clone()]).unwrap();
+        queue.begin("events", Vec::new()).unwrap();
+        let ended = queue.begin("entities", Vec::new()).unwrap();
+        queue.append(&[fact("l", 1)], Some(&ended)).unwrap();
+        let cancelled = queue.begin("code_files", Vec::new()).unwrap();
+        queue.cancel(&cancelled);
+    }
+    let queue = open(&dir, &["a"]);
+    let refreshed: Vec<_> = waiting(&queue, "a")
+        .into_iter()
+        .filter(|operation| operation.data.is_empty())
+        .map(|operation| operation.key)
+        .collect();
+    assert_eq!(refreshed, [known]);
+    let marked: Vec<_> = queue.resync_marks("a").unwrap();
+    assert_eq!(marked.len(), 1);
+    assert_eq!(marked[0].table, "events");
+    assert!(queue.open_intents().unwrap().is_empty());
+}
+
+#[test]
+fn a_full_log_lets_go_of_the_secondary_that_is_furthest_behind() {
+    let dir = TempDir::new().unwrap();
+    let config = QueueConfig {
+        max_bytes: 20_000,
+        ..config(&dir)
+    };
+    let queue = SyncQueue::open(config, &names(&["fast", "slow"])).unwrap();
+    for value in 0..1000 {
+        queue
+            .append(&[fact(&format!("k{value}"), value)], None)
+            .unwrap();
+        take_all(&queue, "fast");
+    }
+    assert!(queue.held.load(Ordering::Relaxed) <= 20_000);
+    assert!(queue.resync_marks("fast").unwrap().is_empty());
+    assert_eq!(queue.resync_marks("slow").unwrap()[0].table, EVERY_TABLE);
+}
+
+#[test]
+fn an_operation_larger_than_the_log_is_an_error_and_not_a_loop() {
+    let dir = TempDir::new().unwrap();
+    let config = QueueConfig {
+        max_bytes: 100,
+        ..config(&dir)
+    };
+    let queue = SyncQueue::open(config, &names(&["a"])).unwrap();
+    let mut large = fact("k", 1);
+    large.data[0].columns.insert("value", "x".repeat(1000));
+    let error = queue.append(&[large], None).unwrap_err();
+    assert!(matches!(error, QueueError::Full { .. }), "{error}");
+}
+
+#[test]
+fn two_processes_cannot_have_one_log() {
+    let dir = TempDir::new().unwrap();
+    let _first = open(&dir, &["a"]);
+    let error = SyncQueue::open(config(&dir), &names(&["a"])).err().unwrap();
+    assert!(matches!(error, QueueError::Locked(_)), "{error}");
+}
+
+#[test]
+fn a_damaged_log_is_set_aside_and_everything_marked() {
+    let dir = TempDir::new().unwrap();
+    let id = {
+        let queue = open(&dir, &["a"]);
+        queue.append(&[fact("k", 1)], None).unwrap();
+        queue.close();
+        queue.id().to_owned()
+    };
+    for entry in std::fs::read_dir(dir.path().join("queue")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::write(path, b"not what was here").unwrap();
+        }
+    }
+    let queue = open(&dir, &["a"]);
+    assert_ne!(queue.id(), id);
+    assert_eq!(queue.resync_marks("a").unwrap()[0].table, EVERY_TABLE);
+    let aside = std::fs::read_dir(dir.path())
+        .unwrap()
+        .filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            name.to_string_lossy().contains("damaged")
+        })
+        .count();
+    assert_eq!(aside, 1);
+}
+
+#[test]
+fn a_refused_operation_is_retried_then_dead_then_replayed_or_discarded() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    let mut operation = fact("k", 1);
+    operation.retry_count = 1;
+    operation.last_error = Some("no such index".to_owned());
+    queue
+        .refuse("a", &operation, Some(Timestamp::now()))
+        .unwrap();
+    assert_eq!(queue.retries("a").unwrap()[0].retry_count, 1);
+    queue.retry("a", &operation.key).unwrap();
+    assert!(queue.retries("a").unwrap().is_empty());
+    let again = take_all(&queue, "a").remove(0);
+    assert_eq!((again.retry_count, again.data.len()), (1, 0));
+
+    queue.refuse("a", &again, None).unwrap();
+    let letter = queue.dead_letters("a").unwrap().remove(0);
+    assert_eq!(letter.last_error, "no such index");
+    assert_eq!(queue.replay("a", &["another".to_owned()]).unwrap(), 0);
+    assert_eq!(queue.replay("a", &[letter.id]).unwrap(), 1);
+    assert_eq!(take_all(&queue, "a")[0].retry_count, 0);
+
+    queue.refuse("a", &again, None).unwrap();
+    assert_eq!(queue.discard("a", &[]).unwrap(), 1);
+    assert!(queue.dead_letters("a").unwrap().is_empty());
+    assert!(waiting(&queue, "a").is_empty());
+}
+
+#[test]
+fn a_walk_goes_on_after_a_restart_where_it_was() {
+    let dir = TempDir::new().unwrap();
+    {
+        let queue = open(&dir, &["a"]);
+        queue.mark_resync("a", "events", "test");
+        let mut mark = queue.resync_marks("a").unwrap().remove(0);
+        mark.cursor = Some(RecordId::new("events", "m"));
+        mark.walked = 500;
+        let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
+        queue.walk_page("a", &[refresh], &mark).unwrap();
+        queue.close();
+    }
+    let queue = open(&dir, &["a"]);
+    let mark = queue.resync_marks("a").unwrap().remove(0);
+    assert_eq!(mark.cursor, Some(RecordId::new("events", "m")));
+    assert_eq!(mark.walked, 500);
+    queue.clear_resync("a", "events").unwrap();
+    assert!(queue.resync_marks("a").unwrap().is_empty());
+}
+
+#[test]
+fn the_log_takes_little_more_than_what_it_carries() {
+    let text = "x".repeat(300);
+    let mut operation = fact("some-key", 1);
+    operation.data[0].columns.insert("value", text.as_str());
+    operation.data[0]
+        .columns
+        .insert("created_at", Timestamp::now());
+    operation.data[0].embedding = Some((0..768).map(|n| n as f32 / 768.0).collect());
+    let payload = text.len() + 768 * 4;
+    let written = wire::encode(&operation).unwrap().len();
+    assert!(written * 10 < payload * 13, "{written} bytes for {payload}");
+}
+
+#[test]
+fn an_entry_of_a_newer_version_is_refused_and_says_so() {
+    let mut bytes = wire::encode(&fact("k", 1)).unwrap();
+    bytes[0] = 9;
+    let error = wire::decode(&bytes).unwrap_err().to_string();
+    assert!(error.contains("format 9"), "{error}");
+}
+
+mod values {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::None),
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("equal to itself", |number| !number.is_nan())
+                .prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            any::<(i64, u32)>()
+                .prop_map(|(seconds, nanos)| Value::from(Timestamp { seconds, nanos })),
+            ("[a-z]{1,4}", ".{0,6}").prop_map(|(table, key)| RecordId::new(table, key).into()),
+        ];
+        leaf.prop_recursive(3, 24, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                proptest::collection::vec(
+                    any::<f32>().prop_filter("a number", |n| !n.is_nan()),
+                    1..9
+                )
+                .prop_map(|floats| Value::floats(&floats)),
+                proptest::collection::btree_map("[a-z_]{1,10}", inner, 0..6)
+                    .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_in_a_row_comes_back(value in any_value()) {
+            let mut operation = fact("k", 1);
+            operation.data[0].columns.insert("value", value);
+            let bytes = wire::encode(&operation).unwrap();
+            prop_assert_eq!(wire::decode(&bytes).unwrap(), operation);
+        }
+
+        #[test]
+        fn no_bytes_make_reading_an_entry_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = wire::decode(&bytes);
+        }
+    }
+}
