@@ -24,6 +24,10 @@ use std::{
 };
 use tokio::runtime::Handle;
 
+/// The method that may take ten times the operation timeout: on a large
+/// database that has no indexes yet, it builds them.
+const BUILDS_INDEXES: &str = "initialize_schema";
+
 /// The 64 storage methods over a SurrealDB, embedded or remote.
 ///
 /// It implements [`Storage`](plugin_api::storage::Storage),
@@ -142,7 +146,13 @@ impl SurrealStorage {
         T: Send + 'static,
         F: Future<Output = StorageResult<T>> + Send + 'static,
     {
-        let budget = context.time_left_or(self.shared.timeouts.operation);
+        let operation = self.shared.timeouts.operation;
+        let longest = if method == BUILDS_INDEXES {
+            operation * 10
+        } else {
+            operation
+        };
+        let budget = context.time_left_or(longest);
         let call = Call::new(Arc::clone(&self.shared), Instant::now() + budget);
         blocking::wait_for(&self.runtime, budget, work(call)).map_err(|error| {
             tracing::debug!(method, request_id = %context.request_id, %error, "storage call failed");
