@@ -14,7 +14,7 @@ pub(crate) use tables::{
     CHUNKS, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, PROJECTS, SYMBOLS, VECTORS,
 };
 pub use tables::{Column, Kind, Rule, TABLES, Table, table};
-pub(crate) use upsert::{assignments, upsert_statement};
+pub(crate) use upsert::{assignments, upsert_parameters, upsert_statement};
 
 use plugin_api::error::{StorageError, StorageResult};
 
