@@ -4,11 +4,7 @@
 //! The host does the networking. Answers are JSON, but for the metrics; what a
 //! client did wrong is `{"error": "…"}` with a 4xx status.
 
-use crate::{
-    metrics,
-    replication::Replication,
-    status::Health,
-};
+use crate::{metrics, replication::Replication, status::Health};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     module::{HttpEndpointProvider, HttpRequest, HttpResponse, HttpRoute},
@@ -115,7 +111,10 @@ const ROUTES: &[Route] = &[
             let walk: Walk = body(request)?;
             let secondaries = chosen(replication, walk.secondary.as_deref())?;
             replication.resync(&secondaries, &walk.tables)?;
-            json_answer(202, &json!({"secondaries": secondaries, "tables": all_or(&walk.tables)}))
+            json_answer(
+                202,
+                &json!({"secondaries": secondaries, "tables": all_or(&walk.tables)}),
+            )
         },
     },
     Route {
@@ -130,6 +129,21 @@ const ROUTES: &[Route] = &[
         },
     },
 ];
+
+/// The routes as a table, for `docs/http.md`.
+pub fn table() -> String {
+    let mut table = String::from("| | route | what it does |\n| --- | --- | --- |\n");
+    for route in ROUTES {
+        let Route {
+            method,
+            path,
+            about,
+            ..
+        } = route;
+        table.push_str(&format!("| {method} | `{path}` | {about} |\n"));
+    }
+    table
+}
 
 /// Which dead letters.
 #[derive(Default, Deserialize)]

@@ -34,11 +34,7 @@ pub struct MergedStorage {
 
 impl MergedStorage {
     /// Puts the write path and the read path over `primary` together.
-    pub fn new(
-        primary: FullStorage,
-        synced: Arc<SyncedStorage>,
-        merger: Arc<QueryMerger>,
-    ) -> Self {
+    pub fn new(primary: FullStorage, synced: Arc<SyncedStorage>, merger: Arc<QueryMerger>) -> Self {
         Self {
             primary,
             synced,
@@ -47,21 +43,44 @@ impl MergedStorage {
     }
 }
 
+/// The type of an argument of the contract as Rust sees it.
 macro_rules! rust_type {
-    (str) => { &str };
-    (bool) => { bool };
-    (u32) => { u32 };
-    (f64) => { f64 };
-    ([$item:ty]) => { &[$item] };
-    ($record:ident) => { &$record };
+    (str) => {
+        &str
+    };
+    (bool) => {
+        bool
+    };
+    (u32) => {
+        u32
+    };
+    (f64) => {
+        f64
+    };
+    ([$item:ty]) => {
+        &[$item]
+    };
+    ($record:ident) => {
+        &$record
+    };
 }
+#[cfg(test)]
+pub(crate) use rust_type;
 
 /// Which field answers for a kind of method.
 macro_rules! by_kind {
-    ($storage:ident admin) => { $storage.primary };
-    ($storage:ident write) => { $storage.synced };
-    ($storage:ident delete) => { $storage.synced };
-    ($storage:ident read) => { $storage.merger };
+    ($storage:ident admin) => {
+        $storage.primary
+    };
+    ($storage:ident write) => {
+        $storage.synced
+    };
+    ($storage:ident delete) => {
+        $storage.synced
+    };
+    ($storage:ident read) => {
+        $storage.merger
+    };
 }
 
 macro_rules! dispatch {

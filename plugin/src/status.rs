@@ -303,7 +303,10 @@ mod tests {
         let status = status.judged();
         assert_eq!(status.health, Health::Degraded);
         assert_eq!(status.reasons.len(), 1, "{:?}", status.reasons);
-        (status.reasons[0].what.clone(), status.reasons[0].mended_by.clone())
+        (
+            status.reasons[0].what.clone(),
+            status.reasons[0].mended_by.clone(),
+        )
     }
 
     #[test]
@@ -311,7 +314,10 @@ mod tests {
         let mut connected = secondary(Phase::Connected);
         connected.backlog.operations = 7;
         let status = status(connected).judged();
-        assert_eq!((status.health, status.reasons), (Health::Healthy, Vec::new()));
+        assert_eq!(
+            (status.health, status.reasons),
+            (Health::Healthy, Vec::new())
+        );
     }
 
     #[test]
@@ -323,7 +329,10 @@ mod tests {
             (Phase::Stopped, "shut down", "next start"),
         ] {
             let reason = only_reason(status(secondary(phase)));
-            assert!(reason.0.contains(what) && reason.1.contains(mended_by), "{reason:?}");
+            assert!(
+                reason.0.contains(what) && reason.1.contains(mended_by),
+                "{reason:?}"
+            );
         }
         let mut refused = secondary(Phase::Connected);
         refused.dead_letters = 3;
@@ -335,7 +344,11 @@ mod tests {
             cursor: None,
             walked: 0,
         });
-        assert!(only_reason(status(marked)).0.contains("events (the log was full)"));
+        assert!(
+            only_reason(status(marked))
+                .0
+                .contains("events (the log was full)")
+        );
         let mut paused = status(secondary(Phase::Connected));
         paused.paused = true;
         assert!(only_reason(paused).1.contains("resume"));
@@ -359,7 +372,10 @@ mod tests {
             assert!(text.contains(line), "{line} is not in {text}");
         }
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            assert!(line.split_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
+            assert!(
+                line.split_once(' ').unwrap().1.parse::<f64>().is_ok(),
+                "{line}"
+            );
         }
     }
 }

@@ -15,6 +15,7 @@ mod blocking;
 pub mod connection;
 mod failure;
 mod methods;
+mod retry;
 mod rows;
 pub mod schema;
 pub mod storage;

@@ -1,4 +1,4 @@
-//! The tables of `docs/configuration.md`, made from the keys.
+//! The tables of the documents, made from what the code works by.
 
 use super::{
     Key,
@@ -11,6 +11,7 @@ pub fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("keys", table(Settings::KEYS)),
         ("secondary_databases", table(SecondaryEntry::KEYS)),
+        ("routes", crate::http::table()),
     ]
 }
 

@@ -132,11 +132,18 @@ async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
     let owner = start(&server, "root");
     let session = owner.connected().await.unwrap();
     let sql = "DEFINE USER reader ON ROOT PASSWORD 'reader' ROLES VIEWER";
-    session.connection.query(sql, Object::new(), Duration::from_secs(5)).await.unwrap();
+    session
+        .connection
+        .query(sql, Object::new(), Duration::from_secs(5))
+        .await
+        .unwrap();
     owner.shutdown();
 
     let reader = |schema_required| {
-        let policy = ConnectionPolicy { schema_required, ..QUICK };
+        let policy = ConnectionPolicy {
+            schema_required,
+            ..QUICK
+        };
         SecondaryConnectionManager::start(
             server.secondary("reader", "reader"),
             policy,
@@ -147,7 +154,10 @@ async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
     let state = reaches(&copying, |state| state.attempts > 0).await;
     assert_eq!(state.phase, Phase::Refused, "{state:?}");
     let error = state.last_error.unwrap().message;
-    assert!(error.contains("preparing the secondary's tables"), "{error}");
+    assert!(
+        error.contains("preparing the secondary's tables"),
+        "{error}"
+    );
     copying.shutdown();
     let reading = reader(false);
     assert!(reading.connected().await.is_some());

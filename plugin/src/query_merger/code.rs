@@ -81,7 +81,9 @@ impl QueryMerger {
     ) -> StorageResult<MaybeSymbol> {
         let (project, path) = (project_id.to_owned(), name_path.to_owned());
         let found = self.point(context, move |side: &dyn Side, context: &CallContext| {
-            Ok(side.get_code_symbol(context, &project, &path)?.into_option())
+            Ok(side
+                .get_code_symbol(context, &project, &path)?
+                .into_option())
         })?;
         Ok(found.into())
     }
@@ -98,11 +100,20 @@ impl QueryMerger {
         symbol_types: &[RString],
         limit: u32,
     ) -> StorageResult<Symbols> {
-        let (project, name, types) = (project_id.to_owned(), name.to_owned(), symbol_types.to_vec());
+        let (project, name, types) = (
+            project_id.to_owned(),
+            name.to_owned(),
+            symbol_types.to_vec(),
+        );
         let limit = FIND_SYMBOLS_BY_NAME.limit_or_default(limit);
-        self.list(context, order::symbol_name, limit, move |side, context, limit| {
-            side.find_symbols_by_name(context, &project, &name, &types, limit)
-        })
+        self.list(
+            context,
+            order::symbol_name,
+            limit,
+            move |side, context, limit| {
+                side.find_symbols_by_name(context, &project, &name, &types, limit)
+            },
+        )
     }
 
     /// See the contract.
@@ -116,9 +127,12 @@ impl QueryMerger {
         file_path: &str,
     ) -> StorageResult<Symbols> {
         let (project, path) = (project_id.to_owned(), file_path.to_owned());
-        self.list(context, order::symbol_line, None, move |side, context, _| {
-            side.find_symbols_by_file(context, &project, &path)
-        })
+        self.list(
+            context,
+            order::symbol_line,
+            None,
+            move |side, context, _| side.find_symbols_by_file(context, &project, &path),
+        )
     }
 
     /// See the contract.
@@ -132,9 +146,12 @@ impl QueryMerger {
         parent_id: &str,
     ) -> StorageResult<Symbols> {
         let (project, parent) = (project_id.to_owned(), parent_id.to_owned());
-        self.list(context, order::symbol_line, None, move |side, context, _| {
-            side.find_child_symbols(context, &project, &parent)
-        })
+        self.list(
+            context,
+            order::symbol_line,
+            None,
+            move |side, context, _| side.find_child_symbols(context, &project, &parent),
+        )
     }
 
     /// See the contract.
@@ -152,9 +169,14 @@ impl QueryMerger {
         let (project, embedding) = (project_id.to_owned(), query_embedding.to_vec());
         let types = symbol_types.to_vec();
         let limit = SEARCH_SYMBOLS_BY_SIMILARITY.limit_or_default(limit);
-        self.list(context, order::nearest, limit, move |side, context, limit| {
-            side.search_symbols_by_similarity(context, &project, &embedding, &types, limit)
-        })
+        self.list(
+            context,
+            order::nearest,
+            limit,
+            move |side, context, limit| {
+                side.search_symbols_by_similarity(context, &project, &embedding, &types, limit)
+            },
+        )
     }
 
     /// See the contract.
@@ -185,9 +207,14 @@ impl QueryMerger {
     ) -> StorageResult<FoundChunks> {
         let (project, embedding) = (project_id.to_owned(), query_embedding.to_vec());
         let limit = SEARCH_CHUNKS_BY_SIMILARITY.limit_or_default(limit);
-        self.list(context, order::nearest, limit, move |side, context, limit| {
-            side.search_chunks_by_similarity(context, &project, &embedding, limit)
-        })
+        self.list(
+            context,
+            order::nearest,
+            limit,
+            move |side, context, limit| {
+                side.search_chunks_by_similarity(context, &project, &embedding, limit)
+            },
+        )
     }
 
     /// See the contract.

@@ -75,7 +75,12 @@ impl Scan {
     }
 
     /// The rows behind the row `after`, in the order of their ids.
-    fn page(&self, side: &dyn Side, context: &CallContext, after: Option<&RecordId>) -> StorageResult<Vec<Slim>> {
+    fn page(
+        &self,
+        side: &dyn Side,
+        context: &CallContext,
+        after: Option<&RecordId>,
+    ) -> StorageResult<Vec<Slim>> {
         let Self {
             table, condition, ..
         } = self;
@@ -145,7 +150,11 @@ fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageRes
 
 impl QueryMerger {
     /// The rows of these scans that only secondaries have.
-    fn only_in_secondaries(&self, panel: &mut Panel<'_>, scans: &[Scan]) -> StorageResult<Vec<Slim>> {
+    fn only_in_secondaries(
+        &self,
+        panel: &mut Panel<'_>,
+        scans: &[Scan],
+    ) -> StorageResult<Vec<Slim>> {
         // A secondary that drops out on the way has had its say on the others'
         // rows: the count is repeated without it.
         loop {
@@ -190,7 +199,11 @@ impl QueryMerger {
     ///
     /// # Errors
     /// The primary's.
-    pub fn count_by_user_id(&self, context: &CallContext, table: &str) -> StorageResult<UserCounts> {
+    pub fn count_by_user_id(
+        &self,
+        context: &CallContext,
+        table: &str,
+    ) -> StorageResult<UserCounts> {
         let ours = self.primary().count_by_user_id(context, table)?;
         let mut counts = self.users_beyond_primary(context, table)?;
         if counts.is_empty() {
@@ -239,9 +252,15 @@ impl QueryMerger {
         const CONTENT: &str = "bytes::len(<bytes>(content ?? '')) AS bytes";
         const FACT: &str = "bytes::len(<bytes>(key + <string>(value ?? ''))) AS bytes";
         let mut scans = vec![
-            Scan::of("kv_memories").reading(&[FACT]).only(condition, &user),
-            Scan::of("vector_memories").reading(&[CONTENT]).only(condition, &user),
-            Scan::of("events").reading(&[CONTENT]).only(condition, &user),
+            Scan::of("kv_memories")
+                .reading(&[FACT])
+                .only(condition, &user),
+            Scan::of("vector_memories")
+                .reading(&[CONTENT])
+                .only(condition, &user),
+            Scan::of("events")
+                .reading(&[CONTENT])
+                .only(condition, &user),
             Scan::of("knowledge_base").reading(&[CONTENT]),
             Scan::of("entities"),
         ];
@@ -316,7 +335,9 @@ fn count_one(counts: &mut Object, name: &str) {
 
 /// The names in a query's answer; those that are no identifiers are left out.
 fn texts(answer: Value) -> Vec<String> {
-    let first = answer.as_array().and_then(|results| results.first()?.as_array());
+    let first = answer
+        .as_array()
+        .and_then(|results| results.first()?.as_array());
     let texts = first.unwrap_or_default().iter().filter_map(Value::as_str);
     texts
         .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))

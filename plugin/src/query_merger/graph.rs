@@ -1,11 +1,6 @@
 //! The graph over the union: entities by name, and the walk.
 
-use super::{
-    QueryMerger, order,
-    panel::Panel,
-    row::Row,
-    side::Side,
-};
+use super::{QueryMerger, order, panel::Panel, row::Row, side::Side};
 use abi_stable::std_types::{ROption, RVec};
 use plugin_api::{
     error::StorageResult,
@@ -17,7 +12,7 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
 };
-use surreal_storage::schema::TABLES;
+use surreal_storage::schema::{TABLES, relationships};
 
 /// All edges that leave some entities, over the tables that hold edges: those
 /// that are no table of the schema and whose rows have ends.
@@ -34,7 +29,11 @@ impl QueryMerger {
     ///
     /// # Errors
     /// The primary's.
-    pub fn get_entity(&self, context: &CallContext, id_or_name: &str) -> StorageResult<MaybeEntity> {
+    pub fn get_entity(
+        &self,
+        context: &CallContext,
+        id_or_name: &str,
+    ) -> StorageResult<MaybeEntity> {
         if let ROption::RSome(found) = self.primary().get_entity(context, id_or_name)? {
             return Ok(ROption::RSome(found));
         }
@@ -61,11 +60,18 @@ impl QueryMerger {
             return Ok(Some(entity));
         }
         let name = id_or_name.to_owned();
-        let by_name = self.beyond_primary(panel, order::entity, Some(1), move |side, context, limit| {
-            let sql = "SELECT * FROM entities WHERE name = $name ORDER BY id LIMIT $limit";
-            let parameters = Object::new().with("name", name.as_str()).with("limit", limit);
-            rows(side, context, sql, &parameters, entity)
-        })?;
+        let by_name = self.beyond_primary(
+            panel,
+            order::entity,
+            Some(1),
+            move |side, context, limit| {
+                let sql = "SELECT * FROM entities WHERE name = $name ORDER BY id LIMIT $limit";
+                let parameters = Object::new()
+                    .with("name", name.as_str())
+                    .with("limit", limit);
+                rows(side, context, sql, &parameters, entity)
+            },
+        )?;
         Ok(by_name.into_iter().next())
     }
 
@@ -93,6 +99,9 @@ impl QueryMerger {
             return self
                 .primary()
                 .traverse_graph(context, start, relationship_type, depth);
+        }
+        if !relationship_type.is_empty() {
+            relationships::relationship_type(relationship_type)?;
         }
         // A secondary that drops out on the way has left its mark on the steps
         // before: the walk is repeated without it.

@@ -1,9 +1,10 @@
 //! The read methods of facts, vectors, the graph, documents and events.
 
 use super::{
-    QueryMerger,
-    order,
-    reads::{GET_EVENTS_BY_SUBJECT, HYBRID_SEARCH, SEARCH_DOCUMENTS, SEARCH_EVENTS, SEARCH_SIMILAR},
+    QueryMerger, order,
+    reads::{
+        GET_EVENTS_BY_SUBJECT, HYBRID_SEARCH, SEARCH_DOCUMENTS, SEARCH_EVENTS, SEARCH_SIMILAR,
+    },
     row::Slim,
     side::Side,
 };
@@ -108,9 +109,12 @@ impl QueryMerger {
     ) -> StorageResult<FoundVectors> {
         let (user, embedding) = (user_id.to_owned(), query_embedding.to_vec());
         let limit = SEARCH_SIMILAR.limit_or_default(limit);
-        self.list(context, order::nearest, limit, move |side, context, limit| {
-            side.search_similar(context, &user, &embedding, limit)
-        })
+        self.list(
+            context,
+            order::nearest,
+            limit,
+            move |side, context, limit| side.search_similar(context, &user, &embedding, limit),
+        )
     }
 
     /// See the contract.
@@ -135,9 +139,12 @@ impl QueryMerger {
     ) -> StorageResult<FoundDocuments> {
         let embedding = query_embedding.to_vec();
         let limit = SEARCH_DOCUMENTS.limit_or_default(limit);
-        self.list(context, order::nearest, limit, move |side, context, limit| {
-            side.search_documents(context, &embedding, limit)
-        })
+        self.list(
+            context,
+            order::nearest,
+            limit,
+            move |side, context, limit| side.search_documents(context, &embedding, limit),
+        )
     }
 
     /// See the contract.
@@ -192,9 +199,11 @@ impl QueryMerger {
         const STEPS: u32 = 2;
         let started = Instant::now();
         let left = || CallContext {
-            time_left: context
-                .time_left
-                .map(|left| Duration::from(left).saturating_sub(started.elapsed()).into()),
+            time_left: context.time_left.map(|left| {
+                Duration::from(left)
+                    .saturating_sub(started.elapsed())
+                    .into()
+            }),
             request_id: context.request_id.clone(),
         };
         let limit = HYBRID_SEARCH.limit_or_default(limit).unwrap_or(limit);
@@ -246,9 +255,12 @@ impl QueryMerger {
     ) -> StorageResult<Events> {
         let (user, subject) = (user_id.to_owned(), subject.to_owned());
         let limit = GET_EVENTS_BY_SUBJECT.limit_or_default(limit);
-        self.list(context, order::oldest_event, limit, move |side, context, limit| {
-            side.get_events_by_subject(context, &user, &subject, limit)
-        })
+        self.list(
+            context,
+            order::oldest_event,
+            limit,
+            move |side, context, limit| side.get_events_by_subject(context, &user, &subject, limit),
+        )
     }
 }
 

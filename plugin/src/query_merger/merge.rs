@@ -84,14 +84,16 @@ pub(super) fn merge<S: Source, T: Row>(
 ) -> StorageResult<Vec<T>> {
     loop {
         let theirs = only_theirs(source, &primary, &mut pages)?;
-        let merged = interleave(&primary, theirs, order, limit);
+        // In the steady state the primary's list is the result as it is.
+        let merged = (!theirs.is_empty()).then(|| interleave(&primary, theirs, order, limit));
+        let shown = merged.as_ref().unwrap_or(&primary);
         let crowded: Vec<(Place, u32)> = pages
             .iter()
-            .filter(|(_, page)| may_hold_more(page, &merged, order, limit))
+            .filter(|(_, page)| may_hold_more(page, shown, order, limit))
             .filter_map(|(place, page)| Some((*place, page.asked?.saturating_mul(GROWTH))))
             .collect();
         if crowded.is_empty() {
-            return Ok(merged);
+            return Ok(merged.unwrap_or(primary));
         }
         let places: Vec<Place> = crowded.iter().map(|(place, _)| *place).collect();
         let mut longer = more(source, crowded);
@@ -179,11 +181,7 @@ impl<T> Candidate<T> {
 }
 
 /// The rows that no page before theirs has, and that are not deleted.
-fn candidates<T: Row>(
-    source: &impl Source,
-    primary: &[T],
-    pages: &Pages<T>,
-) -> Vec<Candidate<T>> {
+fn candidates<T: Row>(source: &impl Source, primary: &[T], pages: &Pages<T>) -> Vec<Candidate<T>> {
     let identity = |row: &T| Identity::of(row, &row.columns());
     let mut at_hand: HashSet<Key> = primary
         .iter()

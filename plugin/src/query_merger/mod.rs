@@ -158,9 +158,10 @@ impl QueryMerger {
         }
         let as_it_comes: Order<T> = |_, _| Ordering::Equal;
         let mut panel = Panel::new(self, context);
-        let found = self.beyond_primary(&mut panel, as_it_comes, None, move |side, context, _| {
-            Ok(ask(side, context)?.into_iter().collect())
-        })?;
+        let found =
+            self.beyond_primary(&mut panel, as_it_comes, None, move |side, context, _| {
+                Ok(ask(side, context)?.into_iter().collect())
+            })?;
         Ok(found.into_iter().next())
     }
 }
@@ -197,7 +198,8 @@ fn merge_answers<T: Row>(
         let asked: BTreeMap<Place, u32> = limits.iter().copied().collect();
         let pending = panel.begin(limits.into_iter().map(|(place, limit)| {
             let ask = ask.clone();
-            let question: Question<RVec<T>> = Box::new(move |side, context| ask(side, context, limit));
+            let question: Question<RVec<T>> =
+                Box::new(move |side, context| ask(side, context, limit));
             (place, question)
         }));
         let answers = panel.collect(pending).into_iter();

@@ -135,7 +135,8 @@ impl<'m> Panel<'m> {
             .copied()
             .filter(|place| self.members.get(place).is_some_and(|member| member.awaited))
             .collect();
-        let mut take = |(place, answer): (Place, StorageResult<T>), silent: &mut BTreeSet<Place>| {
+        let mut take = |(place, answer): (Place, StorageResult<T>),
+                        silent: &mut BTreeSet<Place>| {
             silent.remove(&place);
             match answer {
                 Ok(answer) => {

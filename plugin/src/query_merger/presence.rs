@@ -70,7 +70,11 @@ fn has_row(table: &str) -> String {
     };
     let body = match table {
         // A document is there if it is whole or if a chunk of it is.
-        "knowledge_base" => format!("{} OR {}", has("file_path = $k[0]"), has("source_file = $k[0]")),
+        "knowledge_base" => format!(
+            "{} OR {}",
+            has("file_path = $k[0]"),
+            has("source_file = $k[0]")
+        ),
         _ => {
             let conditions: Vec<_> = key_columns(table)
                 .iter()

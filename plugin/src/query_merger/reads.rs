@@ -111,9 +111,14 @@ pub fn table() -> String {
         };
         let key = match read.tables {
             ["*"] | [_, _, ..] => "each table's".to_owned(),
-            tables => tables.iter().map(|table| list(key_columns(table))).collect(),
+            tables => tables
+                .iter()
+                .map(|table| list(key_columns(table)))
+                .collect(),
         };
-        let limit = read.limit.map_or_else(String::new, |limit| limit.to_string());
+        let limit = read
+            .limit
+            .map_or_else(String::new, |limit| limit.to_string());
         // Writing to a string does not fail.
         let _ = writeln!(
             table,
@@ -167,7 +172,10 @@ mod tests {
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(&path, &fresh).unwrap();
         } else {
-            assert!(text == fresh, "docs/merged-reads.md is out of date: UPDATE_DOCS=1 cargo test");
+            assert!(
+                text == fresh,
+                "docs/merged-reads.md is out of date: UPDATE_DOCS=1 cargo test"
+            );
         }
     }
 }

@@ -3,6 +3,9 @@
 
 mod deleted;
 mod steering;
+mod verify;
+
+pub use verify::{TableReport, VerifyReport};
 
 use crate::{
     config::{Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings},
@@ -23,12 +26,7 @@ use plugin_api::{
     storage::FullStorage,
     value::Timestamp,
 };
-use std::{
-    fs::DirBuilder,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fs::DirBuilder, sync::Arc, thread, time::Duration};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The database's futures are deep.
@@ -78,14 +76,18 @@ impl Replication {
             tracing::warn!("{warning}");
         }
         let settings = &config.settings;
-        let runtime = runtime(&log)?;
         create_private(&settings.queue_dir);
-        let names: Vec<String> = config.secondaries.iter().map(|one| one.name.clone()).collect();
+        let names: Vec<String> = config
+            .secondaries
+            .iter()
+            .map(|one| one.name.clone())
+            .collect();
         let queue = match settings.sync_enabled {
             true => Some(Arc::new(open_queue(settings, &names)?)),
             false => None,
         };
         let tombstones = Arc::new(deleted::open(&settings.queue_dir)?);
+        let runtime = runtime(&log)?;
         let policy = ConnectionPolicy::from(settings);
         let start = |secondary: &SecondaryConfig| {
             SecondaryConnectionManager::start(secondary.clone(), policy, runtime.handle().clone())
@@ -137,14 +139,20 @@ impl Replication {
 
     /// The names of the secondaries, the one that wins first.
     pub fn secondaries(&self) -> Vec<String> {
-        self.connections.iter().map(|connection| connection.name().to_owned()).collect()
+        self.connections
+            .iter()
+            .map(|connection| connection.name().to_owned())
+            .collect()
     }
 
     /// The storage that copies what is written to `primary` and merges what is
     /// read from it.
     pub fn wrap(&self, primary: FullStorage) -> MergedStorage {
         let settings = &self.config.settings;
-        let queue = self.copying.as_ref().map(|copying| Arc::clone(&copying.queue));
+        let queue = self
+            .copying
+            .as_ref()
+            .map(|copying| Arc::clone(&copying.queue));
         let synced = SyncedStorage::new(
             primary.clone(),
             queue,
@@ -153,7 +161,8 @@ impl Replication {
             Arc::clone(&self.locks),
         );
         let secondaries = self.connections.iter().map(|connection| {
-            let secondary: Arc<dyn Secondary> = Arc::<SecondaryConnectionManager>::clone(connection);
+            let secondary: Arc<dyn Secondary> =
+                Arc::<SecondaryConnectionManager>::clone(connection);
             secondary
         });
         let merger = QueryMerger::new(
@@ -172,7 +181,11 @@ impl Replication {
     /// What it is doing.
     pub fn status(&self) -> Status {
         let settings = &self.config.settings;
-        let secondaries: Vec<_> = self.connections.iter().map(|one| self.status_of(one)).collect();
+        let secondaries: Vec<_> = self
+            .connections
+            .iter()
+            .map(|one| self.status_of(one))
+            .collect();
         Status {
             health: Health::Healthy,
             reasons: Vec::new(),
@@ -180,10 +193,17 @@ impl Replication {
             started_at: self.started_at,
             sync_enabled: settings.sync_enabled,
             merge_reads: settings.merge_reads,
-            paused: self.copying.as_ref().is_some_and(|copying| copying.executor.is_paused()),
+            paused: self
+                .copying
+                .as_ref()
+                .is_some_and(|copying| copying.executor.is_paused()),
             log: LogStatus {
                 directory: settings.queue_dir.display().to_string(),
-                held_bytes: secondaries.iter().map(|one| one.backlog.bytes).max().unwrap_or(0),
+                held_bytes: secondaries
+                    .iter()
+                    .map(|one| one.backlog.bytes)
+                    .max()
+                    .unwrap_or(0),
                 max_bytes: settings.queue_max_bytes,
             },
             secondaries,
@@ -250,9 +270,7 @@ impl Replication {
     }
 }
 
-fn on_own_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> StorageResult<T> {
+fn on_own_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> StorageResult<T> {
     thread::Builder::new()
         .name("db-sync-end".to_owned())
         .stack_size(STACK_SIZE)
@@ -266,7 +284,9 @@ fn on_own_thread<T: Send + 'static>(
 fn log_error(error: QueueError) -> StorageError {
     let message = error.to_string();
     match error {
-        QueueError::Locked(_) | QueueError::Directory { .. } => StorageError::invalid_input(message),
+        QueueError::Locked(_) | QueueError::Directory { .. } => {
+            StorageError::invalid_input(message)
+        }
         QueueError::Closed => StorageError::closed(message),
         _ => StorageError::internal(message),
     }

@@ -3,7 +3,6 @@
 use super::{Replication, log_error};
 use crate::{
     config::{RELATIONSHIPS, nearest, selectable},
-    status::Status,
     sync_executor::replicated_tables,
     sync_queue::{DeadLetter, EVERY_TABLE, SyncQueue},
 };
@@ -26,7 +25,7 @@ impl Replication {
         }
     }
 
-    fn queue(&self) -> StorageResult<&SyncQueue> {
+    pub(super) fn queue(&self) -> StorageResult<&SyncQueue> {
         match &self.copying {
             Some(copying) => Ok(&copying.queue),
             None => Err(StorageError::unsupported(
@@ -81,18 +80,9 @@ impl Replication {
         Ok(())
     }
 
-    /// Compares tables; all for no tables.
-    ///
-    /// # Errors
-    /// If a side does not answer.
-    pub fn verify(&self, _secondaries: &[String], tables: &[String]) -> StorageResult<Status> {
-        self.replicated(tables)?;
-        Err(StorageError::unsupported("verify is not there yet"))
-    }
-
     /// The tables of these names; all that are replicated for no names.
     /// `relationships` stands for the tables of all relationship types.
-    fn replicated(&self, names: &[String]) -> StorageResult<Vec<String>> {
+    pub(super) fn replicated(&self, names: &[String]) -> StorageResult<Vec<String>> {
         let existing = replicated_tables(&self.primary, self.config.settings.operation_timeout)?;
         let all = existing.iter().filter(|table| self.tables.selects(table));
         if names.is_empty() {

@@ -5,8 +5,8 @@
 
 use super::{facts::names, limit_or, parameters};
 use crate::{
-    rows::{Row, receipt, stored_embedding, zeros_where},
-    schema::{DOCUMENTS, upsert_statement},
+    rows::{Row, stored_embedding, zeros_where},
+    schema::DOCUMENTS,
     storage::Call,
 };
 use abi_stable::std_types::{RString, RVec};
@@ -14,13 +14,13 @@ use plugin_api::{
     error::{StorageError, StorageResult},
     records::{Document, FoundDocument, WriteReceipt},
     storage::{FoundDocuments, MaybeDocument, Names},
-    value::{Object, Value},
+    value::Object,
 };
 
 /// Removes what else there is of the document at `$path`: its chunks when it
 /// is stored whole, and chunks that it no longer has.
 const REMOVE_THE_REST: &str = "DELETE knowledge_base
-    WHERE (file_path = $path OR source_file = $path) AND file_path NOT IN $rows.file_path;";
+    WHERE (file_path = $path OR source_file = $path) AND file_path NOT IN $keys.file_path;";
 
 fn document(row: &Row) -> StorageResult<Document> {
     Ok(Document {
@@ -53,7 +53,7 @@ impl Call {
             chunk_index: 0,
             chunk_count: 0,
         };
-        let receipt = self.replace_document(&file_path, vec![row.into()]).await?;
+        let receipt = self.replace_document(&file_path, vec![row]).await?;
         Ok(zeros_where(receipt, |_| embedding.is_empty()))
     }
 
@@ -78,7 +78,7 @@ impl Call {
                 .clone()
                 .with("chunk_index", index)
                 .with("chunk_count", count);
-            Value::from(parameters! {
+            parameters! {
                 file_path: format!("{file_path}#chunk{index}"),
                 source_file: file_path.as_str(),
                 content: content,
@@ -86,16 +86,20 @@ impl Call {
                 metadata: metadata,
                 chunk_index: index,
                 chunk_count: count,
-            })
+            }
         });
         let receipt = self.replace_document(&file_path, rows.collect()).await?;
         Ok(zeros_where(receipt, |at| embeddings[at].is_empty()))
     }
 
-    async fn replace_document(&self, path: &str, rows: Vec<Value>) -> StorageResult<WriteReceipt> {
-        let statement = upsert_statement(&DOCUMENTS, REMOVE_THE_REST);
-        let parameters = parameters! { path: path, rows: rows };
-        receipt(self.write(&statement, parameters).await?)
+    async fn replace_document(&self, path: &str, rows: Vec<Object>) -> StorageResult<WriteReceipt> {
+        self.upsert_after(
+            REMOVE_THE_REST,
+            parameters! { path: path },
+            &DOCUMENTS,
+            rows,
+        )
+        .await
     }
 
     pub(crate) async fn search_documents(

@@ -3,11 +3,11 @@
 use super::{
     limit_or,
     nearest::{comparable, number_or_zero, within},
-    one_row, parameters,
+    parameters,
 };
 use crate::{
-    rows::{Row, receipt, record_id, stored_embedding, zeros_where},
-    schema::{EVENTS, upsert_statement},
+    rows::{Row, record_id, stored_embedding, zeros_where},
+    schema::EVENTS,
     storage::Call,
 };
 use abi_stable::std_types::{ROption, RVec};
@@ -108,11 +108,8 @@ impl Call {
             embedding: stored_embedding(&embedding),
             metadata: metadata,
         };
-        let parameters = parameters! { rows: one_row(row) };
-        let answer = self
-            .write(&upsert_statement(&EVENTS, ""), parameters)
-            .await?;
-        Ok(zeros_where(receipt(answer)?, |_| embedding.is_empty()))
+        let receipt = self.upsert(&EVENTS, vec![row]).await?;
+        Ok(zeros_where(receipt, |_| embedding.is_empty()))
     }
 
     /// The most relevant first, then the newest, then by id.

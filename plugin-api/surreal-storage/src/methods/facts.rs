@@ -1,9 +1,9 @@
 //! Facts: values under a user and a key.
 
-use super::{one_row, parameters, updated};
+use super::{parameters, updated};
 use crate::{
-    rows::{Row, receipt},
-    schema::{FACTS, identifier, upsert_statement},
+    rows::Row,
+    schema::{FACTS, identifier},
     storage::Call,
 };
 use plugin_api::{
@@ -30,11 +30,7 @@ impl Call {
         value: Value,
     ) -> StorageResult<WriteReceipt> {
         let row = parameters! { user_id: user_id, key: key, value: kept(value) };
-        let statement = upsert_statement(&FACTS, "");
-        receipt(
-            self.write(&statement, parameters! { rows: one_row(row) })
-                .await?,
-        )
+        self.upsert(&FACTS, vec![row]).await
     }
 
     pub(crate) async fn update_fact(

@@ -1,9 +1,9 @@
 //! Entities and the relationships between them.
 
-use super::{one_row, parameters};
+use super::parameters;
 use crate::{
     rows::{Row, receipt, record_id},
-    schema::{ENTITIES, relationships, upsert_statement},
+    schema::{ENTITIES, relationships},
     storage::Call,
 };
 use abi_stable::std_types::RVec;
@@ -43,11 +43,7 @@ impl Call {
         properties: Object,
     ) -> StorageResult<WriteReceipt> {
         let row = parameters! { entity_type: entity_type, name: name, properties: properties };
-        let parameters = parameters! { rows: one_row(row) };
-        receipt(
-            self.write(&upsert_statement(&ENTITIES, ""), parameters)
-                .await?,
-        )
+        self.upsert(&ENTITIES, vec![row]).await
     }
 
     pub(crate) async fn create_relationship(

@@ -11,12 +11,13 @@ mod hybrid;
 mod nearest;
 mod stats;
 mod traversal;
+mod upsert;
 mod vectors;
 
 use plugin_api::{
     error::{StorageError, StorageResult},
     records::WriteReceipt,
-    value::{Object, Value},
+    value::Value,
 };
 
 /// Parameters of a statement.
@@ -39,9 +40,4 @@ pub(crate) fn updated(answer: Value, what: impl FnOnce() -> String) -> StorageRe
         return Err(StorageError::not_found(format!("there is no {}", what())));
     }
     Ok(receipt)
-}
-
-/// The one row of `$rows` of an upsert.
-pub(crate) fn one_row(row: Object) -> Value {
-    Value::from(vec![Value::from(row)])
 }

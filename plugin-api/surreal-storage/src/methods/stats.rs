@@ -19,7 +19,7 @@ impl Call {
             _ => "WHERE user_id = $user",
         };
         let rows = |table: &str, filter: &str| {
-            format!("array::len(SELECT VALUE id FROM {table} {filter})")
+            format!("((SELECT count() FROM {table} {filter} GROUP ALL)[0].count ?? 0)")
         };
         let bytes = |table: &str, filter: &str, text: &str| {
             format!("math::sum((SELECT VALUE bytes::len(<bytes>({text})) FROM {table} {filter}))")

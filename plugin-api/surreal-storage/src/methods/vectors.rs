@@ -1,9 +1,9 @@
 //! Vector memories: texts found by similarity.
 
-use super::{limit_or, one_row, parameters, updated};
+use super::{limit_or, parameters, updated};
 use crate::{
-    rows::{Row, receipt, record_id, stored_embedding, zeros_where},
-    schema::{VECTORS, assignments, upsert_statement},
+    rows::{Row, record_id, stored_embedding, zeros_where},
+    schema::{VECTORS, assignments},
     storage::Call,
 };
 use abi_stable::std_types::RVec;
@@ -43,11 +43,9 @@ impl Call {
         embedding: Vec<f32>,
         metadata: Object,
     ) -> StorageResult<WriteReceipt> {
-        let rows = one_row(row(&user_id, content, &embedding, metadata));
-        let answer = self
-            .write(&upsert_statement(&VECTORS, ""), parameters! { rows: rows })
-            .await?;
-        Ok(zeros_where(receipt(answer)?, |_| embedding.is_empty()))
+        let row = row(&user_id, content, &embedding, metadata);
+        let receipt = self.upsert(&VECTORS, vec![row]).await?;
+        Ok(zeros_where(receipt, |_| embedding.is_empty()))
     }
 
     pub(crate) async fn search_similar(

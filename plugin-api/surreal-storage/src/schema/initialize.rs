@@ -3,11 +3,11 @@
 use super::{
     TEXT_ANALYZER,
     relationships::table_rows,
-    tables::{Column, EVENTS, Kind, TABLES, Table},
+    tables::{Column, EVENTS, Kind, Rule, TABLES, Table},
 };
-use crate::{Connection, connection::within, rows::Row};
+use crate::{Connection, connection::within, retry::while_in_conflict, rows::Row};
 use plugin_api::{
-    error::{ErrorKind, StorageResult},
+    error::StorageResult,
     value::{Object, Value},
 };
 use std::{collections::HashSet, fmt::Write as _, time::Duration};
@@ -28,21 +28,9 @@ pub struct SchemaReport {
 /// # Errors
 /// The database's; `Timeout` if it takes longer than `timeout` in all.
 pub async fn initialize(connection: &Connection, timeout: Duration) -> StorageResult<SchemaReport> {
-    within(timeout, async {
-        let mut attempts = 0;
-        loop {
-            match attempt(connection, timeout).await {
-                // Another host initialises the same database.
-                Err(error) if error.kind == ErrorKind::CONFLICT && attempts < 20 => {
-                    attempts += 1;
-                    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20 * attempts)))
-                        .await;
-                }
-                result => return result,
-            }
-        }
-    })
-    .await
+    // Another host may be initialising the same database.
+    let attempts = while_in_conflict(|| attempt(connection, timeout));
+    within(timeout, attempts).await
 }
 
 async fn attempt(connection: &Connection, timeout: Duration) -> StorageResult<SchemaReport> {
@@ -111,7 +99,7 @@ fn definition(column: &Column, schemafull: bool) -> (&'static str, &'static str)
     match column.kind {
         Kind::Key => (NEW, "string"),
         Kind::KeyNumber => (NEW, "int"),
-        Kind::Text if column.name == "type" => (REPLACE, "option<null | string>"),
+        Kind::Text if column.rule == Rule::Legacy => (REPLACE, "option<null | string>"),
         Kind::Text => (NEW, "option<null | string>"),
         Kind::Int => (NEW, "option<null | int>"),
         Kind::Float => (NEW, "option<null | float>"),

@@ -7,7 +7,7 @@ use super::{
     identifier,
     tables::{OTHER_TABLES, table},
 };
-use crate::{Connection, rows::Row};
+use crate::{Connection, retry::while_in_conflict, rows::Row};
 use plugin_api::{
     error::{StorageError, StorageResult},
     value::{Object, Value},
@@ -47,8 +47,9 @@ pub async fn define(connection: &Connection, name: &str, timeout: Duration) -> S
          DEFINE INDEX IF NOT EXISTS `{name}_from` ON `{name}` FIELDS from_entity;
          DEFINE INDEX IF NOT EXISTS `{name}_to` ON `{name}` FIELDS to_entity;"
     );
-    connection.query(&sql, Object::new(), timeout).await?;
-    Ok(())
+    while_in_conflict(|| connection.query(&sql, Object::new(), timeout))
+        .await
+        .map(drop)
 }
 
 /// The types of relationships that have a table, sorted. A table that an older

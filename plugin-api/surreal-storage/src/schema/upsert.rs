@@ -1,8 +1,9 @@
 //! Writing rows by their keys.
 
 use super::tables::{Rule, Table};
+use plugin_api::value::{Object, Value};
 
-/// A statement that stores each of `$rows` under its key, in one transaction.
+/// A statement that stores rows under their keys, in one transaction.
 ///
 /// A row that is there keeps its id, its creation time and columns that this
 /// version does not know; a new one gets a random id, as the existing host
@@ -10,7 +11,8 @@ use super::tables::{Rule, Table};
 /// index, or in the conflict of their transactions, and one tries again.
 ///
 /// `before` runs first, in the same transaction. The answer is the rows as
-/// stored, in the order of `$rows`, without their embeddings.
+/// stored, in the order given, without their embeddings. The parameters are
+/// those of [`upsert_parameters`].
 pub(crate) fn upsert_statement(table: &Table, before: &str) -> String {
     let name = table.name;
     let fresh = format!("type::record('{name}', rand::id())");
@@ -20,7 +22,7 @@ pub(crate) fn upsert_statement(table: &Table, before: &str) -> String {
         let same_key = table
             .key
             .iter()
-            .map(|column| format!("{column} = $row.{column}"))
+            .map(|column| format!("{column} = $key.{column}"))
             .collect::<Vec<_>>()
             .join(" AND ");
         format!("(SELECT VALUE id FROM ONLY {name} WHERE {same_key} LIMIT 1) ?? {fresh}")
@@ -30,14 +32,34 @@ pub(crate) fn upsert_statement(table: &Table, before: &str) -> String {
         "{{
             {before}
             LET $now = time::now();
-            LET $ids = $rows.map(|$row| {id});
-            FOR $at IN 0..array::len($ids) {{
-                LET $row = $rows[$at];
-                UPSERT $ids[$at] SET {assignments} RETURN NONE;
+            LET $ids = $keys.map(|$key| {id});
+            FOR $row IN $rows {{
+                UPSERT $ids[$row.{POSITION}] SET {assignments} RETURN NONE;
             }};
             RETURN SELECT * OMIT embedding FROM $ids;
         }}"
     )
+}
+
+/// Beside its columns, a row says its place in `$rows`.
+const POSITION: &str = "at";
+
+/// The parameters of [`upsert_statement`]: `$rows`, and their keys apart, since
+/// a statement that walks the rows twice copies them, embeddings and all.
+pub(crate) fn upsert_parameters(table: &Table, rows: Vec<Object>) -> Object {
+    let key_of = |row: &Object| -> Object {
+        let columns = table.key.iter().copied();
+        columns
+            .filter_map(|column| Some((column, row.get(column)?.clone())))
+            .collect()
+    };
+    let keys: Value = rows.iter().map(key_of).collect();
+    let rows: Value = rows
+        .into_iter()
+        .zip(0_i64..)
+        .map(|(row, at)| row.with(POSITION, at))
+        .collect();
+    Object::new().with("keys", keys).with("rows", rows)
 }
 
 /// What a write sets, from `$row` and `$now`: `name = $row.name, …`.

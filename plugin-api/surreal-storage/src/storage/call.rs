@@ -1,18 +1,15 @@
 //! [`Call`]: one method call while it runs.
 
 use super::Shared;
-use crate::connection::Connection;
+use crate::{connection::Connection, retry::while_in_conflict};
 use plugin_api::{
-    error::{ErrorKind, StorageError, StorageResult},
+    error::{StorageError, StorageResult},
     value::{Object, Value},
 };
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// The longest pause before a write that met a conflict is tried again.
-const LONGEST_PAUSE_MS: u64 = 50;
 
 /// One method call while it runs: its connection and its deadline. Each of the
 /// 64 methods is a method of it, in the file of its table.
@@ -73,22 +70,9 @@ impl Call {
         Ok(values.into_iter().next().unwrap_or_default())
     }
 
-    /// Runs one statement that writes, again and again while another
-    /// transaction is in its way.
+    /// Runs one statement that writes, again while another transaction is in
+    /// its way.
     pub(crate) async fn write(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
-        let mut pause_ms = 1;
-        loop {
-            match self.ask(sql, parameters.clone()).await {
-                Err(error) if error.kind == ErrorKind::CONFLICT => {
-                    let pause = Duration::from_micros(fastrand::u64(1..=pause_ms * 1000));
-                    if self.left()? <= pause {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(pause).await;
-                    pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
-                }
-                result => return result,
-            }
-        }
+        while_in_conflict(|| self.ask(sql, parameters.clone())).await
     }
 }

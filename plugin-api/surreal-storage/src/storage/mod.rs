@@ -24,6 +24,13 @@ use std::{
 };
 use tokio::runtime::Handle;
 
+/// As good as no limit, and no time that a clock cannot hold.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The method that may take ten times the operation timeout: on a large
+/// database that lacks indexes, it builds them.
+const BUILDS_INDEXES: &str = "initialize_schema";
+
 /// The 64 storage methods over a SurrealDB, embedded or remote.
 ///
 /// It implements [`Storage`](plugin_api::storage::Storage),
@@ -34,7 +41,8 @@ use tokio::runtime::Handle;
 /// database, give its threads stacks of 10 MiB. Clones share one connection.
 ///
 /// A call takes no longer than the operation timeout or its own deadline,
-/// whichever is shorter. When a server does not answer or its connection
+/// whichever is shorter (ten times as long for `initialize_schema`, which may
+/// have indexes to build). When a server does not answer or its connection
 /// breaks, the connection is dropped, and the next call opens a new one.
 ///
 /// ```no_run
@@ -142,7 +150,13 @@ impl SurrealStorage {
         T: Send + 'static,
         F: Future<Output = StorageResult<T>> + Send + 'static,
     {
-        let budget = context.time_left_or(self.shared.timeouts.operation);
+        let operation = self.shared.timeouts.operation;
+        let longest = if method == BUILDS_INDEXES {
+            operation.saturating_mul(10)
+        } else {
+            operation
+        };
+        let budget = context.time_left_or(longest).min(FOREVER);
         let call = Call::new(Arc::clone(&self.shared), Instant::now() + budget);
         blocking::wait_for(&self.runtime, budget, work(call)).map_err(|error| {
             tracing::debug!(method, request_id = %context.request_id, %error, "storage call failed");
@@ -209,6 +223,8 @@ impl Shared {
         if matches!(&*state, State::Open(current) if current.is(connection)) {
             tracing::warn!(%error, "dropping the connection to the database");
             *state = State::Lost;
+            // Who knows what comes back.
+            self.relationships.lock().clear();
         }
     }
 

@@ -1,4 +1,4 @@
-use crate::support::{assert_stored, cx, object, one, rows, run, storage};
+use crate::support::{assert_stored, cx, object, one, rows, run, runtime, storage, timeouts};
 use plugin_api::{
     error::ErrorKind,
     storage::Storage,
@@ -123,6 +123,25 @@ fn edges_join_entities_that_exist() {
     // Words of the query language are types like any other.
     link(&s, "Ada", "select", "Bob");
     link(&s, "Ada", "value", "Bob");
+}
+
+#[test]
+fn callers_that_first_use_a_type_at_once_all_succeed() {
+    let s = storage();
+    let ids: Vec<_> = (0..8).map(|n| entity(&s, &format!("n_{n}"))).collect();
+    std::thread::scope(|scope| {
+        for id in &ids {
+            // A storage of its own knows nothing of the others' tables.
+            let connection = s.connection().unwrap();
+            let own = SurrealStorage::from_connection(connection, timeouts(), runtime());
+            let to = &ids[0];
+            scope.spawn(move || {
+                own.create_relationship(&cx(), id, to, "knows", &Object::new())
+                    .unwrap()
+            });
+        }
+    });
+    assert_eq!(rows(&s, "knows").len(), 8);
 }
 
 #[test]

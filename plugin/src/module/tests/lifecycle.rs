@@ -6,9 +6,18 @@ fn a_host_starts_at_once_with_its_secondary_down() {
     let began = Instant::now();
     let module = host.module(&Server::down(), Object::new());
     let storage = host.wrap(&module);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
     host.save(&storage, "k").unwrap();
-    assert!(storage.get_fact(&CallContext::new(), "ada", "k").unwrap().is_some());
+    assert!(
+        storage
+            .get_fact(&CallContext::new(), "ada", "k")
+            .unwrap()
+            .is_some()
+    );
     module.cleanup().unwrap();
 }
 
@@ -20,7 +29,10 @@ fn a_wrong_key_is_named_and_the_module_can_be_cleaned_up() {
     let error = module.provision(host.config(settings)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
     assert!(error.message.contains("sync_workers: 0"), "{error}");
-    assert_eq!(module.validate().unwrap_err().kind, ErrorKind::INVALID_INPUT);
+    assert_eq!(
+        module.validate().unwrap_err().kind,
+        ErrorKind::INVALID_INPUT
+    );
     module.cleanup().unwrap();
 }
 
@@ -34,7 +46,10 @@ fn after_cleanup_reads_are_the_primarys_and_writes_are_refused() {
     module.cleanup().unwrap();
 
     let context = CallContext::new();
-    assert_eq!(host.save(&storage, "k").unwrap_err().kind, ErrorKind::CLOSED);
+    assert_eq!(
+        host.save(&storage, "k").unwrap_err().kind,
+        ErrorKind::CLOSED
+    );
     let deleted = storage.delete_fact(&context, "ada", "k");
     assert_eq!(deleted.unwrap_err().kind, ErrorKind::CLOSED);
     assert!(storage.get_fact(&context, "ada", "k").unwrap().is_some());
@@ -42,9 +57,15 @@ fn after_cleanup_reads_are_the_primarys_and_writes_are_refused() {
     let wrapped = wrapper.wrap_storage(host.primary.clone());
     assert_eq!(wrapped.map(drop).unwrap_err().kind, ErrorKind::CLOSED);
     let config = host.config(for_server(&Server::down(), Object::new()));
-    assert_eq!(module.provision(config).unwrap_err().kind, ErrorKind::CLOSED);
+    assert_eq!(
+        module.provision(config).unwrap_err().kind,
+        ErrorKind::CLOSED
+    );
     assert_eq!(module.validate().unwrap_err().kind, ErrorKind::CLOSED);
-    assert_eq!(request(&module, "GET", "/api/db-sync/status", "").status, 503);
+    assert_eq!(
+        request(&module, "GET", "/api/db-sync/status", "").status,
+        503
+    );
 }
 
 #[test]
@@ -77,12 +98,17 @@ fn another_module_takes_over_the_same_directory() {
 fn a_disabled_module_leaves_the_primary_as_it_is() {
     let host = Host::new();
     let module = ModuleHandle::new(ReplicationModule::default());
-    let block = Object::new().with("enabled", false).with("config", Object::new());
+    let block = Object::new()
+        .with("enabled", false)
+        .with("config", Object::new());
     module.provision(host.config(block)).unwrap();
     module.validate().unwrap();
     let storage = host.wrap(&module);
     host.save(&storage, "k").unwrap();
-    assert_eq!(request(&module, "GET", "/api/db-sync/status", "").status, 503);
+    assert_eq!(
+        request(&module, "GET", "/api/db-sync/status", "").status,
+        503
+    );
     module.cleanup().unwrap();
     host.save(&storage, "l").unwrap();
 }
@@ -94,4 +120,48 @@ fn calls_before_provisioning_say_so() {
     let error = module.validate().unwrap_err();
     assert!(error.message.contains("not provisioned"), "{error}");
     module.cleanup().unwrap();
+}
+
+#[test]
+fn two_modules_cannot_share_a_directory() {
+    let host = Host::new();
+    let first = host.module(&Server::down(), Object::new());
+    for sync_enabled in [true, false] {
+        let second = ModuleHandle::new(ReplicationModule::default());
+        let settings = Object::new().with("sync_enabled", sync_enabled);
+        let settings = for_server(&Server::down(), settings);
+        let error = second.provision(host.config(settings)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
+        assert!(error.message.contains("in use"), "{error}");
+    }
+    let own = Object::new().with("queue_dir", "own");
+    let third = host.module(&Server::down(), own);
+    first.cleanup().unwrap();
+    third.cleanup().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_log_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = Host::new();
+    let module = host.module(&Server::down(), Object::new());
+    let dir = host.data.path().join("db-sync-server");
+    let mode = std::fs::metadata(dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn a_host_may_be_asynchronous() {
+    let host = Host::new();
+    let server = Server::down();
+    let runtime = runtime();
+    // The whole life on a thread of a runtime, as a careless host would do.
+    runtime.block_on(async {
+        let module = host.module(&server, Object::new());
+        let storage = host.wrap(&module);
+        host.save(&storage, "k").unwrap();
+        module.cleanup().unwrap();
+    });
 }

@@ -8,7 +8,9 @@ use super::*;
 use crate::test_server::Server;
 use plugin_api::{
     error::ErrorKind,
-    module::{HostLogger, HttpEndpointProvider, HttpRequest, HttpResponse, LogLevel, Logger, ModuleHandle},
+    module::{
+        HostLogger, HttpEndpointProvider, HttpRequest, HttpResponse, LogLevel, Logger, ModuleHandle,
+    },
     storage::{CallContext, Storage},
     value::{Object, Value},
 };
@@ -48,8 +50,7 @@ impl Host {
             namespace: "memory".to_owned(),
             database: "agents".to_owned(),
         };
-        let storage =
-            SurrealStorage::new(target, Timeouts::default(), runtime.handle().clone());
+        let storage = SurrealStorage::new(target, Timeouts::default(), runtime.handle().clone());
         storage.connect(&CallContext::new()).unwrap();
         storage.initialize_schema(&CallContext::new()).unwrap();
         Self {
@@ -74,7 +75,9 @@ impl Host {
     /// A module at work for that server, with further settings.
     fn module(&self, server: &Server, settings: Object) -> ModuleHandle {
         let module = ModuleHandle::new(ReplicationModule::default());
-        module.provision(self.config(for_server(server, settings))).unwrap();
+        module
+            .provision(self.config(for_server(server, settings)))
+            .unwrap();
         module.validate().unwrap();
         module
     }

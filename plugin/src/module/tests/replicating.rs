@@ -26,11 +26,16 @@ impl Bare {
     }
 
     fn fact(&self, key: &str) -> Option<Value> {
-        self.storage.get_fact(&CallContext::new(), "ada", key).unwrap().into()
+        self.storage
+            .get_fact(&CallContext::new(), "ada", key)
+            .unwrap()
+            .into()
     }
 
     fn query(&self, sql: &str) -> Value {
-        self.storage.query(&CallContext::new(), sql, &Object::new()).unwrap()
+        self.storage
+            .query(&CallContext::new(), sql, &Object::new())
+            .unwrap()
     }
 }
 
@@ -86,7 +91,9 @@ fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
 
     // The secondary is emptied by its death: it keeps nothing on disk.
     server.kill();
-    wait_for(&module, |status| status["secondaries"][0]["state"] == "unreachable");
+    wait_for(&module, |status| {
+        status["secondaries"][0]["state"] == "unreachable"
+    });
     host.save(&storage, "b").unwrap();
     let waiting = wait_for(&module, |status| {
         status["secondaries"][0]["backlog"]["operations"] == 1
@@ -99,7 +106,10 @@ fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
     wait_for(&module, is_drained);
     let bare = Bare::of(&server);
     assert!(bare.fact("b").is_some(), "it waited in the log");
-    assert!(bare.fact("a").is_some(), "a secondary that was emptied is filled again");
+    assert!(
+        bare.fact("a").is_some(),
+        "a secondary that was emptied is filled again"
+    );
     module.cleanup().unwrap();
 }
 
@@ -110,13 +120,19 @@ fn pausing_holds_copies_back_and_resuming_lets_them_go() {
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     wait_for(&module, is_drained);
-    assert_eq!(request(&module, "POST", "/api/db-sync/pause", "").status, 200);
+    assert_eq!(
+        request(&module, "POST", "/api/db-sync/pause", "").status,
+        200
+    );
     host.save(&storage, "k").unwrap();
     let paused = status(&module);
     assert_eq!(paused["paused"], true);
     assert_eq!(paused["secondaries"][0]["backlog"]["operations"], 1);
     assert!(Bare::of(&server).fact("k").is_none());
-    assert_eq!(request(&module, "POST", "/api/db-sync/resume", "").status, 200);
+    assert_eq!(
+        request(&module, "POST", "/api/db-sync/resume", "").status,
+        200
+    );
     wait_for(&module, is_drained);
     assert!(Bare::of(&server).fact("k").is_some());
     module.cleanup().unwrap();
@@ -134,8 +150,76 @@ fn a_resync_brings_back_what_the_secondary_lost() {
     bare.query("DELETE kv_memories");
     assert!(bare.fact("k").is_none());
     let body = r#"{"tables": ["kv_memories"]}"#;
-    assert_eq!(request(&module, "POST", "/api/db-sync/resync", body).status, 202);
-    wait_for(&module, |status| is_drained(status) && bare.fact("k").is_some());
+    assert_eq!(
+        request(&module, "POST", "/api/db-sync/resync", body).status,
+        202
+    );
+    wait_for(&module, |status| {
+        is_drained(status) && bare.fact("k").is_some()
+    });
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn a_verification_finds_and_repairs_what_differs() {
+    let host = Host::new();
+    let server = Server::start();
+    let module = host.module(&server, for_real(Object::new()));
+    let storage = host.wrap(&module);
+    for key in ["a", "b", "c"] {
+        host.save(&storage, key).unwrap();
+    }
+    let context = CallContext::new();
+    let entity = |name| {
+        let stored = storage.create_entity(&context, "person", name, &Object::new());
+        stored.unwrap().rows[0].id.to_string()
+    };
+    let (ada, ben) = (entity("Ada"), entity("Ben"));
+    storage
+        .create_relationship(&context, &ada, &ben, "knows", &Object::new())
+        .unwrap();
+    wait_for(&module, is_drained);
+    let verify = |body: &str| {
+        let response = request(&module, "POST", "/api/db-sync/verify", body);
+        assert_eq!(response.status, 200, "{}", json(&response));
+        json(&response)
+    };
+    let report = verify("");
+    assert_eq!(report["equal"], true, "{report:#}");
+
+    let bare = Bare::of(&server);
+    bare.query("DELETE kv_memories WHERE key = 'a'");
+    bare.query("UPDATE kv_memories SET value = 7 WHERE key = 'b'");
+    bare.query("DELETE knows");
+    bare.storage
+        .save_fact(&context, "ada", "archived", &Value::from(1_i64))
+        .unwrap();
+    let report = verify(r#"{"tables": ["kv_memories", "relationships"]}"#);
+    assert_eq!(report["equal"], false);
+    let facts = &report["tables"][0];
+    assert_eq!(
+        (
+            &facts["rows"],
+            &facts["missing"],
+            &facts["different"],
+            &facts["only_there"]
+        ),
+        (&3.into(), &1.into(), &1.into(), &1.into()),
+        "{report:#}"
+    );
+    assert_eq!(report["tables"][1]["table"], "knows");
+    assert_eq!(report["tables"][1]["missing"], 1);
+    wait_for(&module, is_drained);
+    assert_eq!(verify("")["equal"], true);
+    assert!(bare.fact("archived").is_some(), "the archive stays");
+
+    drop(server);
+    wait_for(&module, |status| {
+        status["secondaries"][0]["state"] == "unreachable"
+    });
+    let report = verify("");
+    assert_eq!(report["equal"], false);
+    assert_eq!(report["skipped"]["secondary"], "it is not connected");
     module.cleanup().unwrap();
 }
 
@@ -149,11 +233,18 @@ fn merged_reads_show_what_only_the_secondary_has_unless_told_not_to() {
         wait_for(&module, is_drained);
         let bare = Bare::of(&server);
         let context = CallContext::new();
-        bare.storage.save_fact(&context, "ada", "only-there", &Value::from(1_i64)).unwrap();
+        bare.storage
+            .save_fact(&context, "ada", "only-there", &Value::from(1_i64))
+            .unwrap();
         let fact = storage.get_fact(&context, "ada", "only-there").unwrap();
         assert_eq!(fact.is_some(), shown);
         module.cleanup().unwrap();
-        assert!(storage.get_fact(&context, "ada", "only-there").unwrap().is_none());
+        assert!(
+            storage
+                .get_fact(&context, "ada", "only-there")
+                .unwrap()
+                .is_none()
+        );
     }
 }
 
@@ -169,7 +260,9 @@ fn with_sync_disabled_nothing_is_copied_and_deletes_are_remembered() {
     host.save(&storage, "k").unwrap();
     let bare = Bare::of(&server);
     assert!(bare.fact("k").is_none());
-    bare.storage.save_fact(&context, "ada", "k", &Value::from(2_i64)).unwrap();
+    bare.storage
+        .save_fact(&context, "ada", "k", &Value::from(2_i64))
+        .unwrap();
     storage.delete_fact(&context, "ada", "k").unwrap();
     assert!(storage.get_fact(&context, "ada", "k").unwrap().is_none());
     let refused = request(&module, "POST", "/api/db-sync/resync", "");
@@ -211,7 +304,9 @@ fn cleanup_waits_for_calls_that_are_inside() {
     });
     let has = |table: &str| {
         let sql = format!("RETURN (SELECT VALUE id FROM {table})[0]");
-        let rows = host.primary.query(&CallContext::new(), &sql, &Object::new());
+        let rows = host
+            .primary
+            .query(&CallContext::new(), &sql, &Object::new());
         rows.is_ok_and(|rows| !rows.as_array().unwrap()[0].is_nullish())
     };
     while !has("begun") {

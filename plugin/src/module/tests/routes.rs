@@ -37,14 +37,44 @@ fn wrong_requests_get_a_clear_refusal() {
     let host = Host::new();
     let module = host.module(&Server::down(), Object::new());
     for (method, path, body, status, says) in [
-        ("GET", "/api/db-sync/nothing", "", 404, "/api/db-sync/status"),
+        (
+            "GET",
+            "/api/db-sync/nothing",
+            "",
+            404,
+            "/api/db-sync/status",
+        ),
         ("POST", "/api/db-sync/status", "", 405, "answers GET only"),
         ("GET", "/api/db-sync/pause", "", 405, "answers POST only"),
         ("POST", "/api/db-sync/resync", "{", 400, "the body"),
-        ("POST", "/api/db-sync/resync", "{\"table\": []}", 400, "table"),
-        ("POST", "/api/db-sync/resync", "{\"tables\": [\"event\"]}", 400, "did you mean events?"),
-        ("POST", "/api/db-sync/verify", "{\"secondary\": \"x\"}", 404, "there are: secondary"),
-        ("POST", "/api/db-sync/dead-letters/replay", "[]", 400, "the body"),
+        (
+            "POST",
+            "/api/db-sync/resync",
+            "{\"table\": []}",
+            400,
+            "table",
+        ),
+        (
+            "POST",
+            "/api/db-sync/resync",
+            "{\"tables\": [\"event\"]}",
+            400,
+            "did you mean events?",
+        ),
+        (
+            "POST",
+            "/api/db-sync/verify",
+            "{\"secondary\": \"x\"}",
+            404,
+            "there are: secondary",
+        ),
+        (
+            "POST",
+            "/api/db-sync/dead-letters/replay",
+            "[]",
+            400,
+            "the body",
+        ),
     ] {
         let response = request(&module, method, path, body);
         let error = json(&response)["error"].as_str().unwrap().to_owned();

@@ -103,14 +103,19 @@ impl Databases {
     }
 
     fn names(&self, side: usize, rows: &[Identity]) -> HashSet<Key> {
-        let has: HashSet<Key> = self.sides[side].iter().map(|row| Key::of_id(&row.id)).collect();
+        let has: HashSet<Key> = self.sides[side]
+            .iter()
+            .map(|row| Key::of_id(&row.id))
+            .collect();
         let names = rows.iter().flat_map(Identity::names);
         names.filter(|name| has.contains(name)).cloned().collect()
     }
 
     fn merge(&mut self, limit: Option<u32>) -> Vec<Ranked> {
         let primary = self.page(0, limit);
-        let all = (0..self.sides.len() - 1).map(|place| (place, limit)).collect();
+        let all = (0..self.sides.len() - 1)
+            .map(|place| (place, limit))
+            .collect();
         let pages = self.pages(all);
         merge(self, primary, pages, by_rank, limit, |databases, limits| {
             let limits = limits.into_iter();
@@ -210,7 +215,11 @@ fn a_row_that_the_primary_ranks_lower_now_does_not_come_back() {
     let primary = Rows::from([(1, (1, true)), (2, (9, true))]);
     let stale = Rows::from([(2, (0, true)), (3, (5, true))]);
     let mut databases = Databases::new(vec![primary, stale], vec![], vec![ALWAYS]);
-    let found: Vec<_> = databases.merge(Some(2)).into_iter().map(|row| row.rank).collect();
+    let found: Vec<_> = databases
+        .merge(Some(2))
+        .into_iter()
+        .map(|row| row.rank)
+        .collect();
     assert_eq!(found, [1, 5]);
 }
 
@@ -218,19 +227,31 @@ fn a_row_that_the_primary_ranks_lower_now_does_not_come_back() {
 fn rows_crowded_out_by_deleted_ones_are_fetched() {
     let archive: Rows = (0..20).map(|n| (n, (n, true))).collect();
     let mut databases = Databases::new(vec![Rows::new(), archive], (0..18).collect(), vec![ALWAYS]);
-    let found: Vec<_> = databases.merge(Some(2)).into_iter().map(|row| row.rank).collect();
+    let found: Vec<_> = databases
+        .merge(Some(2))
+        .into_iter()
+        .map(|row| row.rank)
+        .collect();
     assert_eq!(found, [18, 19]);
 }
 
 #[test]
 fn a_document_is_one_thing_with_its_chunks() {
     let row = |path: &str, source: &str| {
-        let columns = Object::new().with("file_path", path).with("source_file", source);
+        let columns = Object::new()
+            .with("file_path", path)
+            .with("source_file", source);
         Slim::new("knowledge_base", columns)
     };
     let whole = Identity::of(&row("a.md", ""), &row("a.md", "").columns);
-    let chunk = Identity::of(&row("a.md#chunk3", "a.md"), &row("a.md#chunk3", "a.md").columns);
-    let other = Identity::of(&row("b.md#chunk3", "b.md"), &row("b.md#chunk3", "b.md").columns);
+    let chunk = Identity::of(
+        &row("a.md#chunk3", "a.md"),
+        &row("a.md#chunk3", "a.md").columns,
+    );
+    let other = Identity::of(
+        &row("b.md#chunk3", "b.md"),
+        &row("b.md#chunk3", "b.md").columns,
+    );
     assert_eq!(whole.unit, chunk.unit);
     assert_ne!(whole.key, chunk.key);
     assert_ne!(chunk.unit, other.unit);

@@ -5,6 +5,7 @@
 mod behaviour;
 mod examples;
 mod model;
+mod spy;
 mod union;
 
 use super::{QueryMerger, ReadSettings, Secondary, Side};

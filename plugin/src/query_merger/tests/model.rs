@@ -34,9 +34,10 @@ fn delete() -> impl Strategy<Value = Delete> {
         (0..5u8).prop_map(Delete::EdgesOf),
         (0..3u8).prop_map(Delete::Document),
     ]
-    .prop_filter("no such delete", |delete| {
-        !matches!(delete, Delete::Record(record) if (24..27).contains(record))
-    })
+    .prop_filter(
+        "no such delete",
+        |delete| !matches!(delete, Delete::Record(record) if (24..27).contains(record)),
+    )
 }
 
 /// Marks a delete as the write path does.
@@ -69,17 +70,28 @@ impl Databases {
     fn check(&self, holdings: &[Holding], deletes: &[Delete]) -> Result<(), TestCaseError> {
         for (side, storage) in self.sides.iter().enumerate() {
             let holding = holdings.get(side).into_iter().flatten();
-            fill(storage, holding.map(|(record, version)| (*record, *version, side)));
+            fill(
+                storage,
+                holding.map(|(record, version)| (*record, *version, side)),
+            );
         }
         let records = union(holdings, deletes).into_iter();
-        fill(&self.union, records.map(|(record, (version, side))| (record, version, side)));
+        fill(
+            &self.union,
+            records.map(|(record, (version, side))| (record, version, side)),
+        );
 
         let (_directory, tombstones) = tombstones();
         deletes.iter().for_each(|delete| mark(&tombstones, delete));
         let members: Vec<_> = (1..holdings.len())
             .map(|side| Member::new("secondary", 1, self.sides[side].clone()))
             .collect();
-        let merger = merger(self.sides[0].clone(), &members, Some(Arc::clone(&tombstones)), PATIENT);
+        let merger = merger(
+            self.sides[0].clone(),
+            &members,
+            Some(Arc::clone(&tombstones)),
+            PATIENT,
+        );
         same_answers(&merger, &self.sides[0], &self.union)
     }
 }
@@ -128,21 +140,41 @@ fn same_answers(
             ..EventSearch::default()
         };
         let found = |events: plugin_api::storage::FoundEvents| -> BTreeSet<String> {
-            events.iter().map(|found| format!("{:?}", found.event)).collect()
+            events
+                .iter()
+                .map(|found| format!("{:?}", found.event))
+                .collect()
         };
         prop_assert_eq!(
             found(merger.search_events(&context(), &search).unwrap()),
             found(union.search_events(&context(), &search).unwrap())
         );
-        let untimed = |result: HybridResult| HybridResult { query_time_us: 0, ..result };
+        let untimed = |result: HybridResult| HybridResult {
+            query_time_us: 0,
+            ..result
+        };
         let entities: [RString; 2] = ["entities:n1".into(), "entities:none".into()];
         prop_assert_eq!(
-            untimed(merger.hybrid_search(&context(), user, &embedding(0), &entities, 2).unwrap()),
-            untimed(union.hybrid_search(&context(), user, &embedding(0), &entities, 2).unwrap())
+            untimed(
+                merger
+                    .hybrid_search(&context(), user, &embedding(0), &entities, 2)
+                    .unwrap()
+            ),
+            untimed(
+                union
+                    .hybrid_search(&context(), user, &embedding(0), &entities, 2)
+                    .unwrap()
+            )
         );
     }
     same!(merger, union, get_stats("global"));
-    for table in ["kv_memories", "vector_memories", "events", "entities", "no_such_table"] {
+    for table in [
+        "kv_memories",
+        "vector_memories",
+        "events",
+        "entities",
+        "no_such_table",
+    ] {
         same!(merger, union, list_user_ids(table));
         same!(merger, union, count_by_user_id(table));
     }
@@ -160,11 +192,18 @@ fn same_answers(
         let own = primary.get_entity(&context(), name).unwrap();
         let of_union = union.get_entity(&context(), name).unwrap();
         let expected = own.or(of_union);
-        prop_assert_eq!(merger.get_entity(&context(), name).unwrap(), expected.clone(), "{}", name);
+        prop_assert_eq!(
+            merger.get_entity(&context(), name).unwrap(),
+            expected.clone(),
+            "{}",
+            name
+        );
         if let Some(start) = expected.into_option() {
             prop_assert_eq!(
                 merger.traverse_graph(&context(), name, "", 2).unwrap(),
-                union.traverse_graph(&context(), &start.id.to_string(), "", 2).unwrap()
+                union
+                    .traverse_graph(&context(), &start.id.to_string(), "", 2)
+                    .unwrap()
             );
         }
     }
@@ -191,10 +230,22 @@ fn same_answers(
             same!(merger, union, get_code_symbol(project, path));
         }
         for limit in [0, 1, 2] {
-            same!(merger, union, search_chunks_by_similarity(project, &embedding(2), limit));
+            same!(
+                merger,
+                union,
+                search_chunks_by_similarity(project, &embedding(2), limit)
+            );
             for types in types {
-                same!(merger, union, find_symbols_by_name(project, "run", types, limit));
-                same!(merger, union, search_symbols_by_similarity(project, &embedding(0), types, limit));
+                same!(
+                    merger,
+                    union,
+                    find_symbols_by_name(project, "run", types, limit)
+                );
+                same!(
+                    merger,
+                    union,
+                    search_symbols_by_similarity(project, &embedding(0), types, limit)
+                );
             }
         }
     }
@@ -202,7 +253,11 @@ fn same_answers(
         same!(merger, union, get_chunks_by_symbol(symbol));
     }
     for job in 53..56 {
-        same!(merger, union, get_indexing_job(&format!("code_indexing_jobs:j{job}")));
+        same!(
+            merger,
+            union,
+            get_indexing_job(&format!("code_indexing_jobs:j{job}"))
+        );
     }
     same!(merger, union, list_active_indexing_jobs());
     Ok(())
@@ -225,10 +280,12 @@ fn every_read_is_what_one_database_holding_the_union_answers() {
     let sides = proptest::collection::vec(holding(), 2..5);
     let deletes = proptest::collection::vec(delete(), 0..4);
     let config = ProptestConfig {
-        max_shrink_iters: 400,
+        max_shrink_iters: 150,
         ..ProptestConfig::with_cases(cases())
     };
     TestRunner::new(config)
-        .run(&(sides, deletes), |(sides, deletes)| databases.check(&sides, &deletes))
+        .run(&(sides, deletes), |(sides, deletes)| {
+            databases.check(&sides, &deletes)
+        })
         .unwrap();
 }

@@ -3,7 +3,7 @@
 //! A record has a number and, on each side that has it, a version that decides
 //! all its columns but its key.
 
-use super::{run, SurrealStorage};
+use super::{SurrealStorage, run};
 use plugin_api::value::{Object, RecordId, Timestamp, Value};
 use std::collections::{BTreeMap, HashSet};
 
@@ -78,14 +78,26 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
             .with("updated_at", time(v))
     };
     // Half of the versions were replicated, half written on their own.
-    let own = |key: String| if v % 2 == 0 { key } else { format!("{key}_{side}") };
+    let own = |key: String| {
+        if v % 2 == 0 {
+            key
+        } else {
+            format!("{key}_{side}")
+        }
+    };
     let vector = || Value::floats(&embedding(v));
     let project = |n: u8| format!("p{n}");
     match record {
         0..6 => {
-            let (user, key) = (["a", "b"][usize::from(record / 3)], format!("k{}", record % 3));
+            let (user, key) = (
+                ["a", "b"][usize::from(record / 3)],
+                format!("k{}", record % 3),
+            );
             let fact = row("kv_memories", own(format!("{user}{key}")));
-            let fact = fact.with("user_id", user).with("key", key).with("value", i64::from(v));
+            let fact = fact
+                .with("user_id", user)
+                .with("key", key)
+                .with("value", i64::from(v));
             vec![("kv_memories", fact)]
         }
         6..11 => {
@@ -119,7 +131,10 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 row("knowledge_base", own(path.replace(['.', '#'], "_")))
                     .with("file_path", path)
                     .with("content", content)
-                    .with("embedding", Value::floats(&embedding(v.wrapping_add(index))))
+                    .with(
+                        "embedding",
+                        Value::floats(&embedding(v.wrapping_add(index))),
+                    )
                     .with("metadata", Object::new().with("version", i64::from(v)))
                     .with("chunk_index", i64::from(index))
                     .with("chunk_count", i64::from(chunks))
@@ -129,7 +144,11 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
             }
             (0..chunks)
                 .map(|index| {
-                    let chunk = document(format!("{path}#chunk{index}"), format!("text {v} {index}"), index);
+                    let chunk = document(
+                        format!("{path}#chunk{index}"),
+                        format!("text {v} {index}"),
+                        index,
+                    );
                     ("knowledge_base", chunk.with("source_file", path.as_str()))
                 })
                 .collect()
@@ -138,7 +157,10 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
             let event = row("events", format!("e{record}"))
                 .with("user_id", pick(&["a", "b", "a"]))
                 .with("subject", pick(&["s0", "s1"]))
-                .with("content", pick(&["the red apple", "a green pear", "red and green"]))
+                .with(
+                    "content",
+                    pick(&["the red apple", "a green pear", "red and green"]),
+                )
                 .with("metadata", Object::new())
                 .with("embedding", vector());
             vec![("events", event)]
@@ -265,7 +287,9 @@ pub(super) fn fill(storage: &SurrealStorage, records: impl IntoIterator<Item = (
     let mut sql = String::from("BEGIN;");
     let mut parameters = Object::new();
     for table in TABLES {
-        sql.push_str(&format!("DEFINE TABLE IF NOT EXISTS {table} SCHEMALESS; DELETE {table};"));
+        sql.push_str(&format!(
+            "DEFINE TABLE IF NOT EXISTS {table} SCHEMALESS; DELETE {table};"
+        ));
         if let Some(rows) = by_table.remove(table) {
             sql.push_str(&format!("INSERT INTO {table} ${table} RETURN NONE;"));
             parameters.insert(table, rows);
@@ -278,8 +302,13 @@ pub(super) fn fill(storage: &SurrealStorage, records: impl IntoIterator<Item = (
 #[test]
 fn no_two_records_share_a_row() {
     for side in 0..2 {
-        let all: Vec<_> = (0..RECORDS).flat_map(|record| rows(record, 7, side)).collect();
-        let ids: HashSet<_> = all.iter().map(|(_, row)| format!("{:?}", row.get("id"))).collect();
+        let all: Vec<_> = (0..RECORDS)
+            .flat_map(|record| rows(record, 7, side))
+            .collect();
+        let ids: HashSet<_> = all
+            .iter()
+            .map(|(_, row)| format!("{:?}", row.get("id")))
+            .collect();
         assert_eq!(ids.len(), all.len());
     }
 }

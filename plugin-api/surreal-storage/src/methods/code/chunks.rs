@@ -51,14 +51,14 @@ fn row(chunk: CodeChunk) -> Object {
 
 impl Call {
     pub(crate) async fn save_code_chunk(self, chunk: CodeChunk) -> StorageResult<WriteReceipt> {
-        self.save_rows(&CHUNKS, vec![row(chunk)]).await
+        self.upsert(&CHUNKS, vec![row(chunk)]).await
     }
 
     pub(crate) async fn save_code_chunks(
         self,
         chunks: Vec<CodeChunk>,
     ) -> StorageResult<WriteReceipt> {
-        self.save_rows(&CHUNKS, chunks.into_iter().map(row).collect())
+        self.upsert(&CHUNKS, chunks.into_iter().map(row).collect())
             .await
     }
 

@@ -30,7 +30,7 @@ impl Call {
             symbols_count: file.symbols_count,
             indexed_at: file.indexed_at.into_option(),
         };
-        self.save_rows(&FILES, vec![row]).await
+        self.upsert(&FILES, vec![row]).await
     }
 
     pub(crate) async fn get_code_file(

@@ -52,7 +52,7 @@ impl Call {
             completed_at: job.completed_at.into_option(),
             error: job.error.into_option(),
         };
-        self.save_rows(&JOBS, vec![row]).await
+        self.upsert(&JOBS, vec![row]).await
     }
 
     pub(crate) async fn update_indexing_job(

@@ -41,7 +41,7 @@ impl Call {
             indexing_status: project.indexing_status,
             watcher_enabled: project.watcher_enabled,
         };
-        self.save_rows(&PROJECTS, vec![row]).await
+        self.upsert(&PROJECTS, vec![row]).await
     }
 
     pub(crate) async fn get_code_project(self, project_id: String) -> StorageResult<MaybeProject> {
@@ -120,7 +120,7 @@ impl Call {
         let answer = self
             .ask(
                 "RETURN {
-                    chunks: array::len(SELECT VALUE id FROM code_chunks WHERE project_id = $project),
+                    chunks: (SELECT count() FROM code_chunks WHERE project_id = $project GROUP ALL)[0].count ?? 0,
                     symbols: (SELECT symbol_type AS name, count() AS count FROM code_symbols
                         WHERE project_id = $project GROUP BY name),
                     files: (SELECT language AS name, count() AS count FROM code_files

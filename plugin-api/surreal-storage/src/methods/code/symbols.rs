@@ -66,14 +66,14 @@ fn types(symbol_types: Vec<RString>) -> Value {
 
 impl Call {
     pub(crate) async fn save_code_symbol(self, symbol: CodeSymbol) -> StorageResult<WriteReceipt> {
-        self.save_rows(&SYMBOLS, vec![row(symbol)]).await
+        self.upsert(&SYMBOLS, vec![row(symbol)]).await
     }
 
     pub(crate) async fn save_code_symbols(
         self,
         symbols: Vec<CodeSymbol>,
     ) -> StorageResult<WriteReceipt> {
-        self.save_rows(&SYMBOLS, symbols.into_iter().map(row).collect())
+        self.upsert(&SYMBOLS, symbols.into_iter().map(row).collect())
             .await
     }
 

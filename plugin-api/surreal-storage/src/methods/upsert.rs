@@ -1,0 +1,87 @@
+//! Storing rows by their keys, for all methods that do.
+
+use crate::{
+    rows::receipt,
+    schema::{Table, upsert_parameters, upsert_statement},
+    storage::Call,
+};
+use plugin_api::{
+    error::StorageResult,
+    records::WriteReceipt,
+    value::{Object, Value},
+};
+use std::collections::HashMap;
+
+/// Rows with different keys, and where each row given went among them.
+struct Distinct {
+    rows: Vec<Object>,
+    positions: Vec<usize>,
+}
+
+impl Distinct {
+    /// Of several rows with the same key the last one stays.
+    fn of(table: &Table, given: Vec<Object>) -> Self {
+        if table.is_keyed_by_id() {
+            return Self {
+                positions: (0..given.len()).collect(),
+                rows: given,
+            };
+        }
+        let mut position_of: HashMap<String, usize> = HashMap::new();
+        let mut rows: Vec<Object> = Vec::with_capacity(given.len());
+        let mut positions = Vec::with_capacity(given.len());
+        for row in given {
+            let position = *position_of
+                .entry(key_text(table, &row))
+                .or_insert(rows.len());
+            match rows.get_mut(position) {
+                Some(earlier) => *earlier = row,
+                None => rows.push(row),
+            }
+            positions.push(position);
+        }
+        Self { rows, positions }
+    }
+}
+
+/// A row's key as text, to tell it from others.
+fn key_text(table: &Table, row: &Object) -> String {
+    let columns = table.key.iter().filter_map(|column| row.get(column));
+    columns.map(|value| format!("{value}\u{0}")).collect()
+}
+
+impl Call {
+    /// Stores rows by their keys, all or none. The receipt has a row for each
+    /// one given; of several with the same key the last one is stored.
+    pub(super) async fn upsert(
+        &self,
+        table: &Table,
+        rows: Vec<Object>,
+    ) -> StorageResult<WriteReceipt> {
+        self.upsert_after("", Object::new(), table, rows).await
+    }
+
+    /// The same after the statement `before`, in the same transaction.
+    pub(super) async fn upsert_after(
+        &self,
+        before: &str,
+        parameters: Object,
+        table: &Table,
+        rows: Vec<Object>,
+    ) -> StorageResult<WriteReceipt> {
+        if rows.is_empty() {
+            return Ok(WriteReceipt::default());
+        }
+        let Distinct { rows, positions } = Distinct::of(table, rows);
+        let mut all = upsert_parameters(table, rows);
+        for (name, value) in parameters {
+            all.insert(name, value);
+        }
+        let answer: Value = self.write(&upsert_statement(table, before), all).await?;
+        let written = receipt(answer)?.rows;
+        let rows = positions.iter().filter_map(|&at| written.get(at).cloned());
+        Ok(WriteReceipt {
+            rows: rows.collect(),
+        })
+    }
+}
