@@ -1,8 +1,8 @@
 //! The tables as data, and the statements that are made from them.
 //!
-//! [`TABLES`] says what there is; [`initialize`] makes a database have it,
-//! [`upsert`](upsert_statement) writes rows by their keys, and
-//! [`relationships`] looks after the tables that come with use.
+//! [`TABLES`] says what there is, and [`initialize`] makes a database have it.
+//! Rows are written by the keys that stand there. [`relationships`] looks after
+//! the tables that come with use.
 
 mod initialize;
 pub mod relationships;

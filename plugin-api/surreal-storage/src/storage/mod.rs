@@ -223,6 +223,8 @@ impl Shared {
         if matches!(&*state, State::Open(current) if current.is(connection)) {
             tracing::warn!(%error, "dropping the connection to the database");
             *state = State::Lost;
+            // Who knows what comes back.
+            self.relationships.lock().clear();
         }
     }
 
