@@ -4,14 +4,24 @@ use plugin_api::{
     module::{HostLogger, LogLevel},
     value::Object,
 };
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal},
+};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+
+/// The storage engine warns of an unclean end whenever its last handle goes
+/// away outside of its runtime, also when it was closed before.
+const NOISE: &str = "surrealkv=error";
 
 /// Prints log lines on stderr. `filter` is as in `RUST_LOG`, which wins.
 /// A second call changes nothing.
 pub fn start(filter: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{NOISE},{filter}")));
+    let lines = fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
     // An embedding program may have a subscriber already: then it keeps it.
     let _ = tracing_subscriber::registry()
         .with(filter)

@@ -233,7 +233,7 @@ impl Replication {
             connected: all.iter().all(|secondary| secondary.state == "connected"),
             connecting: all.iter().any(|secondary| secondary.state == "connecting"),
             backlog: all.iter().map(|secondary| secondary.backlog.operations).max().unwrap_or(0),
-            copied: sum(|secondary| secondary.copied.operations),
+            copied: sum(|secondary| secondary.copied.applied),
             retries: sum(|secondary| secondary.retries),
             dead_letters: sum(|secondary| secondary.dead_letters),
             resyncs: all.iter().map(|secondary| secondary.resync.len()).sum(),
@@ -256,7 +256,7 @@ struct Status {
 struct Secondary {
     state: String,
     backlog: Operations,
-    copied: Operations,
+    copied: Copied,
     retries: u64,
     dead_letters: u64,
     resync: Vec<Walk>,
@@ -265,6 +265,11 @@ struct Secondary {
 #[derive(Deserialize)]
 struct Operations {
     operations: u64,
+}
+
+#[derive(Deserialize)]
+struct Copied {
+    applied: u64,
 }
 
 #[derive(Deserialize)]
@@ -288,7 +293,7 @@ mod tests {
     fn a_status_of_several_secondaries_is_read_as_one() {
         let secondary = |state: &str, backlog: u64, resync: Json| {
             json!({
-                "state": state, "backlog": {"operations": backlog, "bytes": 9}, "copied": {"operations": 4},
+                "state": state, "backlog": {"operations": backlog, "bytes": 9}, "copied": {"applied": 4, "rate": 0.5},
                 "retries": 0, "dead_letters": 1, "resync": resync
             })
         };

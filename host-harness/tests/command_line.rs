@@ -40,6 +40,15 @@ fn exercise_shows_64_of_64_on_the_bare_primary() {
 }
 
 #[test]
+fn exercise_shows_64_of_64_through_the_module() {
+    artifacts::build_for_tests().unwrap();
+    let output = run(&["exercise"]);
+    let text = out(&output);
+    assert!(text.contains("64 of 64 methods answered as they should"), "{text}{}", complaint(&output));
+    assert!(output.status.success());
+}
+
+#[test]
 fn inspect_says_what_a_library_is_and_whether_it_fits() {
     let output = run(&["inspect", &example("alpha")]);
     assert!(output.status.success());
@@ -50,7 +59,7 @@ fn inspect_says_what_a_library_is_and_whether_it_fits() {
     assert_eq!(output.status.code(), Some(1));
     let answer: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["fits"], false);
-    assert!(answer["reason"].as_str().unwrap().contains("plugin-api 0.9.3"), "{answer}");
+    assert!(answer["reason"].as_str().unwrap().contains("plugin-api 1.0.3"), "{answer}");
 
     let output = run(&["inspect", "/no/such/library.so"]);
     assert_eq!(output.status.code(), Some(1));

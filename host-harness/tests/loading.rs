@@ -137,7 +137,7 @@ fn a_library_that_does_not_fit_is_refused_and_stops_no_other() {
         (
             "other_version",
             vec![
-                "plugin-api 0.9.3",
+                "plugin-api 1.0.3",
                 "this host against plugin-api 0.1.0",
                 "not compatible",
             ],

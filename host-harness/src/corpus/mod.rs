@@ -162,14 +162,21 @@ impl Corpus {
         self.files.iter().map(|file| file.symbols.len()).sum()
     }
 
+    /// How many symbols each file may have, so that there are at most `most`.
+    fn fair_share(&self, most: usize) -> usize {
+        let with = |share: usize| -> usize {
+            self.files.iter().map(|file| file.symbols.len().min(share)).sum()
+        };
+        (0..=most).rev().find(|&share| with(share) <= most).unwrap_or(0)
+    }
+
     /// Leaves out what is past `most`, and says so.
     fn cut(&mut self, most: usize) {
         let symbols = self.symbol_count();
-        let mut left = most;
+        let share = self.fair_share(most);
         for file in &mut self.files {
             // The symbols around others come first, so a cut leaves no orphan.
-            file.symbols.truncate(left);
-            left -= file.symbols.len();
+            file.symbols.truncate(share);
         }
         let mut notes = Vec::new();
         let mut note = |what: &str, had: usize, kept: usize| {

@@ -35,7 +35,8 @@ impl Times {
 
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (95 %: {})", human(self.quantile(0.5)), human(self.quantile(0.95)))
+        let [middle, most, longest] = [0.5, 0.95, 1.0].map(|part| human(self.quantile(part)));
+        write!(f, "{middle} (95 %: {most}, longest: {longest})")
     }
 }
 
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn quantiles_are_of_the_sorted_times() {
         let times = Times((1..=100).rev().map(Duration::from_micros).collect());
-        assert_eq!(times.to_string(), "51 µs (95 %: 96 µs)");
-        assert_eq!(Times::default().to_string(), "0 µs (95 %: 0 µs)");
+        assert_eq!(times.to_string(), "51 µs (95 %: 96 µs, longest: 100 µs)");
+        assert_eq!(Times::default().to_string(), "0 µs (95 %: 0 µs, longest: 0 µs)");
     }
 }

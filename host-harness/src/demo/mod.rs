@@ -100,8 +100,13 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     say("\nWhat was seen")?;
     say(format_args!("  written      {} rows, {:.0} rows/s", fed.rows, fed.rate()))?;
     say(format_args!("  lag          {lag}"))?;
-    say(format_args!("  a write took {} with the server, {} without", outage.writes_before, outage.writes_during))?;
-    say(format_args!("  a read took  {} with the server, {} without", outage.reads_before, outage.reads_during))?;
+    for (what, before, during) in [
+        ("a write took", &outage.writes_before, &outage.writes_during),
+        ("a read took", &outage.reads_before, &outage.reads_during),
+    ] {
+        say(format_args!("  {what:<12} {before} with the server"))?;
+        say(format_args!("  {:<12} {during} without", ""))?;
+    }
     say(format_args!(
         "  caught up    {} operations in {}",
         outage.backlog,

@@ -34,9 +34,9 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<Out
     stage.server().kill();
     say("  killed")?;
     let (writes_during, reads_during) = work(stage.host(), "during")?;
-    say(format_args!("  {:<10} {:<34} {:<34}", "", "with the server", "without"))?;
-    say(format_args!("  {:<10} {:<34} {:<34}", "a write", writes_before.to_string(), writes_during.to_string()))?;
-    say(format_args!("  {:<10} {:<34} {:<34}", "a read", reads_before.to_string(), reads_during.to_string()))?;
+    say(format_args!("  {:<8} {:<46} {}", "", "with the server", "without"))?;
+    say(format_args!("  {:<8} {:<46} {}", "a write", writes_before.to_string(), writes_during.to_string()))?;
+    say(format_args!("  {:<8} {:<46} {}", "a read", reads_before.to_string(), reads_during.to_string()))?;
     let backlog = stage.replication()?.backlog;
     checks.check(
         &format!("writes and reads went on; {backlog} operations wait in the log"),

@@ -198,6 +198,8 @@ modules:
       # Come back quickly: the demo kills the server.
       reconnect_backoff: 1s
       health_check_interval: 2s
+      # A server that is built for debugging takes its time over a search.
+      query_timeout: 5s
 ",
         options.modules_dir.display(),
         server.url(),

@@ -213,12 +213,8 @@ fn report(
     note("wrapped", wrapped_calls.as_deref().unwrap_or_default());
     for ((at, bare), (_, wrapped)) in calls.iter().zip(wrapped_calls.iter().flatten()) {
         if bare.normal != wrapped.normal {
-            problems.push(format!(
-                "step {}: the bare storage answered {}, the wrapped one {}",
-                at + 1,
-                bare.normal,
-                wrapped.normal
-            ));
+            let difference = normal::difference(&bare.normal, &wrapped.normal);
+            problems.push(format!("step {}: {difference}", at + 1));
         }
     }
     MethodReport {

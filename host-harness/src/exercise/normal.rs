@@ -66,3 +66,63 @@ impl Normal {
         }
     }
 }
+
+/// Where two answers differ first, and how.
+pub(super) fn difference(bare: &Json, wrapped: &Json) -> String {
+    let (mut bare, mut wrapped, mut path) = (bare, wrapped, String::new());
+    loop {
+        let deeper = match (bare, wrapped) {
+            (Json::Array(a), Json::Array(b)) if a.len() == b.len() => {
+                let at = (0..a.len()).find(|&at| a[at] != b[at]);
+                at.map(|at| (&a[at], &b[at], format!("[{at}]")))
+            }
+            (Json::Object(a), Json::Object(b)) => a
+                .iter()
+                .find_map(|(key, value)| match b.get(key) {
+                    Some(other) if other != value => Some((value, other, format!(".{key}"))),
+                    _ => None,
+                }),
+            _ => None,
+        };
+        match deeper {
+            Some((a, b, step)) => {
+                (bare, wrapped) = (a, b);
+                path.push_str(&step);
+            }
+            None => {
+                return format!("the bare storage answers{path} {bare}, the wrapped one {wrapped}")
+                    .chars()
+                    .take(400)
+                    .collect();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn two_runs_call_the_same_row_by_the_same_name() {
+        let answer = |a: &str, b: &str| {
+            let mut normal = Normal::default();
+            normal.of(&Ok(json!([a])), false);
+            normal.of(&Ok(json!({"x": [b, a], "at": "2026-01-31T12:00:00Z", "n": 0.1 + 0.2})), false)
+        };
+        let one = answer("events:abc", "entities:xyz");
+        assert_eq!(one, answer("events:zzz", "entities:aaa"));
+        assert_eq!(
+            one,
+            json!({"x": ["entities:#1", "events:#0"], "at": "a time", "n": 0.3})
+        );
+    }
+
+    #[test]
+    fn a_difference_is_told_by_its_place() {
+        let text = difference(&json!({"a": [1, {"b": 2}]}), &json!({"a": [1, {"b": 3}]}));
+        assert_eq!(text, "the bare storage answers.a[1].b 2, the wrapped one 3");
+    }
+}

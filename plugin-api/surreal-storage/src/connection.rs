@@ -114,7 +114,11 @@ impl Connection {
         .await?;
         let mut values = Vec::with_capacity(results.num_statements());
         let mut consequence = None;
-        for index in 0..results.num_statements() {
+        // Taken results are gone, and a statement may have none (KILL).
+        for index in 0.. {
+            if results.num_statements() == 0 {
+                break;
+            }
             match results.take::<surrealdb::types::Value>(index) {
                 Ok(value) => values.push(value::from_database(value)),
                 Err(error) if failure::is_consequence(&error) => {
@@ -180,6 +184,12 @@ impl Connection {
                 Err(StorageError::invalid_input(format!(
                     "the database {} in the namespace {} does not exist and this user may not make it ({}); define it, or give the user the role OWNER",
                     target.database, target.namespace, error.message
+                )))
+            }
+            Err(error) if target.credentials.is_none() && error.kind == ErrorKind::CONNECTION => {
+                Err(StorageError::invalid_input(format!(
+                    "the database asks for a user ({}); set username and password",
+                    error.message
                 )))
             }
             Err(error) => Err(error.context(format!(

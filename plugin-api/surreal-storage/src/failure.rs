@@ -12,6 +12,7 @@ const BY_TEXT: &[(&str, ErrorKind)] = &[
     // A unique index: somebody else has created the row in the meantime.
     ("Database index `", ErrorKind::CONFLICT),
     ("Couldn't coerce value", ErrorKind::INVALID_INPUT),
+    ("Missing COMMIT statement", ErrorKind::INVALID_INPUT),
     ("Incorrect arguments for function", ErrorKind::INVALID_INPUT),
     // The session behind the connection is gone: only a new connection helps.
     ("Anonymous access not allowed", ErrorKind::CONNECTION),

@@ -26,7 +26,7 @@ impl RootModule for ModuleRoot_Ref {
 
     const BASE_NAME: &'static str = "remembrances_module";
     const NAME: &'static str = "Remembrances-MCP module";
-    const VERSION_STRINGS: VersionStrings = VersionStrings::new("0.9.3");
+    const VERSION_STRINGS: VersionStrings = VersionStrings::new("1.0.3");
 }
 
 extern "C" fn module_info() -> RString {

@@ -123,6 +123,14 @@ fn library_name() -> String {
 /// of it.
 fn build(packages: &[&str], options: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    // What Cargo told this program about its own package, build scripts of
+    // dependencies would take for a change, and compile everything again.
+    for (name, _) in std::env::vars_os() {
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        if name.to_str().is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix))) {
+            cargo.env_remove(name);
+        }
+    }
     cargo.args(["build", "--message-format", "json-render-diagnostics"]).args(options);
     for package in packages {
         cargo.args(["-p", package]);

@@ -24,8 +24,11 @@ use std::{
 };
 use tokio::runtime::Handle;
 
+/// As good as no limit, and no time that a clock cannot hold.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The method that may take ten times the operation timeout: on a large
-/// database that has no indexes yet, it builds them.
+/// database that lacks indexes, it builds them.
 const BUILDS_INDEXES: &str = "initialize_schema";
 
 /// The 64 storage methods over a SurrealDB, embedded or remote.
@@ -38,7 +41,8 @@ const BUILDS_INDEXES: &str = "initialize_schema";
 /// database, give its threads stacks of 10 MiB. Clones share one connection.
 ///
 /// A call takes no longer than the operation timeout or its own deadline,
-/// whichever is shorter. When a server does not answer or its connection
+/// whichever is shorter (ten times as long for `initialize_schema`, which may
+/// have indexes to build). When a server does not answer or its connection
 /// breaks, the connection is dropped, and the next call opens a new one.
 ///
 /// ```no_run
@@ -148,11 +152,11 @@ impl SurrealStorage {
     {
         let operation = self.shared.timeouts.operation;
         let longest = if method == BUILDS_INDEXES {
-            operation * 10
+            operation.saturating_mul(10)
         } else {
             operation
         };
-        let budget = context.time_left_or(longest);
+        let budget = context.time_left_or(longest).min(FOREVER);
         let call = Call::new(Arc::clone(&self.shared), Instant::now() + budget);
         blocking::wait_for(&self.runtime, budget, work(call)).map_err(|error| {
             tracing::debug!(method, request_id = %context.request_id, %error, "storage call failed");

@@ -108,6 +108,26 @@ fn an_event_is_saved_listed_and_deleted_by_its_user_alone() {
 }
 
 #[test]
+fn callers_that_save_events_at_once_all_succeed() {
+    let s = storage();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    s.save_event(&cx(), "ada", "s", "the same words", &[], &Object::new())
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let search = EventSearch {
+        query: "word".into(),
+        ..search()
+    };
+    assert_eq!(contents(&s, &search).len(), 40);
+}
+
+#[test]
 fn words_find_what_has_them_in_any_form() {
     let s = filled();
     let words = |query: &str| {

@@ -1,5 +1,8 @@
-use crate::support::{assert_stored, cx, object, one, rows, storage, time};
+use crate::support::{
+    assert_stored, cx, object, one, rows, runtime, storage, target, time, timeouts,
+};
 use plugin_api::{error::ErrorKind, storage::Storage, value::Value};
+use surreal_storage::SurrealStorage;
 
 #[test]
 fn a_fact_is_saved_read_replaced_and_deleted() {
@@ -104,9 +107,8 @@ fn values_of_every_kind_come_back_as_they_were() {
     );
 }
 
-#[test]
-fn callers_that_create_the_same_key_at_once_make_one_row() {
-    let s = storage();
+/// Stores the same new key from many threads at once.
+fn race(s: &SurrealStorage) {
     std::thread::scope(|scope| {
         for number in 0..16_i64 {
             let s = s.clone();
@@ -122,4 +124,20 @@ fn callers_that_create_the_same_key_at_once_make_one_row() {
             .as_ref(),
         stored[0].get("value")
     );
+}
+
+#[test]
+fn callers_that_create_the_same_key_at_once_make_one_row() {
+    race(&storage());
+}
+
+#[test]
+fn callers_that_create_the_same_key_at_once_make_one_row_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("surrealkv://{}", directory.path().display());
+    let s = SurrealStorage::new(target(&url), timeouts(), runtime());
+    s.connect(&cx()).unwrap();
+    s.initialize_schema(&cx()).unwrap();
+    race(&s);
+    s.close(&cx()).unwrap();
 }

@@ -5,7 +5,7 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::time::{Duration, Instant};
-use surreal_storage::{Connection, SurrealStorage};
+use surreal_storage::{Connection, SurrealStorage, Timeouts};
 
 #[test]
 fn calls_before_connect_and_after_close_say_so() {
@@ -71,6 +71,14 @@ fn a_deadline_ends_a_call() {
         ErrorKind::TIMEOUT
     );
     s.ping(&cx()).unwrap();
+    s.ping(&CallContext::with_timeout(Duration::MAX)).unwrap();
+    let endless = Timeouts {
+        connect: Duration::MAX,
+        operation: Duration::MAX,
+    };
+    let s = SurrealStorage::new(target("mem://"), endless, runtime());
+    s.connect(&cx()).unwrap();
+    s.initialize_schema(&cx()).unwrap();
 }
 
 #[test]
@@ -84,7 +92,16 @@ fn a_query_gives_one_result_for_each_statement_and_one_error_for_all() {
         answer,
         vec![Value::Int(2), Value::Int(3), Value::None].into()
     );
+    let answer = s
+        .query(
+            &cx(),
+            "LIVE SELECT * FROM kv_memories; KILL u'018f3f3e-1c1a-7d5e-9d2a-5b6c7d8e9f00'; BEGIN; RETURN 4; COMMIT",
+            &Object::new(),
+        )
+        .unwrap();
+    assert_eq!(answer.as_array().unwrap().get(3), Some(&Value::Int(4)));
     for (sql, kind) in [
+        ("BEGIN; CREATE x:4", ErrorKind::INVALID_INPUT),
         (
             "RETURN 1; THIS IS NOT A STATEMENT",
             ErrorKind::INVALID_INPUT,

@@ -9,6 +9,7 @@ mod facts;
 mod graph;
 mod lifecycle;
 mod remote;
+mod replica;
 mod server;
 mod stats;
 mod support;
