@@ -172,19 +172,12 @@ impl Corpus {
 
     /// Leaves out what is past `most`, and says so.
     fn cut(&mut self, most: usize) {
-        let symbols = self.symbol_count();
-        let share = self.fair_share(most);
-        for file in &mut self.files {
-            // The symbols around others come first, so a cut leaves no orphan.
-            file.symbols.truncate(share);
-        }
         let mut notes = Vec::new();
         let mut note = |what: &str, had: usize, kept: usize| {
             if kept < had {
                 notes.push(format!("{kept} of {had} {what}"));
             }
         };
-        note("symbols", symbols, self.symbol_count());
         macro_rules! cut {
             ($what:literal, $list:expr, $most:expr) => {{
                 let had = $list.len();
@@ -192,7 +185,21 @@ impl Corpus {
                 note($what, had, $list.len());
             }};
         }
-        cut!("files", self.files, most);
+        // Files of every part of the project, not only of the first.
+        let symbols = self.symbol_count();
+        let had = self.files.len();
+        let mut at = 0;
+        self.files.retain(|_| {
+            at += 1;
+            had <= most || at * most / had > (at - 1) * most / had
+        });
+        note("files", had, self.files.len());
+        let share = self.fair_share(most);
+        for file in &mut self.files {
+            // The symbols around others come first, so a cut leaves no orphan.
+            file.symbols.truncate(share);
+        }
+        note("symbols", symbols, self.symbol_count());
         cut!("documents", self.documents, most);
         cut!("paragraphs", self.paragraphs, most);
         cut!("commits", self.commits, most);
@@ -219,4 +226,32 @@ fn walk(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn this_project_is_read_and_cut_to_size() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let all = Corpus::gather(&root, 0).unwrap();
+        assert!(all.files.iter().any(|file| file.path == "host-harness/src/corpus/mod.rs"));
+        assert!(all.packages.crates.len() > 100, "{:?}", all.notes);
+        assert!(all.notes.iter().all(|note| note.starts_with("no history")), "{:?}", all.notes);
+
+        let few = Corpus::gather(&root, 20).unwrap();
+        assert_eq!(few.files.len(), 20);
+        assert!(few.symbol_count() <= 20 && few.symbol_count() > 0);
+        let parts = |part: &str| few.files.iter().any(|file| file.path.starts_with(part));
+        assert!(parts("host-harness/") && parts("plugin/") && parts("tests/"));
+        assert_eq!((few.packages.crates.len(), few.packages.edges.len()), (20, 40));
+        assert!(few.notes.contains(&format!("20 of {} files", all.files.len())), "{:?}", few.notes);
+        for file in &few.files {
+            for (at, symbol) in file.symbols.iter().enumerate() {
+                assert!(symbol.parent.is_none_or(|parent| parent < at), "{}: {symbol:?}", file.path);
+            }
+        }
+    }
 }

@@ -16,10 +16,9 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
-use surreal_storage::schema;
 
 /// A symbol longer than this is stored in chunks too.
 const LONG_SYMBOL_LINES: usize = 40;
@@ -31,11 +30,29 @@ const DEPENDS_ON: &str = "depends_on";
 /// What was written.
 #[derive(Default)]
 pub(super) struct Fed {
+    /// How many rows, one that was written twice counted twice.
     pub(super) rows: usize,
     pub(super) took: Duration,
+    /// The ids by table.
+    ids: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Fed {
+    fn wrote(&mut self, receipt: &WriteReceipt) {
+        self.rows += receipt.rows.len();
+        for row in &receipt.rows {
+            let ids = self.ids.entry(row.id.table.to_string()).or_default();
+            ids.insert(row.id.to_string());
+        }
+    }
+
+    /// Does the primary hold exactly the rows that were written?
+    pub(super) fn is_all_there(&self, comparison: &Comparison) -> bool {
+        let written = self.ids.iter().map(|(table, ids)| (table.as_str(), ids.len() as u64));
+        let held = comparison.tables.iter().map(|table| (table.table.as_str(), table.primary_rows));
+        written.eq(held)
+    }
+
     /// Rows in a second.
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     pub(super) fn rate(&self) -> f64 {
@@ -86,14 +103,15 @@ impl Feed<'_> {
     ) -> anyhow::Result<()> {
         let progress = bar(what, items.len());
         let started = Instant::now();
-        let mut rows = 0;
+        let before = self.fed.rows;
         for item in items {
-            rows += write(self, item)?.rows.len();
+            let receipt = write(self, item)?;
+            self.fed.wrote(&receipt);
             progress.inc(1);
         }
         progress.finish_and_clear();
         let took = started.elapsed();
-        self.fed.rows += rows;
+        let rows = self.fed.rows - before;
         self.fed.took += took;
         say(format_args!(
             "  {what:<24} {:>5} items, {rows:>5} rows, {:>5.1} s",
@@ -109,7 +127,7 @@ impl Feed<'_> {
         let root = corpus.root.display().to_string();
         let mut job = String::new();
         self.each("code project", &[()], |feed, ()| {
-            feed.storage.create_code_project(&feed.context, &CodeProject {
+            let created = feed.storage.create_code_project(&feed.context, &CodeProject {
                 project_id: project.as_str().into(),
                 name: project.as_str().into(),
                 root_path: root.as_str().into(),
@@ -124,6 +142,7 @@ impl Feed<'_> {
                 files_total: count,
                 ..IndexingJob::default()
             })?;
+            feed.fed.wrote(&created);
             job = receipt.rows.first().map(|row| row.id.to_string()).unwrap_or_default();
             Ok(receipt)
         })?;
@@ -293,12 +312,6 @@ fn hash(text: &str) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
-}
-
-/// Was every table of the schema compared, and the edges too?
-pub(super) fn covers_every_table(comparison: &Comparison) -> bool {
-    let compared = |name: &str| comparison.tables.iter().any(|table| table.table == name);
-    schema::TABLES.iter().all(|table| compared(table.name)) && compared(DEPENDS_ON)
 }
 
 /// Searches for a few words of a paragraph and of a symbol, and sees whether
