@@ -38,7 +38,9 @@ fn wait(steering: &Steering, what: &str, done: impl Fn(&Replication) -> bool) {
 fn save(host: &Host, count: i64) {
     for number in 0..count {
         let key = format!("k{number}");
-        host.storage().save_fact(&CallContext::new(), "ada", &key, &Value::from(number)).unwrap();
+        host.storage()
+            .save_fact(&CallContext::new(), "ada", &key, &Value::from(number))
+            .unwrap();
     }
 }
 
@@ -78,22 +80,39 @@ fn copying_is_paused_and_resumed_here_and_over_http() {
     for (steering, other) in [(&here, &over_http), (&over_http, &here)] {
         wait(steering, "connected", Replication::is_caught_up);
         let copied = steering.replication().unwrap().copied;
-        assert_eq!(steering.post("pause", &Json::Null).unwrap(), json!({"paused": true}));
+        assert_eq!(
+            steering.post("pause", &Json::Null).unwrap(),
+            json!({"paused": true})
+        );
         save(&host, 7);
         assert_eq!(other.replication().unwrap().backlog, 7);
         assert_eq!(other.replication().unwrap().copied, copied);
-        assert_eq!(steering.post("resume", &Json::Null).unwrap(), json!({"paused": false}));
+        assert_eq!(
+            steering.post("resume", &Json::Null).unwrap(),
+            json!({"paused": false})
+        );
         wait(other, "caught up", Replication::is_caught_up);
         assert!(other.replication().unwrap().copied > copied);
 
         let letters = steering.get("dead-letters", &[("secondary", "nobody here")]);
-        let Err(SteeringError::Refused { status: 404, message }) = letters else {
+        let Err(SteeringError::Refused {
+            status: 404,
+            message,
+        }) = letters
+        else {
             panic!("{letters:?}");
         };
         assert!(message.contains("nobody here"), "{message}");
-        assert_eq!(steering.get("dead-letters", &[]).unwrap(), json!({"dead_letters": []}));
+        assert_eq!(
+            steering.get("dead-letters", &[]).unwrap(),
+            json!({"dead_letters": []})
+        );
         let wrong = steering.post("resync", &json!({"tables": ["kv_memorys"]}));
-        let Err(SteeringError::Refused { status: 400, message }) = wrong else {
+        let Err(SteeringError::Refused {
+            status: 400,
+            message,
+        }) = wrong
+        else {
             panic!("{wrong:?}");
         };
         assert!(message.contains("kv_memories"), "{message}");
