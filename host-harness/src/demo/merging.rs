@@ -136,16 +136,16 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
         &none,
     )?;
     stage.wait_until_copied("copying two rows")?;
+    let comparison = stage.compare()?;
+    if !comparison.is_equal() {
+        say(&comparison)?;
+    }
     checks.check(
         "the next write mends the secondary: all rows are equal again",
-        stage.compare()?.is_equal(),
+        comparison.is_equal(),
     )
 }
 
 fn shown(fact: StorageResult<MaybeValue>) -> StorageResult<String> {
-    fact.map(|value| {
-        value
-            .map_or("-".to_owned(), |value| value.to_string())
-            .to_owned()
-    })
+    fact.map(|value| value.map_or("-".to_owned(), |value| value.to_string()))
 }

@@ -41,6 +41,7 @@ enum Chore {
         arguments: Vec<String>,
     },
     /// Builds everything and runs the host with these arguments.
+    #[command(disable_help_flag = true)]
     Host {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
