@@ -70,7 +70,13 @@ const BUILT_FOR_TESTS: [&str; 4] = [
 ];
 
 /// How the names begin under which Cargo tells a program about its package.
-const OF_A_PACKAGE: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+const OF_A_PACKAGE: [&str; 5] = [
+    "CARGO_PKG_",
+    "CARGO_MANIFEST_",
+    "CARGO_BIN_",
+    "CARGO_CRATE_",
+    "CARGO_PRIMARY_",
+];
 
 /// For tests: brings the libraries and programs that a test loads and starts
 /// up to date, since `cargo test` builds those of other packages only by
@@ -98,7 +104,10 @@ fn build() -> Result<PathBuf, String> {
     // What Cargo told this test about its own package, build scripts of
     // dependencies would take for a change, and compile everything again.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| OF_A_PACKAGE.iter().any(|prefix| name.starts_with(prefix))) {
+        if name
+            .to_str()
+            .is_some_and(|name| OF_A_PACKAGE.iter().any(|prefix| name.starts_with(prefix)))
+        {
             cargo.env_remove(name);
         }
     }

@@ -17,7 +17,8 @@ const NOISE: &str = "surrealkv=error";
 /// Prints log lines on stderr. `filter` is as in `RUST_LOG`, which wins.
 /// A second call changes nothing.
 pub fn start(filter: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{NOISE},{filter}")));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("{NOISE},{filter}")));
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())

@@ -126,15 +126,17 @@ impl Steering {
             Self::Here(endpoints) => endpoints.handle(&HttpRequest {
                 method: method.into(),
                 path: path.into(),
-                query: query.iter().map(|&(name, value)| Tuple2(name.into(), value.into())).collect(),
+                query: query
+                    .iter()
+                    .map(|&(name, value)| Tuple2(name.into(), value.into()))
+                    .collect(),
                 body: body.into(),
             })?,
-            Self::At(address) => over_http(address, method, &with_query(&path, query), &body).map_err(|reason| {
-                SteeringError::Unreachable {
+            Self::At(address) => over_http(address, method, &with_query(&path, query), &body)
+                .map_err(|reason| SteeringError::Unreachable {
                     url: address.clone(),
                     reason,
-                }
-            })?,
+                })?,
         };
         if response.status >= 400 {
             return Err(SteeringError::Refused {
@@ -151,14 +153,22 @@ fn with_query(path: &str, query: &[(&str, &str)]) -> String {
     let encoded = |text: &str| -> String {
         text.bytes()
             .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                    char::from(byte).to_string()
+                }
                 _ => format!("%{byte:02X}"),
             })
             .collect()
     };
-    let pairs: Vec<String> =
-        query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
-    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+    let pairs: Vec<String> = query
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect();
+    if pairs.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", pairs.join("&"))
+    }
 }
 
 /// What an error body says: its `error`, or all of it.
@@ -232,7 +242,11 @@ impl Replication {
         Ok(Self {
             connected: all.iter().all(|secondary| secondary.state == "connected"),
             connecting: all.iter().any(|secondary| secondary.state == "connecting"),
-            backlog: all.iter().map(|secondary| secondary.backlog.operations).max().unwrap_or(0),
+            backlog: all
+                .iter()
+                .map(|secondary| secondary.backlog.operations)
+                .max()
+                .unwrap_or(0),
             copied: sum(|secondary| secondary.copied.applied),
             retries: sum(|secondary| secondary.retries),
             dead_letters: sum(|secondary| secondary.dead_letters),
@@ -286,7 +300,10 @@ mod tests {
     #[test]
     fn queries_are_encoded() {
         assert_eq!(with_query("/a", &[]), "/a");
-        assert_eq!(with_query("/a", &[("b", "c d&é"), ("e", "f")]), "/a?b=c%20d%26%C3%A9&e=f");
+        assert_eq!(
+            with_query("/a", &[("b", "c d&é"), ("e", "f")]),
+            "/a?b=c%20d%26%C3%A9&e=f"
+        );
     }
 
     #[test]

@@ -23,14 +23,22 @@ fn complaint(output: &Output) -> String {
 
 fn example(name: &str) -> String {
     let file = format!("examples/lib{name}{}", std::env::consts::DLL_SUFFIX);
-    artifacts::build_for_tests().unwrap().join(file).display().to_string()
+    artifacts::build_for_tests()
+        .unwrap()
+        .join(file)
+        .display()
+        .to_string()
 }
 
 #[test]
 fn exercise_shows_64_of_64_on_the_bare_primary() {
     let output = run(&["exercise", "--bare"]);
     let text = out(&output);
-    assert!(text.contains("64 of 64 methods answered as they should"), "{text}{}", complaint(&output));
+    assert!(
+        text.contains("64 of 64 methods answered as they should"),
+        "{text}{}",
+        complaint(&output)
+    );
     assert!(output.status.success());
 
     let output = run(&["exercise", "--bare", "--json"]);
@@ -44,7 +52,11 @@ fn exercise_shows_64_of_64_through_the_module() {
     artifacts::build_for_tests().unwrap();
     let output = run(&["exercise"]);
     let text = out(&output);
-    assert!(text.contains("64 of 64 methods answered as they should"), "{text}{}", complaint(&output));
+    assert!(
+        text.contains("64 of 64 methods answered as they should"),
+        "{text}{}",
+        complaint(&output)
+    );
     assert!(output.status.success());
 }
 
@@ -52,14 +64,24 @@ fn exercise_shows_64_of_64_through_the_module() {
 fn inspect_says_what_a_library_is_and_whether_it_fits() {
     let output = run(&["inspect", &example("alpha")]);
     assert!(output.status.success());
-    assert!(out(&output).contains("id           test_alpha"), "{}", out(&output));
+    assert!(
+        out(&output).contains("id           test_alpha"),
+        "{}",
+        out(&output)
+    );
     assert!(out(&output).contains("fits this host"), "{}", out(&output));
 
     let output = run(&["inspect", "--json", &example("other_version")]);
     assert_eq!(output.status.code(), Some(1));
     let answer: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["fits"], false);
-    assert!(answer["reason"].as_str().unwrap().contains("plugin-api 1.0.3"), "{answer}");
+    assert!(
+        answer["reason"]
+            .as_str()
+            .unwrap()
+            .contains("plugin-api 1.0.3"),
+        "{answer}"
+    );
 
     let output = run(&["inspect", "/no/such/library.so"]);
     assert_eq!(output.status.code(), Some(1));
@@ -78,23 +100,61 @@ fn call_calls_one_method_on_a_configured_host() {
     assert_eq!(receipt["rows"][0]["columns"]["key"], "editor");
 
     // The primary is on disk: another run of the program finds it.
-    let output = run(&["call", "get_fact", r#"["ada", "editor"]"#, "--config", config]);
-    assert_eq!(serde_json::from_slice::<Json>(&output.stdout).unwrap(), serde_json::json!(["vim"]));
+    let output = run(&[
+        "call",
+        "get_fact",
+        r#"["ada", "editor"]"#,
+        "--config",
+        config,
+    ]);
+    assert_eq!(
+        serde_json::from_slice::<Json>(&output.stdout).unwrap(),
+        serde_json::json!(["vim"])
+    );
 
     for (arguments, expected) in [
-        (vec!["call", "get_fakt", "{}", "--config", config], "did you mean get_fact?"),
-        (vec!["call", "get_fact", "{", "--config", config], "are no JSON"),
-        (vec!["call", "get_fact", "{}", "--config", config], "argument user_id is missing"),
-        (vec!["call", "get_fact", "{}", "--config", "/no/file"], "/no/file: cannot be read"),
+        (
+            vec!["call", "get_fakt", "{}", "--config", config],
+            "did you mean get_fact?",
+        ),
+        (
+            vec!["call", "get_fact", "{", "--config", config],
+            "are no JSON",
+        ),
+        (
+            vec!["call", "get_fact", "{}", "--config", config],
+            "argument user_id is missing",
+        ),
+        (
+            vec!["call", "get_fact", "{}", "--config", "/no/file"],
+            "/no/file: cannot be read",
+        ),
         (vec!["call", "get_fact"], "--config"),
-        (vec!["status", "--config", config], "no loaded module offers /api/db-sync"),
-        (vec!["pause", "--config", config], "is for a host that stays"),
-        (vec!["status", "--url", "http://127.0.0.1:1"], "cannot reach 127.0.0.1:1"),
+        (
+            vec!["status", "--config", config],
+            "no loaded module offers /api/db-sync",
+        ),
+        (
+            vec!["pause", "--config", config],
+            "is for a host that stays",
+        ),
+        (
+            vec!["status", "--url", "http://127.0.0.1:1"],
+            "cannot reach 127.0.0.1:1",
+        ),
     ] {
         let output = run(&arguments);
         assert!(!output.status.success(), "{arguments:?}");
-        assert!(complaint(&output).contains(expected), "{arguments:?}: {}", complaint(&output));
-        assert!(!complaint(&output).contains("panicked"), "{}", complaint(&output));
+        assert!(
+            complaint(&output).contains(expected),
+            "{arguments:?}: {}",
+            complaint(&output)
+        );
+        assert!(
+            !complaint(&output).contains("panicked"),
+            "{}",
+            complaint(&output)
+        );
     }
 }
 

@@ -30,7 +30,9 @@ fn database(runtime: &Runtime) -> SurrealStorage {
 fn put(storage: &SurrealStorage, id: RecordId, row: Object) {
     let sql = "UPSERT ONLY $id CONTENT $row RETURN NONE";
     let parameters = Object::new().with("id", id).with("row", row);
-    storage.query(&CallContext::new(), sql, &parameters).unwrap();
+    storage
+        .query(&CallContext::new(), sql, &parameters)
+        .unwrap();
 }
 
 fn fact(key: &str, value: impl Into<Value>) -> Object {
@@ -50,16 +52,32 @@ fn equal_databases_are_equal_over_many_pages() {
     for storage in [&primary, &secondary] {
         for number in 0..450 {
             let key = format!("k{number}");
-            put(storage, RecordId::new("kv_memories", key.as_str()), fact(&key, i64::from(number)));
+            put(
+                storage,
+                RecordId::new("kv_memories", key.as_str()),
+                fact(&key, i64::from(number)),
+            );
         }
-        let edge = Object::new().with("from_entity", "entities:a").with("to_entity", "entities:b");
-        storage.query(&CallContext::new(), "DEFINE TABLE knows SCHEMALESS", &Object::new()).unwrap();
+        let edge = Object::new()
+            .with("from_entity", "entities:a")
+            .with("to_entity", "entities:b");
+        storage
+            .query(
+                &CallContext::new(),
+                "DEFINE TABLE knows SCHEMALESS",
+                &Object::new(),
+            )
+            .unwrap();
         put(storage, RecordId::new("knows", "e"), edge);
     }
     let comparison = compare(&primary, &secondary).unwrap();
     assert!(comparison.is_equal(), "{comparison}");
     assert_eq!(comparison.rows(), 451);
-    let tables: Vec<&str> = comparison.tables.iter().map(|table| table.table.as_str()).collect();
+    let tables: Vec<&str> = comparison
+        .tables
+        .iter()
+        .map(|table| table.table.as_str())
+        .collect();
     assert_eq!(tables, ["knows", "kv_memories"]);
 }
 
@@ -76,12 +94,30 @@ fn every_kind_of_difference_is_found() {
     put(&secondary, id("type"), fact("type", 1.0));
     put(&primary, id("time"), fact("time", 1_i64));
     let later = Value::Datetime("2026-01-31T12:00:00.123456790Z".parse().unwrap());
-    put(&secondary, id("time"), fact("time", 1_i64).with("updated_at", later));
-    let edge = Object::new().with("from_entity", "entities:a").with("to_entity", "entities:b");
-    secondary.query(&CallContext::new(), "DEFINE TABLE knows SCHEMALESS", &Object::new()).unwrap();
+    put(
+        &secondary,
+        id("time"),
+        fact("time", 1_i64).with("updated_at", later),
+    );
+    let edge = Object::new()
+        .with("from_entity", "entities:a")
+        .with("to_entity", "entities:b");
+    secondary
+        .query(
+            &CallContext::new(),
+            "DEFINE TABLE knows SCHEMALESS",
+            &Object::new(),
+        )
+        .unwrap();
     put(&secondary, RecordId::new("knows", "e"), edge);
     // Somebody's own table is not replicated.
-    secondary.query(&CallContext::new(), "DEFINE TABLE notes SCHEMALESS; CREATE notes", &Object::new()).unwrap();
+    secondary
+        .query(
+            &CallContext::new(),
+            "DEFINE TABLE notes SCHEMALESS; CREATE notes",
+            &Object::new(),
+        )
+        .unwrap();
 
     let comparison = compare(&primary, &secondary).unwrap();
     assert!(!comparison.is_equal());
@@ -95,13 +131,27 @@ fn every_kind_of_difference_is_found() {
     let different: Vec<(RecordId, Vec<&str>)> = facts
         .different
         .iter()
-        .map(|row| (row.id.clone(), row.columns.iter().map(|column| column.column.as_str()).collect()))
+        .map(|row| {
+            (
+                row.id.clone(),
+                row.columns
+                    .iter()
+                    .map(|column| column.column.as_str())
+                    .collect(),
+            )
+        })
         .collect();
     assert_eq!(
         different,
-        [(id("time"), vec!["updated_at"]), (id("type"), vec!["value"])]
+        [
+            (id("time"), vec!["updated_at"]),
+            (id("type"), vec!["value"])
+        ]
     );
     let text = comparison.to_string();
-    assert!(text.contains("missing on the secondary: kv_memories:missing"), "{text}");
+    assert!(
+        text.contains("missing on the secondary: kv_memories:missing"),
+        "{text}"
+    );
     assert!(text.contains("different: kv_memories:time"), "{text}");
 }

@@ -1,9 +1,6 @@
 //! What the commands do. `Ok(false)` is exit code 1: the answer is no.
 
-use super::{
-    CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions,
-    session, steer,
-};
+use super::{CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions, session, steer};
 use crate::{
     call::call,
     config::HostConfig,
@@ -46,7 +43,12 @@ fn demo(options: &DemoOptions) -> anyhow::Result<bool> {
         }
     };
     let modules_dir = session::modules_dir(&options.artifacts, &home)?;
-    demo::run(&demo::Options { repo: options.repo.clone(), home, modules_dir, most: options.most })
+    demo::run(&demo::Options {
+        repo: options.repo.clone(),
+        home,
+        modules_dir,
+        most: options.most,
+    })
 }
 
 fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {

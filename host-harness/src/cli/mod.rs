@@ -157,7 +157,7 @@ struct DemoOptions {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// At most so many items of each kind; 0 for all there is.
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     most: usize,
 }
 

@@ -111,7 +111,9 @@ impl Corpus {
         walk(&root, &mut paths)?;
         paths.sort();
         let mut corpus = Self {
-            name: root.file_name().map_or("project".into(), |name| name.to_string_lossy().into_owned()),
+            name: root
+                .file_name()
+                .map_or("project".into(), |name| name.to_string_lossy().into_owned()),
             files: Vec::new(),
             documents: Vec::new(),
             paragraphs: Vec::new(),
@@ -129,18 +131,30 @@ impl Corpus {
             let path = name.to_string_lossy().into_owned();
             if path.ends_with(".rs") {
                 let symbols = symbols(&text);
-                corpus.files.push(SourceFile { path, text, symbols });
-            } else {
-                corpus.paragraphs.extend(paragraphs(&text).into_iter().map(|text| Paragraph {
-                    path: path.clone(),
+                corpus.files.push(SourceFile {
+                    path,
                     text,
-                }));
+                    symbols,
+                });
+            } else {
+                corpus
+                    .paragraphs
+                    .extend(paragraphs(&text).into_iter().map(|text| Paragraph {
+                        path: path.clone(),
+                        text,
+                    }));
                 let sections = sections(&text);
                 let title = sections
                     .iter()
                     .find_map(|section| section.strip_prefix('#')?.lines().next())
-                    .map_or(path.clone(), |line| line.trim_start_matches('#').trim().to_owned());
-                corpus.documents.push(Document { path, title, sections });
+                    .map_or(path.clone(), |line| {
+                        line.trim_start_matches('#').trim().to_owned()
+                    });
+                corpus.documents.push(Document {
+                    path,
+                    title,
+                    sections,
+                });
             }
         }
         match commits(&corpus.root) {
@@ -165,26 +179,25 @@ impl Corpus {
     /// How many symbols each file may have, so that there are at most `most`.
     fn fair_share(&self, most: usize) -> usize {
         let with = |share: usize| -> usize {
-            self.files.iter().map(|file| file.symbols.len().min(share)).sum()
+            self.files
+                .iter()
+                .map(|file| file.symbols.len().min(share))
+                .sum()
         };
-        (0..=most).rev().find(|&share| with(share) <= most).unwrap_or(0)
+        (0..=most)
+            .rev()
+            .find(|&share| with(share) <= most)
+            .unwrap_or(0)
     }
 
     /// Leaves out what is past `most`, and says so.
     fn cut(&mut self, most: usize) {
-        let symbols = self.symbol_count();
-        let share = self.fair_share(most);
-        for file in &mut self.files {
-            // The symbols around others come first, so a cut leaves no orphan.
-            file.symbols.truncate(share);
-        }
         let mut notes = Vec::new();
         let mut note = |what: &str, had: usize, kept: usize| {
             if kept < had {
                 notes.push(format!("{kept} of {had} {what}"));
             }
         };
-        note("symbols", symbols, self.symbol_count());
         macro_rules! cut {
             ($what:literal, $list:expr, $most:expr) => {{
                 let had = $list.len();
@@ -192,13 +205,29 @@ impl Corpus {
                 note($what, had, $list.len());
             }};
         }
-        cut!("files", self.files, most);
+        // Files of every part of the project, not only of the first.
+        let symbols = self.symbol_count();
+        let had = self.files.len();
+        let mut at = 0;
+        self.files.retain(|_| {
+            at += 1;
+            had <= most || at * most / had > (at - 1) * most / had
+        });
+        note("files", had, self.files.len());
+        let share = self.fair_share(most);
+        for file in &mut self.files {
+            // The symbols around others come first, so a cut leaves no orphan.
+            file.symbols.truncate(share);
+        }
+        note("symbols", symbols, self.symbol_count());
         cut!("documents", self.documents, most);
         cut!("paragraphs", self.paragraphs, most);
         cut!("commits", self.commits, most);
         cut!("crates", self.packages.crates, most);
         let crates = self.packages.crates.len();
-        self.packages.edges.retain(|(from, to)| *from < crates && *to < crates);
+        self.packages
+            .edges
+            .retain(|(from, to)| *from < crates && *to < crates);
         cut!("dependencies", self.packages.edges, 2 * most);
         self.notes.extend(notes);
     }
@@ -219,4 +248,52 @@ fn walk(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn this_project_is_read_and_cut_to_size() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let all = Corpus::gather(&root, 0).unwrap();
+        assert!(
+            all.files
+                .iter()
+                .any(|file| file.path == "host-harness/src/corpus/mod.rs")
+        );
+        assert!(all.packages.crates.len() > 100, "{:?}", all.notes);
+        assert!(
+            all.notes.iter().all(|note| note.starts_with("no history")),
+            "{:?}",
+            all.notes
+        );
+
+        let few = Corpus::gather(&root, 20).unwrap();
+        assert_eq!(few.files.len(), 20);
+        assert!(few.symbol_count() <= 20 && few.symbol_count() > 0);
+        let parts = |part: &str| few.files.iter().any(|file| file.path.starts_with(part));
+        assert!(parts("host-harness/") && parts("plugin/") && parts("tests/"));
+        assert_eq!(
+            (few.packages.crates.len(), few.packages.edges.len()),
+            (20, 40)
+        );
+        assert!(
+            few.notes
+                .contains(&format!("20 of {} files", all.files.len())),
+            "{:?}",
+            few.notes
+        );
+        for file in &few.files {
+            for (at, symbol) in file.symbols.iter().enumerate() {
+                assert!(
+                    symbol.parent.is_none_or(|parent| parent < at),
+                    "{}: {symbol:?}",
+                    file.path
+                );
+            }
+        }
+    }
 }

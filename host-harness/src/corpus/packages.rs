@@ -87,18 +87,32 @@ fn nearest_first(metadata: Metadata) -> Packages {
     }
     let mut packages = Packages::default();
     let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut waiting: VecDeque<&str> = metadata.workspace_members.iter().map(String::as_str).collect();
+    let mut waiting: VecDeque<&str> = metadata
+        .workspace_members
+        .iter()
+        .map(String::as_str)
+        .collect();
     while let Some(id) = waiting.pop_front() {
         if let Some(package) = known.remove(id) {
             places.insert(id, packages.crates.len());
             packages.crates.push(package);
-            waiting.extend(dependencies.get(id).into_iter().flat_map(|all| all.iter()).map(String::as_str));
+            waiting.extend(
+                dependencies
+                    .get(id)
+                    .into_iter()
+                    .flat_map(|all| all.iter())
+                    .map(String::as_str),
+            );
         }
     }
     for package in &packages.crates {
-        let Some((id, from)) = places.get_key_value(package.id.as_str()) else { continue };
+        let Some((id, from)) = places.get_key_value(package.id.as_str()) else {
+            continue;
+        };
         for to in dependencies.get(id).into_iter().flat_map(|all| all.iter()) {
-            packages.edges.extend(places.get(to.as_str()).map(|to| (*from, *to)));
+            packages
+                .edges
+                .extend(places.get(to.as_str()).map(|to| (*from, *to)));
         }
     }
     packages
@@ -112,10 +126,19 @@ mod tests {
     #[test]
     fn the_project_itself_comes_first() {
         let packages = packages(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-        assert!(packages.crates.iter().take(5).all(|package| package.source.is_none()));
+        assert!(
+            packages
+                .crates
+                .iter()
+                .take(5)
+                .all(|package| package.source.is_none())
+        );
         let name = |at: usize| packages.crates[at].name.as_str();
-        assert!(packages.edges.iter().any(|(from, to)| {
-            (name(*from), name(*to)) == ("host-harness", "plugin-api")
-        }));
+        assert!(
+            packages
+                .edges
+                .iter()
+                .any(|(from, to)| { (name(*from), name(*to)) == ("host-harness", "plugin-api") })
+        );
     }
 }

@@ -33,11 +33,15 @@ pub(super) fn symbols(source: &str) -> Vec<Symbol> {
     let lines = lines(source);
     let mut symbols: Vec<Symbol> = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let Some((kind, name)) = declared(line.text) else { continue };
+        let Some((kind, name)) = declared(line.text) else {
+            continue;
+        };
         // Only an impl or a trait has symbols inside it; functions in functions
         // and modules of tests stay out.
         let parent = symbols.iter().rposition(|symbol| {
-            symbol.first_line <= at && at < symbol.last_line && matches!(symbol.kind, "impl" | "trait")
+            symbol.first_line <= at
+                && at < symbol.last_line
+                && matches!(symbol.kind, "impl" | "trait")
         });
         let inside = match parent {
             Some(_) => 4,
@@ -50,12 +54,21 @@ pub(super) fn symbols(source: &str) -> Vec<Symbol> {
         let doc_lines = lines[..at]
             .iter()
             .rev()
-            .take_while(|line| matches!(line.text.trim_start().get(..3), Some("///" | "#[a" | "#[d" | "#[r" | "#[t")))
+            .take_while(|line| {
+                matches!(
+                    line.text.trim_start().get(..3),
+                    Some("///" | "#[a" | "#[d" | "#[r" | "#[t")
+                )
+            })
             .filter_map(|line| line.text.trim_start().strip_prefix("///"));
         let mut doc: Vec<&str> = doc_lines.map(str::trim).collect();
         doc.reverse();
         symbols.push(Symbol {
-            kind: if parent.is_some() && kind == "function" { "method" } else { kind },
+            kind: if parent.is_some() && kind == "function" {
+                "method"
+            } else {
+                kind
+            },
             name,
             parent,
             first_line: at + 1,
@@ -95,7 +108,10 @@ fn declared(line: &str) -> Option<(&'static str, String)> {
             let name = if *keyword == "impl" {
                 implemented(&rest[keyword.len()..])
             } else {
-                after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+                after
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect()
             };
             return (!name.is_empty()).then_some((kind, name));
         }
@@ -216,12 +232,24 @@ mod tests {
         assert_eq!(found[0].doc, "Serves.\nWell.");
         assert_eq!(found[0].signature, "pub struct Server<T>");
         let text = &SOURCE[found[4].first_byte..found[4].end_byte];
-        assert!(text.starts_with("    fn fmt") && text.ends_with("    }"), "{text}");
+        assert!(
+            text.starts_with("    fn fmt") && text.ends_with("    }"),
+            "{text}"
+        );
     }
 
     #[test]
     fn any_text_is_taken() {
-        for text in ["", "\n", "impl", "fn", "pub fn ", "impl X", "pub(crate fn x", "struct é {"] {
+        for text in [
+            "",
+            "\n",
+            "impl",
+            "fn",
+            "pub fn ",
+            "impl X",
+            "pub(crate fn x",
+            "struct é {",
+        ] {
             symbols(text);
         }
         assert_eq!(symbols("struct é {")[0].last_line, 1);

@@ -16,10 +16,9 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
-use surreal_storage::schema;
 
 /// A symbol longer than this is stored in chunks too.
 const LONG_SYMBOL_LINES: usize = 40;
@@ -31,11 +30,35 @@ const DEPENDS_ON: &str = "depends_on";
 /// What was written.
 #[derive(Default)]
 pub(super) struct Fed {
+    /// How many rows, one that was written twice counted twice.
     pub(super) rows: usize,
     pub(super) took: Duration,
+    /// The ids by table.
+    ids: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Fed {
+    fn wrote(&mut self, receipt: &WriteReceipt) {
+        self.rows += receipt.rows.len();
+        for row in &receipt.rows {
+            let ids = self.ids.entry(row.id.table.to_string()).or_default();
+            ids.insert(row.id.to_string());
+        }
+    }
+
+    /// Does the primary hold exactly the rows that were written?
+    pub(super) fn is_all_there(&self, comparison: &Comparison) -> bool {
+        let written = self
+            .ids
+            .iter()
+            .map(|(table, ids)| (table.as_str(), ids.len() as u64));
+        let held = comparison
+            .tables
+            .iter()
+            .map(|table| (table.table.as_str(), table.primary_rows));
+        written.eq(held)
+    }
+
     /// Rows in a second.
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     pub(super) fn rate(&self) -> f64 {
@@ -51,12 +74,19 @@ pub(super) fn feed(host: &Host, corpus: &Corpus) -> anyhow::Result<Fed> {
         fed: Fed::default(),
     };
     feed.code(corpus)?;
-    feed.each("documents", &corpus.documents, |feed, document| feed.document(document))?;
-    feed.each("paragraphs as vectors", &corpus.paragraphs, |feed, paragraph| {
-        let metadata = Object::new().with("path", paragraph.path.as_str());
-        let embedding = embed(&paragraph.text);
-        feed.storage.index_vector(&feed.context, USER, &paragraph.text, &embedding, &metadata)
+    feed.each("documents", &corpus.documents, |feed, document| {
+        feed.document(document)
     })?;
+    feed.each(
+        "paragraphs as vectors",
+        &corpus.paragraphs,
+        |feed, paragraph| {
+            let metadata = Object::new().with("path", paragraph.path.as_str());
+            let embedding = embed(&paragraph.text);
+            feed.storage
+                .index_vector(&feed.context, USER, &paragraph.text, &embedding, &metadata)
+        },
+    )?;
     let subject = format!("repository:{}", corpus.name);
     feed.each("commits as events", &corpus.commits, |feed, commit| {
         let metadata = Object::new()
@@ -64,7 +94,14 @@ pub(super) fn feed(host: &Host, corpus: &Corpus) -> anyhow::Result<Fed> {
             .with("author", commit.author.as_str())
             .with("date", commit.date.as_str());
         let embedding = embed(&commit.message);
-        feed.storage.save_event(&feed.context, USER, &subject, &commit.message, &embedding, &metadata)
+        feed.storage.save_event(
+            &feed.context,
+            USER,
+            &subject,
+            &commit.message,
+            &embedding,
+            &metadata,
+        )
     })?;
     feed.packages(corpus)?;
     Ok(feed.fed)
@@ -86,14 +123,15 @@ impl Feed<'_> {
     ) -> anyhow::Result<()> {
         let progress = bar(what, items.len());
         let started = Instant::now();
-        let mut rows = 0;
+        let before = self.fed.rows;
         for item in items {
-            rows += write(self, item)?.rows.len();
+            let receipt = write(self, item)?;
+            self.fed.wrote(&receipt);
             progress.inc(1);
         }
         progress.finish_and_clear();
         let took = started.elapsed();
-        self.fed.rows += rows;
+        let rows = self.fed.rows - before;
         self.fed.took += took;
         say(format_args!(
             "  {what:<24} {:>5} items, {rows:>5} rows, {:>5.1} s",
@@ -109,46 +147,69 @@ impl Feed<'_> {
         let root = corpus.root.display().to_string();
         let mut job = String::new();
         self.each("code project", &[()], |feed, ()| {
-            feed.storage.create_code_project(&feed.context, &CodeProject {
-                project_id: project.as_str().into(),
-                name: project.as_str().into(),
-                root_path: root.as_str().into(),
-                language_stats: Object::new().with("rust", count),
-                indexing_status: "in_progress".into(),
-                ..CodeProject::default()
-            })?;
-            let receipt = feed.storage.create_indexing_job(&feed.context, &IndexingJob {
-                project_id: project.as_str().into(),
-                project_path: root.as_str().into(),
-                status: "in_progress".into(),
-                files_total: count,
-                ..IndexingJob::default()
-            })?;
-            job = receipt.rows.first().map(|row| row.id.to_string()).unwrap_or_default();
+            let created = feed.storage.create_code_project(
+                &feed.context,
+                &CodeProject {
+                    project_id: project.as_str().into(),
+                    name: project.as_str().into(),
+                    root_path: root.as_str().into(),
+                    language_stats: Object::new().with("rust", count),
+                    indexing_status: "in_progress".into(),
+                    ..CodeProject::default()
+                },
+            )?;
+            let receipt = feed.storage.create_indexing_job(
+                &feed.context,
+                &IndexingJob {
+                    project_id: project.as_str().into(),
+                    project_path: root.as_str().into(),
+                    status: "in_progress".into(),
+                    files_total: count,
+                    ..IndexingJob::default()
+                },
+            )?;
+            feed.fed.wrote(&created);
+            job = receipt
+                .rows
+                .first()
+                .map(|row| row.id.to_string())
+                .unwrap_or_default();
             Ok(receipt)
         })?;
         self.each("source files and symbols", &corpus.files, |feed, file| {
             feed.source_file(project, file)
         })?;
         self.each("indexing finished", &[()], |feed, ()| {
-            feed.storage.update_indexing_job(&feed.context, &job, "completed", 1.0, count, "")?;
-            feed.storage.update_project_status(&feed.context, project, "completed")
+            feed.storage
+                .update_indexing_job(&feed.context, &job, "completed", 1.0, count, "")?;
+            feed.storage
+                .update_project_status(&feed.context, project, "completed")
         })
     }
 
     /// A file, its symbols (those around others first, since the others name
     /// them by id), and the chunks of the long ones.
     fn source_file(&mut self, project: &str, file: &SourceFile) -> StorageResult<WriteReceipt> {
-        let mut rows = self.storage.save_code_file(&self.context, &CodeFile {
-            project_id: project.into(),
-            file_path: file.path.as_str().into(),
-            language: "rust".into(),
-            file_hash: hash(&file.text).into(),
-            symbols_count: u32::try_from(file.symbols.len()).unwrap_or(u32::MAX),
-            indexed_at: ROption::RNone,
-        })?.rows;
+        let mut rows = self
+            .storage
+            .save_code_file(
+                &self.context,
+                &CodeFile {
+                    project_id: project.into(),
+                    file_path: file.path.as_str().into(),
+                    language: "rust".into(),
+                    file_hash: hash(&file.text).into(),
+                    symbols_count: u32::try_from(file.symbols.len()).unwrap_or(u32::MAX),
+                    indexed_at: ROption::RNone,
+                },
+            )?
+            .rows;
         let mut ids: Vec<RString> = Vec::new();
-        let around = file.symbols.iter().take_while(|symbol| symbol.parent.is_none()).count();
+        let around = file
+            .symbols
+            .iter()
+            .take_while(|symbol| symbol.parent.is_none())
+            .count();
         let paths = name_paths(file);
         for range in [0..around, around..file.symbols.len()] {
             let symbols: Vec<CodeSymbol> = range
@@ -160,7 +221,12 @@ impl Feed<'_> {
                 .collect();
             if !symbols.is_empty() {
                 let receipt = self.storage.save_code_symbols(&self.context, &symbols)?;
-                ids.extend(receipt.rows.iter().map(|row| RString::from(row.id.to_string())));
+                ids.extend(
+                    receipt
+                        .rows
+                        .iter()
+                        .map(|row| RString::from(row.id.to_string())),
+                );
                 rows.extend(receipt.rows);
             }
         }
@@ -180,11 +246,31 @@ impl Feed<'_> {
     fn document(&mut self, document: &Document) -> StorageResult<WriteReceipt> {
         let metadata = Object::new().with("title", document.title.as_str());
         if let [whole] = document.sections.as_slice() {
-            return self.storage.save_document(&self.context, &document.path, whole, &embed(whole), &metadata);
+            return self.storage.save_document(
+                &self.context,
+                &document.path,
+                whole,
+                &embed(whole),
+                &metadata,
+            );
         }
-        let chunks: Vec<RString> = document.sections.iter().map(|text| text.as_str().into()).collect();
-        let embeddings: Vec<RVec<f32>> = document.sections.iter().map(|text| embed(text).into()).collect();
-        self.storage.save_document_chunks(&self.context, &document.path, &chunks, &embeddings, &metadata)
+        let chunks: Vec<RString> = document
+            .sections
+            .iter()
+            .map(|text| text.as_str().into())
+            .collect();
+        let embeddings: Vec<RVec<f32>> = document
+            .sections
+            .iter()
+            .map(|text| embed(text).into())
+            .collect();
+        self.storage.save_document_chunks(
+            &self.context,
+            &document.path,
+            &chunks,
+            &embeddings,
+            &metadata,
+        )
     }
 
     fn packages(&mut self, corpus: &Corpus) -> anyhow::Result<()> {
@@ -195,21 +281,41 @@ impl Feed<'_> {
                 .with("version", package.version.as_str())
                 .with("license", package.license.clone())
                 .with("description", package.description.clone());
-            let receipt = feed.storage.create_entity(&feed.context, "crate", &package.name, &properties)?;
+            let receipt =
+                feed.storage
+                    .create_entity(&feed.context, "crate", &package.name, &properties)?;
             ids.extend(receipt.rows.iter().map(|row| row.id.to_string()));
             Ok(receipt)
         })?;
-        self.each("dependencies as edges", &corpus.packages.edges, |feed, (from, to)| {
-            feed.storage.create_relationship(&feed.context, &ids[*from], &ids[*to], DEPENDS_ON, &Object::new())
-        })?;
-        let own: Vec<_> = crates.iter().filter(|package| package.source.is_none()).collect();
+        self.each(
+            "dependencies as edges",
+            &corpus.packages.edges,
+            |feed, (from, to)| {
+                feed.storage.create_relationship(
+                    &feed.context,
+                    &ids[*from],
+                    &ids[*to],
+                    DEPENDS_ON,
+                    &Object::new(),
+                )
+            },
+        )?;
+        let own: Vec<_> = crates
+            .iter()
+            .filter(|package| package.source.is_none())
+            .collect();
         self.each("package facts", &own, |feed, package| {
             let value = Object::new()
                 .with("version", package.version.as_str())
                 .with("edition", package.edition.as_str())
                 .with("rust_version", package.rust_version.clone())
                 .with("description", package.description.clone());
-            feed.storage.save_fact(&feed.context, USER, &format!("package/{}", package.name), &Value::from(value))
+            feed.storage.save_fact(
+                &feed.context,
+                USER,
+                &format!("package/{}", package.name),
+                &Value::from(value),
+            )
         })
     }
 }
@@ -219,10 +325,20 @@ fn name_paths(file: &SourceFile) -> Vec<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut paths: Vec<String> = Vec::with_capacity(file.symbols.len());
     for symbol in &file.symbols {
-        let around = symbol.parent.and_then(|parent| paths.get(parent)).unwrap_or(&file.path);
+        let around = symbol
+            .parent
+            .and_then(|parent| paths.get(parent))
+            .unwrap_or(&file.path);
         let path = format!("{around}/{}", symbol.name);
-        let count = seen.entry(path.clone()).and_modify(|count| *count += 1).or_insert(1);
-        paths.push(if *count == 1 { path } else { format!("{path}~{count}") });
+        let count = seen
+            .entry(path.clone())
+            .and_modify(|count| *count += 1)
+            .or_insert(1);
+        paths.push(if *count == 1 {
+            path
+        } else {
+            format!("{path}~{count}")
+        });
     }
     paths
 }
@@ -249,7 +365,10 @@ fn code_symbol(
         end_byte: number(symbol.end_byte),
         source_code: ROption::RSome(source.into()),
         signature: ROption::RSome(symbol.signature.as_str().into()),
-        doc_string: Some(symbol.doc.as_str()).filter(|doc| !doc.is_empty()).map(RString::from).into(),
+        doc_string: Some(symbol.doc.as_str())
+            .filter(|doc| !doc.is_empty())
+            .map(RString::from)
+            .into(),
         embedding: embed(&format!("{} {} {source}", symbol.name, symbol.doc)).into(),
         parent_id: parent.cloned().into(),
         metadata: ROption::RNone,
@@ -295,20 +414,20 @@ fn hash(text: &str) -> String {
     format!("{hash:016x}")
 }
 
-/// Was every table of the schema compared, and the edges too?
-pub(super) fn covers_every_table(comparison: &Comparison) -> bool {
-    let compared = |name: &str| comparison.tables.iter().any(|table| table.table == name);
-    schema::TABLES.iter().all(|table| compared(table.name)) && compared(DEPENDS_ON)
-}
-
 /// Searches for a few words of a paragraph and of a symbol, and sees whether
 /// they are found.
 pub(super) fn search(host: &Host, corpus: &Corpus, checks: &mut Checks) -> anyhow::Result<()> {
     let context = CallContext::new();
-    if let Some(paragraph) = corpus.paragraphs.iter().max_by_key(|paragraph| paragraph.text.len()) {
+    if let Some(paragraph) = corpus
+        .paragraphs
+        .iter()
+        .max_by_key(|paragraph| paragraph.text.len())
+    {
         let words: Vec<&str> = paragraph.text.split_whitespace().skip(4).take(10).collect();
         let words = words.join(" ");
-        let found = host.storage().search_similar(&context, USER, &embed(&words), 3)?;
+        let found = host
+            .storage()
+            .search_similar(&context, USER, &embed(&words), 3)?;
         checks.check(
             &format!("\"{words}\" finds its paragraph of {}", paragraph.path),
             found.iter().any(|found| found.content == paragraph.text),
@@ -322,7 +441,13 @@ pub(super) fn search(host: &Host, corpus: &Corpus, checks: &mut Checks) -> anyho
     if let Some((file, symbol)) = documented {
         let words: Vec<&str> = symbol.doc.split_whitespace().take(10).collect();
         let words = words.join(" ");
-        let found = host.storage().search_symbols_by_similarity(&context, &corpus.name, &embed(&words), &[], 5)?;
+        let found = host.storage().search_symbols_by_similarity(
+            &context,
+            &corpus.name,
+            &embed(&words),
+            &[],
+            5,
+        )?;
         checks.check(
             &format!("\"{words}\" finds {} in {}", symbol.name, file.path),
             found.iter().any(|hit| hit.found.record.name == symbol.name),

@@ -29,7 +29,10 @@ impl Times {
             reason = "a place in a short list"
         )]
         let place = (sorted.len() as f64 * part) as usize;
-        sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+        sorted
+            .get(place.min(sorted.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -64,6 +67,9 @@ mod tests {
     fn quantiles_are_of_the_sorted_times() {
         let times = Times((1..=100).rev().map(Duration::from_micros).collect());
         assert_eq!(times.to_string(), "51 µs (95 %: 96 µs, longest: 100 µs)");
-        assert_eq!(Times::default().to_string(), "0 µs (95 %: 0 µs, longest: 0 µs)");
+        assert_eq!(
+            Times::default().to_string(),
+            "0 µs (95 %: 0 µs, longest: 0 µs)"
+        );
     }
 }

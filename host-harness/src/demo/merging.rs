@@ -24,21 +24,45 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
     let document = "The harbour opens at seven in the morning";
     let stale = "The harbour is closed and zeppelins land there";
     let host = stage.host().storage();
-    host.save_fact(&context, USER, CONFLICTING_FACT, &Value::from("the primary's"))?;
-    host.save_document(&context, CONFLICTING_DOCUMENT, document, &embed(document), &none)?;
+    host.save_fact(
+        &context,
+        USER,
+        CONFLICTING_FACT,
+        &Value::from("the primary's"),
+    )?;
+    host.save_document(
+        &context,
+        CONFLICTING_DOCUMENT,
+        document,
+        &embed(document),
+        &none,
+    )?;
     stage.wait_until_copied("copying two rows")?;
-    secondary.save_fact(&context, USER, CONFLICTING_FACT, &Value::from("the secondary's"))?;
+    secondary.save_fact(
+        &context,
+        USER,
+        CONFLICTING_FACT,
+        &Value::from("the secondary's"),
+    )?;
     secondary.save_document(&context, CONFLICTING_DOCUMENT, stale, &embed(stale), &none)?;
 
     // And these only the secondary has.
     let only = "Zeppelins cross the sea in three days";
-    secondary.save_fact(&context, USER, FACT_OF_SECONDARY, &Value::from("the secondary's"))?;
+    secondary.save_fact(
+        &context,
+        USER,
+        FACT_OF_SECONDARY,
+        &Value::from("the secondary's"),
+    )?;
     secondary.save_document(&context, DOCUMENT_OF_SECONDARY, only, &embed(only), &none)?;
     let entity = secondary.create_entity(&context, "airship", "zeppelin", &none)?;
 
     let host = stage.host().storage();
     let primary = stage.host().primary();
-    say(format_args!("  {:<28} {:<18} {:<18} {:<18}", "", "on the primary", "on the secondary", "through the host"))?;
+    say(format_args!(
+        "  {:<28} {:<18} {:<18} {:<18}",
+        "", "on the primary", "on the secondary", "through the host"
+    ))?;
     for key in [FACT_OF_SECONDARY, CONFLICTING_FACT] {
         say(format_args!(
             "  {:<28} {:<18} {:<18} {:<18}",
@@ -48,7 +72,10 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
             shown(host.get_fact(&context, USER, key))?,
         ))?;
     }
-    let fact = |key| host.get_fact(&context, USER, key).map(|value| value.into_option());
+    let fact = |key| {
+        host.get_fact(&context, USER, key)
+            .map(|value| value.into_option())
+    };
     checks.check(
         "a fact that only the secondary has is read",
         fact(FACT_OF_SECONDARY)? == Some(Value::from("the secondary's")),
@@ -74,7 +101,9 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
     };
     checks.check(
         "a search finds the document that only the secondary has, first",
-        found.first().is_some_and(|hit| hit.document.file_path == DOCUMENT_OF_SECONDARY),
+        found
+            .first()
+            .is_some_and(|hit| hit.document.file_path == DOCUMENT_OF_SECONDARY),
     )?;
     checks.check(
         "and never the secondary's version of a document that the primary has",
@@ -82,7 +111,9 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
     )?;
     checks.check(
         "without a word of it in the primary's own answer",
-        primary.get_fact(&context, USER, FACT_OF_SECONDARY)?.is_none(),
+        primary
+            .get_fact(&context, USER, FACT_OF_SECONDARY)?
+            .is_none(),
     )?;
 
     // The next write of a key mends the secondary's version of it.
@@ -91,12 +122,30 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
     if let Some(row) = entity.rows.first() {
         secondary.delete_entity(&context, &row.id.to_string())?;
     }
-    host.save_fact(&context, USER, CONFLICTING_FACT, &Value::from("the primary's"))?;
-    host.save_document(&context, CONFLICTING_DOCUMENT, document, &embed(document), &none)?;
+    host.save_fact(
+        &context,
+        USER,
+        CONFLICTING_FACT,
+        &Value::from("the primary's"),
+    )?;
+    host.save_document(
+        &context,
+        CONFLICTING_DOCUMENT,
+        document,
+        &embed(document),
+        &none,
+    )?;
     stage.wait_until_copied("copying two rows")?;
-    checks.check("the next write mends the secondary: all rows are equal again", stage.compare()?.is_equal())
+    let comparison = stage.compare()?;
+    if !comparison.is_equal() {
+        say(&comparison)?;
+    }
+    checks.check(
+        "the next write mends the secondary: all rows are equal again",
+        comparison.is_equal(),
+    )
 }
 
 fn shown(fact: StorageResult<MaybeValue>) -> StorageResult<String> {
-    fact.map(|value| value.map_or("-".to_owned(), |value| value.to_string()).to_owned())
+    fact.map(|value| value.map_or("-".to_owned(), |value| value.to_string()))
 }

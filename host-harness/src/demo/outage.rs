@@ -34,9 +34,22 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<Out
     stage.server().kill();
     say("  killed")?;
     let (writes_during, reads_during) = work(stage.host(), "during")?;
-    say(format_args!("  {:<8} {:<46} {}", "", "with the server", "without"))?;
-    say(format_args!("  {:<8} {:<46} {}", "a write", writes_before.to_string(), writes_during.to_string()))?;
-    say(format_args!("  {:<8} {:<46} {}", "a read", reads_before.to_string(), reads_during.to_string()))?;
+    say(format_args!(
+        "  {:<8} {:<46} {}",
+        "", "with the server", "without"
+    ))?;
+    say(format_args!(
+        "  {:<8} {:<46} {}",
+        "a write",
+        writes_before.to_string(),
+        writes_during.to_string()
+    ))?;
+    say(format_args!(
+        "  {:<8} {:<46} {}",
+        "a read",
+        reads_before.to_string(),
+        reads_during.to_string()
+    ))?;
     let backlog = stage.replication()?.backlog;
     checks.check(
         &format!("writes and reads went on; {backlog} operations wait in the log"),
@@ -80,7 +93,9 @@ fn work(host: &Host, when: &str) -> StorageResult<(Times, Times)> {
             reads.time(|| storage.get_fact(&context, USER, &key))?;
         } else {
             let metadata = Object::new().with("key", key.as_str());
-            writes.time(|| storage.save_event(&context, USER, "outage", &text, &embedding, &metadata))?;
+            writes.time(|| {
+                storage.save_event(&context, USER, "outage", &text, &embedding, &metadata)
+            })?;
             reads.time(|| storage.list_facts(&context, USER))?;
         }
     }

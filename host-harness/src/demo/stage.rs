@@ -1,6 +1,9 @@
 //! The server, the primary and the module; and what the demo asks of all three.
 
-use super::{Options, USER, measure::{Times, human}};
+use super::{
+    Options, USER,
+    measure::{Times, human},
+};
 use crate::{
     cli::session,
     compare::{Comparison, compare},
@@ -52,7 +55,10 @@ impl Stage {
         let config = HostConfig::load(&path).with_context(|| path.display().to_string())?;
         let started = Instant::now();
         let host = session::whole(Host::start(&config)?)?;
-        say(format_args!("  primary  {} (in this process)", config.primary.url))?;
+        say(format_args!(
+            "  primary  {} (in this process)",
+            config.primary.url
+        ))?;
         for module in host.modules().modules() {
             say(format_args!(
                 "  module   {} {} from {}",
@@ -61,7 +67,11 @@ impl Stage {
                 module.path.display()
             ))?;
         }
-        say(format_args!("  host     started in {} from {}", human(started.elapsed()), path.display()))?;
+        say(format_args!(
+            "  host     started in {} from {}",
+            human(started.elapsed()),
+            path.display()
+        ))?;
         let stage = Self {
             steering: Steering::of(&host)?,
             host,
@@ -111,7 +121,11 @@ impl Stage {
             if state != last.0 {
                 last = (state, Instant::now());
             } else if last.1.elapsed() > PATIENCE {
-                bail!("{what}: nothing moved for {}: {:?}", human(PATIENCE), last.0);
+                bail!(
+                    "{what}: nothing moved for {}: {:?}",
+                    human(PATIENCE),
+                    last.0
+                );
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -128,7 +142,11 @@ impl Stage {
         progress.finish_and_clear();
         let state = self.replication()?;
         if state.dead_letters > 0 {
-            bail!("{} operations ended as dead letters: {:#}", state.dead_letters, self.steering.get("dead-letters", &[])?);
+            bail!(
+                "{} operations ended as dead letters: {:#}",
+                state.dead_letters,
+                self.steering.get("dead-letters", &[])?
+            );
         }
         Ok(waited)
     }
@@ -149,13 +167,17 @@ impl Stage {
         let mut lag = Times::default();
         for sample in 0..LAG_SAMPLES {
             let key = format!("lag/{sample}");
-            self.host.storage().save_fact(&context, USER, &key, &Value::from(true))?;
+            self.host
+                .storage()
+                .save_fact(&context, USER, &key, &Value::from(true))?;
             let parameters = Object::new().with("user", USER).with("key", key.as_str());
             lag.time(|| -> anyhow::Result<()> {
                 let asked = Instant::now();
                 loop {
                     let answer = secondary.query(&context, sql, &parameters)?;
-                    let rows = answer.as_array().and_then(|answers| answers.first()?.as_array());
+                    let rows = answer
+                        .as_array()
+                        .and_then(|answers| answers.first()?.as_array());
                     if rows.is_some_and(|rows| !rows.is_empty()) {
                         return Ok(());
                     }

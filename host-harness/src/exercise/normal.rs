@@ -76,12 +76,12 @@ pub(super) fn difference(bare: &Json, wrapped: &Json) -> String {
                 let at = (0..a.len()).find(|&at| a[at] != b[at]);
                 at.map(|at| (&a[at], &b[at], format!("[{at}]")))
             }
-            (Json::Object(a), Json::Object(b)) => a
-                .iter()
-                .find_map(|(key, value)| match b.get(key) {
+            (Json::Object(a), Json::Object(b)) => {
+                a.iter().find_map(|(key, value)| match b.get(key) {
                     Some(other) if other != value => Some((value, other, format!(".{key}"))),
                     _ => None,
-                }),
+                })
+            }
             _ => None,
         };
         match deeper {
@@ -110,7 +110,10 @@ mod tests {
         let answer = |a: &str, b: &str| {
             let mut normal = Normal::default();
             normal.of(&Ok(json!([a])), false);
-            normal.of(&Ok(json!({"x": [b, a], "at": "2026-01-31T12:00:00Z", "n": 0.1 + 0.2})), false)
+            normal.of(
+                &Ok(json!({"x": [b, a], "at": "2026-01-31T12:00:00Z", "n": 0.1 + 0.2})),
+                false,
+            )
         };
         let one = answer("events:abc", "entities:xyz");
         assert_eq!(one, answer("events:zzz", "entities:aaa"));

@@ -23,6 +23,9 @@ use plugin_api::{
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use surreal_storage::schema::TABLES;
 
+/// A digest goes through a whole table: so many times the query timeout.
+const PATIENCE: u32 = 10;
+
 /// How many rows are read at once.
 const PAGE: usize = 2000;
 
@@ -232,7 +235,9 @@ impl QueryMerger {
         let scan = Scan::of(table)
             .reading(&["user_id"])
             .only("type::is_string(user_id)", &Object::new());
-        for row in self.only_in_secondaries(&mut Panel::new(self, context), &[scan])? {
+        for row in
+            self.only_in_secondaries(&mut Panel::new(self, context).patient(PATIENCE), &[scan])?
+        {
             *counts.entry(row.text("user_id").into()).or_default() += 1;
         }
         Ok(counts)
@@ -244,7 +249,7 @@ impl QueryMerger {
     /// The primary's.
     pub fn get_stats(&self, context: &CallContext, user_id: &str) -> StorageResult<MemoryStats> {
         let mut stats = self.primary().get_stats(context, user_id)?;
-        let mut panel = Panel::new(self, context);
+        let mut panel = Panel::new(self, context).patient(PATIENCE);
         let (condition, user) = match user_id {
             "" | "global" => ("true", Object::new()),
             _ => ("user_id = $user", Object::new().with("user", user_id)),
@@ -311,7 +316,9 @@ impl QueryMerger {
             of_project("code_symbols").reading(&["symbol_type"]),
             of_project("code_chunks"),
         ];
-        for row in self.only_in_secondaries(&mut Panel::new(self, context), &scans)? {
+        for row in
+            self.only_in_secondaries(&mut Panel::new(self, context).patient(PATIENCE), &scans)?
+        {
             match row.table() {
                 "code_files" => {
                     stats.file_count += 1;

@@ -14,6 +14,8 @@ use std::{
 };
 use surreal_storage::schema::{TABLES, relationships};
 
+const ENTITIES: &str = "entities";
+
 /// All edges that leave some entities, over the tables that hold edges: those
 /// that are no table of the schema and whose rows have ends.
 const EDGES: &str = "\
@@ -50,14 +52,11 @@ impl QueryMerger {
         if panel.is_empty() {
             return Ok(None);
         }
-        let id = id_or_name
-            .parse::<RecordId>()
-            .ok()
-            .filter(|id| id.table == "entities")
-            .unwrap_or_else(|| RecordId::new("entities", id_or_name));
-        let by_id = self.entities(panel, vec![id])?;
-        if let Some(entity) = by_id.into_iter().next() {
-            return Ok(Some(entity));
+        if let Some(id) = entity_id(id_or_name) {
+            let by_id = self.entities(panel, vec![id])?;
+            if let Some(entity) = by_id.into_iter().next() {
+                return Ok(Some(entity));
+            }
         }
         let name = id_or_name.to_owned();
         let by_name = self.beyond_primary(
@@ -213,6 +212,15 @@ impl QueryMerger {
             rows(side, context, EDGES, &parameters, relationship)
         })
     }
+}
+
+/// The id that a text names, with the table (`entities:abc`) or without (`abc`).
+fn entity_id(text: &str) -> Option<RecordId> {
+    let id: RecordId = match text.parse() {
+        Ok(id) => id,
+        Err(_) => format!("{ENTITIES}:{text}").parse().ok()?,
+    };
+    (id.table == ENTITIES).then_some(id)
 }
 
 /// The rows that a query of one statement gives, read with `read`; what it does

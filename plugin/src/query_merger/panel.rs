@@ -22,6 +22,8 @@ pub(super) struct Panel<'m> {
     merger: &'m QueryMerger,
     context: &'m CallContext,
     started: Instant,
+    /// How long each question may take.
+    patience: Duration,
     members: BTreeMap<Place, Member>,
 }
 
@@ -46,8 +48,16 @@ impl<'m> Panel<'m> {
             merger,
             context,
             started: Instant::now(),
+            patience: merger.settings.query_timeout,
             members,
         }
+    }
+
+    /// The same for a read that goes through whole tables: each question may
+    /// take so many times the query timeout.
+    pub(super) fn patient(mut self, times: u32) -> Self {
+        self.patience = self.patience.saturating_mul(times);
+        self
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -82,7 +92,7 @@ impl<'m> Panel<'m> {
     ) -> Pending<T> {
         let (sender, receiver) = unbounded();
         let context = self.context();
-        let patience = context.time_left_or(self.merger.settings.query_timeout);
+        let patience = context.time_left_or(self.patience);
         let context = CallContext {
             time_left: Some(patience.into()).into(),
             ..context
@@ -93,14 +103,19 @@ impl<'m> Panel<'m> {
                 continue;
             };
             asked.insert(place);
+            if patience.is_zero() {
+                // The caller's deadline has passed: there is nothing to wait for.
+                continue;
+            }
             let (sender, context) = (sender.clone(), context.clone());
             self.merger.runtime.spawn_blocking(move || {
                 let started = Instant::now();
                 let answer = question(&*member.side, &context);
                 let error = answer.as_ref().err();
+                let took = started.elapsed();
                 member
                     .seat
-                    .answered(member.connection, started.elapsed(), error);
+                    .answered(member.connection, took, patience, error);
                 // Nobody listens any more if it took too long.
                 let _ = sender.send((place, answer));
             });
@@ -124,7 +139,7 @@ impl<'m> Panel<'m> {
         }))
     }
 
-    /// Waits for the answers, but for no probe and not past the query timeout.
+    /// Waits for the answers, but for no probe and not longer than its patience.
     /// Who has not answered leaves the panel.
     pub(super) fn collect<T>(&mut self, pending: Pending<T>) -> BTreeMap<Place, T> {
         let mut answers = BTreeMap::new();
@@ -160,9 +175,9 @@ impl<'m> Panel<'m> {
         for place in silent {
             let member = self.members.remove(&place);
             if let Some(member) = member.filter(|member| member.awaited)
-                && pending.asked_at.elapsed() >= self.merger.settings.query_timeout
+                && pending.asked_at.elapsed() >= pending.patience
             {
-                member.seat.left_behind();
+                member.seat.left_behind(pending.patience);
             }
         }
         answers

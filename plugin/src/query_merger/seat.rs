@@ -21,7 +21,7 @@ enum Condition {
 
 /// A secondary and its circuit breaker.
 ///
-/// One answer past the query timeout opens the breaker: from then on reads do
+/// One answer past the time allowed opens the breaker: from then on reads do
 /// without the secondary, but for a probe once every query timeout, which
 /// nobody waits for. A probe that is answered in time closes it.
 pub(super) struct Seat {
@@ -81,11 +81,17 @@ impl Seat {
         })
     }
 
-    /// An answer came after `took`; `error` if it was one.
-    pub(super) fn answered(&self, connection: u64, took: Duration, error: Option<&StorageError>) {
+    /// An answer came after `took`, where `patience` was allowed; `error` if it
+    /// was one.
+    pub(super) fn answered(
+        &self,
+        connection: u64,
+        took: Duration,
+        patience: Duration,
+        error: Option<&StorageError>,
+    ) {
         let condition = match error.map(|error| error.kind) {
-            _ if took >= self.query_timeout => Condition::Slow,
-            // The caller's own deadline was the shorter one: no verdict.
+            _ if took >= patience => return self.left_behind(patience),
             Some(ErrorKind::TIMEOUT) => return,
             Some(_) => Condition::Failing,
             None => Condition::Answering,
@@ -96,9 +102,12 @@ impl Seat {
         self.now(condition, error);
     }
 
-    /// No answer came within the query timeout.
-    pub(super) fn left_behind(&self) {
-        self.now(Condition::Slow, None);
+    /// No answer came within `patience`. No verdict if that was the caller's own
+    /// deadline, shorter than the query timeout.
+    pub(super) fn left_behind(&self, patience: Duration) {
+        if patience >= self.query_timeout {
+            self.now(Condition::Slow, None);
+        }
     }
 
     /// Notes the condition; says so when it is another than before.

@@ -41,6 +41,7 @@ enum Chore {
         arguments: Vec<String>,
     },
     /// Builds everything and runs the host with these arguments.
+    #[command(disable_help_flag = true)]
     Host {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -94,11 +95,15 @@ fn host(command: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
     std::fs::copy(&plugin, &place).with_context(|| place.display().to_string())?;
 
     let mut run = Command::new(&program);
-    run.arg(command).args(arguments).env("SECONDARY_SERVER", &server);
+    run.arg(command)
+        .args(arguments)
+        .env("SECONDARY_SERVER", &server);
     if matches!(command, "demo" | "exercise") {
         run.arg("--modules-dir").arg(&directory);
     }
-    let status = run.status().with_context(|| program.display().to_string())?;
+    let status = run
+        .status()
+        .with_context(|| program.display().to_string())?;
     Ok(match status.success() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -110,13 +115,26 @@ fn release() -> anyhow::Result<ExitCode> {
     let built = build(&["db-sync-server"], &["--release"])?;
     let plugin = find(&built, &library_name())?;
     let bytes = std::fs::metadata(&plugin)?.len();
-    writeln!(io::stdout(), "{} has {:.1} MB", plugin.display(), bytes as f64 / 1e6)?;
-    ensure!(bytes < LARGEST, "the plugin should have less than {} MB", LARGEST / 1_000_000);
+    writeln!(
+        io::stdout(),
+        "{} has {:.1} MB",
+        plugin.display(),
+        bytes as f64 / 1e6
+    )?;
+    ensure!(
+        bytes < LARGEST,
+        "the plugin should have less than {} MB",
+        LARGEST / 1_000_000
+    );
     Ok(ExitCode::SUCCESS)
 }
 
 fn library_name() -> String {
-    format!("{}db_sync_server{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+    format!(
+        "{}db_sync_server{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    )
 }
 
 /// Builds packages, Cargo's own progress shown, and gives the files that came
@@ -126,22 +144,41 @@ fn build(packages: &[&str], options: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     // What Cargo told this program about its own package, build scripts of
     // dependencies would take for a change, and compile everything again.
     for (name, _) in std::env::vars_os() {
-        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
-        if name.to_str().is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix))) {
+        let told = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "CARGO_PRIMARY_",
+        ];
+        if name
+            .to_str()
+            .is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix)))
+        {
             cargo.env_remove(name);
         }
     }
-    cargo.args(["build", "--message-format", "json-render-diagnostics"]).args(options);
+    cargo
+        .args(["build", "--message-format", "json-render-diagnostics"])
+        .args(options);
     for package in packages {
         cargo.args(["-p", package]);
     }
-    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cargo cannot be run")?;
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cargo cannot be run")?;
     let mut files = Vec::new();
     if let Some(messages) = child.stdout.take() {
         for line in BufReader::new(messages).lines() {
             let message: Json = serde_json::from_str(&line?).unwrap_or_default();
             let names = message["filenames"].as_array().into_iter().flatten();
-            files.extend(names.chain([&message["executable"]]).filter_map(Json::as_str).map(PathBuf::from));
+            files.extend(
+                names
+                    .chain([&message["executable"]])
+                    .filter_map(Json::as_str)
+                    .map(PathBuf::from),
+            );
         }
     }
     if !child.wait()?.success() {

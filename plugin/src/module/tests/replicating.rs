@@ -224,6 +224,58 @@ fn a_verification_finds_and_repairs_what_differs() {
 }
 
 #[test]
+fn dead_letters_are_listed_replayed_and_discarded() {
+    let host = Host::new();
+    let server = Server::start();
+    let settings = Object::new().with("sync_max_retries", 0_i64);
+    let module = host.module(&server, for_real(settings));
+    let storage = host.wrap(&module);
+    wait_for(&module, is_drained);
+    let bare = Bare::of(&server);
+    bare.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'poison'");
+    for key in ["a", "poison", "b"] {
+        host.save(&storage, key).unwrap();
+    }
+    let status = wait_for(&module, |status| {
+        let secondary = &status["secondaries"][0];
+        secondary["dead_letters"] == 1 && secondary["backlog"]["operations"] == 0
+    });
+    assert_eq!(status["health"], "degraded");
+    assert!(bare.fact("a").is_some() && bare.fact("b").is_some());
+    let letters = || json(&request(&module, "GET", "/api/db-sync/dead-letters", ""));
+    let letter = letters()["dead_letters"][0].clone();
+    assert_eq!(letter["secondary"], "secondary");
+    assert_eq!(letter["table"], "kv_memories");
+    assert!(
+        letter["last_error"].as_str().unwrap().contains("poison"),
+        "{letter}"
+    );
+
+    let unknown = r#"{"ids": ["nobody"]}"#;
+    for route in ["replay", "discard"] {
+        let path = format!("/api/db-sync/dead-letters/{route}");
+        assert_eq!(request(&module, "POST", &path, unknown).status, 404);
+    }
+    bare.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string");
+    let chosen = format!("{{\"ids\": [{}]}}", letter["id"]);
+    let replayed = request(&module, "POST", "/api/db-sync/dead-letters/replay", &chosen);
+    assert_eq!(json(&replayed)["replayed"], 1);
+    wait_for(&module, is_drained);
+    assert!(bare.fact("poison").is_some());
+
+    bare.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'bad'");
+    host.save(&storage, "bad").unwrap();
+    wait_for(&module, |status| {
+        status["secondaries"][0]["dead_letters"] == 1
+    });
+    let discarded = request(&module, "POST", "/api/db-sync/dead-letters/discard", "");
+    assert_eq!(json(&discarded)["discarded"], 1);
+    assert_eq!(letters()["dead_letters"], serde_json::json!([]));
+    wait_for(&module, is_drained);
+    module.cleanup().unwrap();
+}
+
+#[test]
 fn merged_reads_show_what_only_the_secondary_has_unless_told_not_to() {
     let server = Server::start();
     for (merge, shown) in [(true, true), (false, false)] {

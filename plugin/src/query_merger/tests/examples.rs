@@ -297,3 +297,23 @@ fn an_entity_that_the_primary_has_under_another_name_is_not_found_by_its_old_one
             .is_empty()
     );
 }
+
+#[test]
+fn an_entity_that_only_a_secondary_has_is_found_by_id_with_and_without_its_table() {
+    let (primary, secondary) = (database(), database());
+    let receipt = secondary
+        .create_entity(&context(), "person", "ada", &Object::new())
+        .unwrap();
+    let id = receipt.rows[0].id.clone();
+    let merger = over(&primary, &secondary);
+    for text in [id.to_string(), id.key.to_string(), "ada".to_owned()] {
+        let found = merger.get_entity(&context(), &text).unwrap().into_option();
+        assert_eq!(found.map(|entity| entity.id), Some(id.clone()), "{text}");
+    }
+    for text in ["", "entities:", "events:x", "`", "nobody"] {
+        assert!(
+            merger.get_entity(&context(), text).unwrap().is_none(),
+            "{text}"
+        );
+    }
+}
