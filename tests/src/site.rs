@@ -41,6 +41,8 @@ impl Default for Site {
 impl Site {
     /// A fresh one, with the library that belongs to these tests.
     pub fn new() -> Self {
+        // Silent, unless RUST_LOG asks for more.
+        host_harness::logging::start("off");
         let built = artifacts::build_for_tests().unwrap();
         let home = TempDir::new().unwrap();
         let modules = home.path().join("modules");

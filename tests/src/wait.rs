@@ -6,7 +6,7 @@ use std::{
 };
 
 /// How long a condition may take on a busy machine before it counts as a hang.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` gives a value that `is_good`, and returns it.
 ///

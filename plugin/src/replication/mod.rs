@@ -9,7 +9,7 @@ pub use verify::{TableReport, VerifyReport};
 
 use crate::{
     config::{Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings},
-    connection::{ConnectionPolicy, SecondaryConnectionManager},
+    connection::{ConnectionPolicy, Phase, SecondaryConnectionManager},
     key_locks::KeyLocks,
     logging::Log,
     merged_storage::MergedStorage,
@@ -221,6 +221,12 @@ impl Replication {
             status.retries = queue.retries(name).map_or(0, |retries| retries.len());
             status.dead_letters = queue.dead_letters(name).map_or(0, |letters| letters.len());
             status.resync = queue.resync_marks(name).unwrap_or_default();
+            if status.state == Phase::Connected
+                && !executor.is_paused()
+                && !executor.is_reconciled(name, status.connects)
+            {
+                status.state = Phase::Connecting;
+            }
         }
         status
     }

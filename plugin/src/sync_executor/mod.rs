@@ -145,6 +145,15 @@ impl SyncExecutor {
             .map(|replicator| replicator.progress.snapshot())
     }
 
+    /// Is it settled what this session of a secondary lacks? Until then an
+    /// empty backlog means nothing.
+    pub fn is_reconciled(&self, secondary: &str, generation: u64) -> bool {
+        self.replicators
+            .iter()
+            .find(|replicator| replicator.name() == secondary)
+            .is_none_or(|replicator| replicator.is_reconciled(generation))
+    }
+
     /// Stops applying; the log goes on filling.
     pub fn pause(&self) {
         self.each(|replicator| replicator.set_paused(true));

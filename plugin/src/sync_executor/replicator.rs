@@ -7,7 +7,7 @@ use super::{
     reconcile::log_failure,
     refresh,
     refusal::jitter,
-    statement::{self, Source},
+    statement::{self, Source, Stretch},
 };
 use crate::{
     connection::{SecondaryConnectionManager, Session},
@@ -23,7 +23,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -37,6 +37,9 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
 /// The wait after something failed that no reconnect mends.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The generation of no session: they count from 1.
+const NO_SESSION: u64 = 0;
+
 /// Brings the log to one secondary.
 pub(super) struct Replicator {
     pub(super) queue: Arc<SyncQueue>,
@@ -47,8 +50,12 @@ pub(super) struct Replicator {
     /// Partitions that a worker is at; no two are at the same.
     taken: Mutex<BTreeSet<u16>>,
     next: AtomicU16,
-    /// The session whose positions have been compared.
-    reconciled: tokio::sync::Mutex<Option<u64>>,
+    /// The session whose positions have been compared, and the lock under
+    /// which that happens once.
+    reconciled: AtomicU64,
+    reconciling: tokio::sync::Mutex<()>,
+    /// Does work fail for a reason that is not the secondary's?
+    failing: AtomicBool,
     paused: AtomicBool,
     stopped: AtomicBool,
 }
@@ -76,7 +83,9 @@ impl Replicator {
             progress: Counters::default(),
             taken: Mutex::default(),
             next: AtomicU16::new(0),
-            reconciled: tokio::sync::Mutex::new(None),
+            reconciled: AtomicU64::new(NO_SESSION),
+            reconciling: tokio::sync::Mutex::new(()),
+            failing: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         }
@@ -110,20 +119,28 @@ impl Replicator {
 
     /// Works until stopped.
     pub(super) async fn work(self: Arc<Self>) {
-        while let Some(session) = self.ready().await {
-            let appended = self.queue.woken();
+        let mut connection = self.manager.subscribe();
+        loop {
+            connection.mark_unchanged();
+            let Some(session) = self.ready().await else {
+                return;
+            };
+            let woken = self.queue.woken();
             let Some(partition) = self.take() else {
                 // An idle worker must not keep a lost session's client alive.
                 drop(session);
-                appended.await;
-                // Others may follow at once; together they are one batch.
-                tokio::time::sleep(self.config.batch_timeout).await;
+                tokio::select! {
+                    // Others may follow at once; together they are one batch.
+                    () = woken => tokio::time::sleep(self.config.batch_timeout).await,
+                    // A new session has to be compared, also without work.
+                    _ = connection.changed() => {}
+                }
                 continue;
             };
             let outcome = self.work_off(&session, partition).await;
             self.taken.lock().remove(&partition);
             match outcome {
-                Ok(Outcome::Applied) => {}
+                Ok(Outcome::Applied) => self.set_failing(None),
                 Ok(Outcome::Unavailable(error)) => {
                     tracing::debug!(secondary = %self.name(), %error, "a batch waits");
                     self.manager.lost(&session, &error);
@@ -131,7 +148,7 @@ impl Replicator {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::warn!(secondary = %self.name(), %error, "a batch waits");
+                    self.set_failing(Some(&error));
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -159,22 +176,42 @@ impl Replicator {
             if self.is_stopped() {
                 return None;
             }
-            let mut reconciled = self.reconciled.lock().await;
-            if *reconciled == Some(session.generation) {
+            let reconciling = self.reconciling.lock().await;
+            if self.is_reconciled(session.generation) {
                 return Some(session);
             }
             match self.reconcile(&session).await {
                 Ok(()) => {
-                    *reconciled = Some(session.generation);
+                    self.reconciled.store(session.generation, Ordering::Release);
                     return Some(session);
                 }
                 Err(error) => {
                     tracing::debug!(secondary = %self.name(), %error, "its positions cannot be read");
                     self.manager.lost(&session, &error);
-                    drop(reconciled);
+                    drop(reconciling);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Have the positions of this session been compared?
+    pub(super) fn is_reconciled(&self, generation: u64) -> bool {
+        self.reconciled.load(Ordering::Acquire) == generation
+    }
+
+    /// Says once that work fails, and once that it goes on.
+    fn set_failing(&self, error: Option<&StorageError>) {
+        let failing = error.is_some();
+        if self.failing.swap(failing, Ordering::Relaxed) == failing {
+            return;
+        }
+        match error {
+            Some(error) => tracing::warn!(
+                secondary = %self.name(), %error,
+                "copying waits until the primary and the log can be read"
+            ),
+            None => tracing::info!(secondary = %self.name(), "copying goes on"),
         }
     }
 
@@ -207,9 +244,14 @@ impl Replicator {
         // refused by itself; the others go through. Every piece moves the
         // position to its own end, so each is applied once, in order.
         let mut pieces: Vec<(&[Change], Watermark)> = vec![(&changes, batch.end)];
+        let mut from = batch.begin.position;
         while let Some((piece, end)) = pieces.pop() {
             let started = Instant::now();
-            match self.try_apply(session, partition, end, piece).await {
+            let stretch = Stretch {
+                from,
+                to: end.position,
+            };
+            match self.try_apply(session, partition, stretch, piece).await {
                 Ok(()) => {
                     self.settle(piece).map_err(log_failure)?;
                     fail_points::pass("after_apply");
@@ -217,6 +259,7 @@ impl Replicator {
                         .ack(self.name(), partition, end)
                         .map_err(log_failure)?;
                     fail_points::pass("after_ack");
+                    from = end.position;
                     self.progress.applied(piece.len(), started.elapsed());
                 }
                 Err(error) if is_unavailable(&error) => return Ok(Outcome::Unavailable(error)),
@@ -245,7 +288,7 @@ impl Replicator {
         &self,
         session: &Session,
         partition: u16,
-        end: Watermark,
+        stretch: Stretch,
         changes: &[Change],
     ) -> StorageResult<()> {
         let source = Source {
@@ -258,7 +301,7 @@ impl Replicator {
             let result = statement::apply(
                 &session.connection,
                 source,
-                end.position,
+                stretch,
                 changes,
                 |table| careful || session.schema.without_unique_index.contains(&table),
                 self.config.operation_timeout,

@@ -4,7 +4,7 @@ use super::batch::{Change, TargetState};
 use crate::{dedup::key_columns, sync_queue::Position, sync_types::Row};
 use abi_stable::std_types::RBox;
 use plugin_api::{
-    error::StorageResult,
+    error::{StorageError, StorageResult},
     value::{Object, RecordId, RecordKey, Value},
 };
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
@@ -37,16 +37,29 @@ pub(super) fn position_value(position: Position) -> Value {
     Value::Int(i64::try_from(position.0).unwrap_or(i64::MAX))
 }
 
+/// The stretch of a partition that a transaction covers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    /// Where the secondary is at least: what it has acknowledged.
+    pub(super) from: Position,
+    /// Where it is afterwards.
+    pub(super) to: Position,
+}
+
 /// Puts the changes on a secondary and moves its position, in one transaction
-/// and one round trip. A secondary that is at `position` already, or past it,
-/// does nothing: that is what makes a late or repeated request harmless.
+/// and one round trip. A secondary that is at the stretch's end already, or past
+/// it, does nothing: that is what makes a late or repeated request harmless.
 ///
 /// With `careful`, rows that hold the same key under another id are removed
 /// first. That costs a lookup a row, so it is for the tables that need it.
+///
+/// # Errors
+/// The database's. `NotFound` if the secondary is not even where the stretch
+/// begins: it has lost what it had.
 pub(super) async fn apply(
     connection: &Connection,
     source: Source<'_>,
-    position: Position,
+    stretch: Stretch,
     changes: &[Change],
     careful: impl Fn(&str) -> bool,
     timeout: Duration,
@@ -75,7 +88,8 @@ pub(super) async fn apply(
         .with("source", source.position_row())
         .with("queue", source.queue)
         .with("partition", i64::from(source.partition))
-        .with("position", position_value(position));
+        .with("from", position_value(stretch.from))
+        .with("position", position_value(stretch.to));
     if !documents.is_empty() {
         parameters.insert("documents", documents.into_iter().collect::<Value>());
         steps.push_str(REMOVE_STALE_CHUNKS);
@@ -95,12 +109,20 @@ pub(super) async fn apply(
     let sql = format!(
         "BEGIN;\n\
          LET $reached = (SELECT VALUE position FROM ONLY $source) ?? -1;\n\
-         IF $reached < $position {{\n{steps}\
+         IF $reached >= $from AND $reached < $position {{\n{steps}\
          UPSERT $source SET queue = $queue, partition = $partition, position = $position RETURN NONE;\n\
          }};\n\
+         RETURN $reached;\n\
          COMMIT;"
     );
-    connection.query(&sql, parameters, timeout).await.map(drop)
+    let results = connection.query(&sql, parameters, timeout).await?;
+    let reached = results.iter().find_map(Value::as_int).unwrap_or(-1);
+    if Some(reached) < position_value(stretch.from).as_int() {
+        return Err(StorageError::not_found(
+            "the secondary is behind what it had acknowledged: it was emptied or set back",
+        ));
+    }
+    Ok(())
 }
 
 const REMOVE_STALE_CHUNKS: &str = "\

@@ -127,6 +127,8 @@ pub struct Backlog {
 pub struct Batch {
     /// The operations that are meant for the reader, each with its place.
     pub operations: Vec<(Watermark, SyncOperation)>,
+    /// How far the reader had come.
+    pub begin: Watermark,
     /// How far one has come with them.
     pub end: Watermark,
 }
@@ -396,6 +398,7 @@ impl SyncQueue {
         };
         let mut batch = Batch {
             operations: Vec::new(),
+            begin: from,
             end: from,
         };
         if from.position >= tail.position {
