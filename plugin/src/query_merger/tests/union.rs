@@ -116,7 +116,11 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
             vec![("entities", row)]
         }
         16..24 => {
-            let table = if record.is_multiple_of(2) { "knows" } else { "likes" };
+            let table = if record.is_multiple_of(2) {
+                "knows"
+            } else {
+                "likes"
+            };
             let edge = row(table, format!("r{record}"))
                 .with("from_entity", entity(v % 5).to_string())
                 .with("to_entity", entity((v / 5) % 5).to_string())
