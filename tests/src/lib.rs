@@ -3,20 +3,29 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | [`site`] | a host with the loaded library and real secondary servers, in a directory of its own |
-//! | [`writes`] | writes of every kind, through the storage traits |
+//! | [`writes`] | writes of every kind, once each, through the storage traits |
+//! | [`load`] | threads that write and tell what was acknowledged |
+//! | [`writer`] | a host in a process of its own under such a load, to be killed |
+//! | [`ledger`] | what was acknowledged, and whether a database has it, once and in order |
+//! | [`chance`] | chance that can be repeated |
 //! | [`wait`] | waiting for a condition, with a reason when it does not come |
 //!
 //! The tests themselves are in `tests/tests`: `replication` (what is written
 //! arrives), `faults` (whatever happens meanwhile), `crash` (the host is
-//! killed), `loading` (which builds go together).
+//! killed), `panics` (a step of the plugin fails).
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test ends with its reason"
 )]
 
+pub mod chance;
+pub mod ledger;
+pub mod load;
 pub mod site;
 pub mod wait;
+pub mod writer;
 pub mod writes;

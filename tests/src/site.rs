@@ -131,6 +131,14 @@ impl Site {
         storage
     }
 
+    /// Writes the configuration of [`Site::yaml`] to a file, for a host in a
+    /// process of its own.
+    pub fn config_file(&self, secondaries: &[(&str, &SecondaryServer)], more: &[&str]) -> PathBuf {
+        let file = self.path().join("host.yaml");
+        fs::write(&file, self.yaml(secondaries, more)).unwrap();
+        file
+    }
+
     /// Asserts that a server holds exactly what the host's primary holds.
     pub fn assert_equal(&self, host: &Host, server: &SecondaryServer) -> Comparison {
         let comparison = compare(host.primary(), &self.database(server)).unwrap();

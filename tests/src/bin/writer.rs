@@ -1,0 +1,51 @@
+//! `writer CONFIG THREADS ROUND`: a host that writes from several threads and
+//! prints a line for every acknowledged write, until its input is closed or it
+//! is killed. Tests start it, to kill it.
+
+#![allow(clippy::unwrap_used, reason = "a test's program ends with its reason")]
+
+use host_harness::{config::HostConfig, host::Host};
+use replication_tests::{ledger, load::Load};
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, config, threads, round] = arguments.as_slice() else {
+        // Nobody but a test reads this.
+        std::process::exit(2);
+    };
+    host_harness::logging::start("off");
+    let config = Path::new(config);
+    let yaml = std::fs::read_to_string(config).unwrap();
+    let host = Host::start(&HostConfig::parse(&yaml, config.parent().unwrap()).unwrap()).unwrap();
+    assert!(host.failures().is_empty(), "{:?}", host.failures());
+
+    let stop = AtomicBool::new(false);
+    let load = Load {
+        threads: threads.parse().unwrap(),
+        round: round.parse().unwrap(),
+        pace: Duration::ZERO,
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Whatever ends the reading ends the writing.
+            let _ = io::stdin().read_to_end(&mut Vec::new());
+            stop.store(true, Ordering::Relaxed);
+        });
+        load.run(host.storage(), &stop, &|told| {
+            // In one piece, and out of this process before it can be killed.
+            let mut out = io::stdout().lock();
+            let written = out.write_all(ledger::line(&told).as_bytes());
+            if written.and_then(|()| out.flush()).is_err() {
+                // Nobody listens any more.
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
+    });
+    host.shutdown().unwrap();
+}

@@ -1,0 +1,320 @@
+//! Threads that write through a storage and tell what was acknowledged.
+//!
+//! Each thread has keys of its own, whose numbers only grow: what is stored
+//! under one must never be older than what was last acknowledged. Beside them
+//! all threads write a few shared keys, whose order only the primary knows.
+
+use crate::ledger::Ledger;
+use parking_lot::Mutex;
+use plugin_api::{
+    error::StorageResult,
+    records::{CodeProject, CodeSymbol, IndexingJob},
+    storage::{CallContext, CodeStorage as _, FullStorage, Storage as _},
+    value::Object,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// The user, the project and the subject that the load belongs to.
+pub const OWNER: &str = "load";
+
+/// Keys of each kind that a thread writes again and again.
+const OWN_KEYS: i64 = 3;
+
+/// How far apart the numbers of two rounds are.
+const NUMBERS_OF_A_ROUND: i64 = 1_000_000;
+
+/// What a thread tells after each write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// The write of `number` under `key` succeeded.
+    Acked {
+        /// One of [`ledger::KINDS`](crate::ledger::KINDS).
+        kind: &'static str,
+        /// Which of them.
+        key: String,
+        /// What was written.
+        number: i64,
+    },
+    /// A write failed.
+    Failed {
+        /// The error's kind.
+        kind: &'static str,
+        /// What it says.
+        message: String,
+    },
+}
+
+/// How much is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Threads that write.
+    pub threads: i64,
+    /// A later load over the same data needs a larger one.
+    pub round: i64,
+    /// What each thread waits between two writes, to leave the machine some air.
+    pub pace: Duration,
+}
+
+impl Load {
+    /// Writes until `stop` is set, and tells everything to `tell`.
+    pub fn run(&self, storage: &FullStorage, stop: &AtomicBool, tell: &(dyn Fn(Told) + Sync)) {
+        thread::scope(|scope| {
+            for thread in 0..self.threads {
+                scope.spawn(move || {
+                    let mut hand = Hand {
+                        storage,
+                        name: format!("t{thread}"),
+                        number: self.round * NUMBERS_OF_A_ROUND,
+                        tell,
+                    };
+                    // Not all at the same kind of write.
+                    let turn = usize::try_from(thread).unwrap_or(0);
+                    let mut writes = WRITES.iter().cycle().skip(turn % WRITES.len());
+                    while !stop.load(Ordering::Relaxed) {
+                        hand.number += 1;
+                        if let Some(Err(error)) = writes.next().map(|write| write(&hand)) {
+                            tell(Told::Failed {
+                                kind: error.kind.name(),
+                                message: error.message.to_string(),
+                            });
+                        }
+                        thread::sleep(self.pace);
+                    }
+                });
+            }
+        });
+    }
+
+    /// Writes in the background.
+    pub fn start(self, storage: &FullStorage) -> Background {
+        let stop = Arc::new(AtomicBool::new(false));
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let (storage, stopped, told) = (storage.clone(), Arc::clone(&stop), Arc::clone(&ledger));
+        let thread = thread::spawn(move || {
+            self.run(&storage, &stopped, &|what| told.lock().note(what));
+        });
+        Background {
+            stop,
+            ledger,
+            thread: Some(thread),
+        }
+    }
+}
+
+/// A load that is under way. It ends when this is dropped.
+pub struct Background {
+    stop: Arc<AtomicBool>,
+    ledger: Arc<Mutex<Ledger>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// How many writes were acknowledged by now.
+    pub fn acked(&self) -> u64 {
+        self.ledger.lock().acked()
+    }
+
+    /// Ends it.
+    pub fn finish(mut self) -> Ledger {
+        self.end();
+        std::mem::take(&mut self.ledger.lock())
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic has told its reason already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// One thread, about to write.
+struct Hand<'a> {
+    storage: &'a FullStorage,
+    name: String,
+    number: i64,
+    tell: &'a (dyn Fn(Told) + Sync),
+}
+
+/// The writes that a thread does in turn.
+const WRITES: &[fn(&Hand<'_>) -> StorageResult<()>] = &[
+    |hand| hand.fact(),
+    |hand| hand.shared_fact(),
+    |hand| hand.document(),
+    |hand| hand.symbols(),
+    |hand| hand.fact(),
+    |hand| hand.event(),
+    |hand| hand.vector(),
+    |hand| hand.edge(),
+    |hand| hand.project(),
+    |hand| hand.job(),
+];
+
+impl Hand<'_> {
+    fn acked(&self, kind: &'static str, key: String) {
+        (self.tell)(Told::Acked {
+            kind,
+            key,
+            number: self.number,
+        });
+    }
+
+    /// A key that is written again and again.
+    fn own_key(&self) -> String {
+        format!("{}-{}", self.name, self.number % OWN_KEYS)
+    }
+
+    /// A key that is written once.
+    fn new_key(&self) -> String {
+        format!("{}-{}", self.name, self.number)
+    }
+
+    fn mark(&self, key: &str) -> Object {
+        Object::new().with("key", key).with("number", self.number)
+    }
+
+    fn fact(&self) -> StorageResult<()> {
+        let key = self.own_key();
+        let context = CallContext::new();
+        self.storage
+            .save_fact(&context, OWNER, &key, &self.number.into())?;
+        self.acked("fact", key);
+        Ok(())
+    }
+
+    fn shared_fact(&self) -> StorageResult<()> {
+        let key = format!("shared-{}", self.number % OWN_KEYS);
+        let value = self.new_key().into();
+        self.storage
+            .save_fact(&CallContext::new(), "everybody", &key, &value)
+            .map(drop)
+    }
+
+    fn document(&self) -> StorageResult<()> {
+        let path = self.own_key();
+        let count = usize::try_from(1 + self.number % 5).unwrap_or(1);
+        let chunks = vec![self.new_key().into(); count];
+        let embeddings = vec![Default::default(); count];
+        let mark = self.mark(&path);
+        self.storage.save_document_chunks(
+            &CallContext::new(),
+            &path,
+            &chunks,
+            &embeddings,
+            &mark,
+        )?;
+        self.acked("document", format!("{path}#chunk0"));
+        Ok(())
+    }
+
+    fn symbols(&self) -> StorageResult<()> {
+        let keys = ["a", "b", "c"].map(|which| format!("{}-{which}", self.name));
+        let symbols = keys.each_ref().map(|key| CodeSymbol {
+            project_id: OWNER.into(),
+            file_path: "lib.rs".into(),
+            language: "rust".into(),
+            symbol_type: "function".into(),
+            name: key.as_str().into(),
+            name_path: key.as_str().into(),
+            metadata: Some(self.mark(key)).into(),
+            ..CodeSymbol::default()
+        });
+        self.storage
+            .save_code_symbols(&CallContext::new(), &symbols)?;
+        for key in keys {
+            self.acked("symbol", key);
+        }
+        Ok(())
+    }
+
+    fn event(&self) -> StorageResult<()> {
+        let key = self.new_key();
+        let mark = self.mark(&key);
+        self.storage
+            .save_event(&CallContext::new(), OWNER, &self.name, &key, &[], &mark)?;
+        self.acked("event", key);
+        Ok(())
+    }
+
+    fn vector(&self) -> StorageResult<()> {
+        let context = &CallContext::new();
+        let key = self.new_key();
+        let mark = self.mark(&key);
+        let receipt = self
+            .storage
+            .index_vector(context, OWNER, "first", &[0.5], &mark)?;
+        self.acked("vector", key.clone());
+        for row in &receipt.rows {
+            let id = row.id.to_string();
+            self.storage
+                .update_vector(context, &id, OWNER, "second", &[0.25], &mark)?;
+            self.acked("updated vector", key.clone());
+        }
+        Ok(())
+    }
+
+    fn edge(&self) -> StorageResult<()> {
+        let context = &CallContext::new();
+        let key = self.new_key();
+        let mark = &self.mark(&key);
+        self.storage.create_entity(context, "place", &key, mark)?;
+        self.acked("entity", key.clone());
+        self.storage
+            .create_relationship(context, &key, &key, "leads_to", mark)?;
+        self.acked("edge", key);
+        Ok(())
+    }
+
+    fn project(&self) -> StorageResult<()> {
+        let context = &CallContext::new();
+        let key = self.own_key();
+        let project = CodeProject {
+            project_id: key.as_str().into(),
+            name: key.as_str().into(),
+            root_path: "/src".into(),
+            indexing_status: "pending".into(),
+            language_stats: self.mark(&key),
+            ..CodeProject::default()
+        };
+        self.storage.create_code_project(context, &project)?;
+        self.acked("project", key.clone());
+        self.storage
+            .update_project_status(context, &key, "completed")?;
+        self.acked("project", key);
+        Ok(())
+    }
+
+    fn job(&self) -> StorageResult<()> {
+        let context = &CallContext::new();
+        let key = self.new_key();
+        let job = IndexingJob {
+            project_id: OWNER.into(),
+            project_path: key.as_str().into(),
+            status: "pending".into(),
+            ..IndexingJob::default()
+        };
+        let receipt = self.storage.create_indexing_job(context, &job)?;
+        self.acked("job", key.clone());
+        for row in &receipt.rows {
+            let id = row.id.to_string();
+            self.storage
+                .update_indexing_job(context, &id, "completed", 1.0, 7, "")?;
+            self.acked("ended job", key.clone());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! A host in a process of its own, that writes until it is killed.
+
+use crate::{ledger::Ledger, wait};
+use parking_lot::Mutex;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+/// The variable by which steps of the plugin fail.
+pub const FAIL_POINTS: &str = "DB_SYNC_FAIL_POINTS";
+
+/// The running process. It is killed when this is dropped.
+pub struct Writer {
+    child: Child,
+    ledger: Arc<Mutex<Ledger>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts `program` (the binary `writer`) with this configuration.
+    /// `fail_points` is what [`FAIL_POINTS`] says; empty for none.
+    pub fn start(
+        program: &str,
+        config: &Path,
+        threads: i64,
+        round: i64,
+        fail_points: &str,
+    ) -> Self {
+        let mut child = Command::new(program)
+            .arg(config)
+            .args([threads.to_string(), round.to_string()])
+            .env(FAIL_POINTS, fail_points)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let told = Arc::clone(&ledger);
+        let reader = std::thread::spawn(move || {
+            let mut line = String::new();
+            while lines.read_line(&mut line).unwrap() > 0 {
+                told.lock().note_line(&line);
+                line.clear();
+            }
+        });
+        Self {
+            child,
+            ledger,
+            reader: Some(reader),
+        }
+    }
+
+    /// Waits until it has had `acked` writes acknowledged.
+    pub fn wait_for(&mut self, acked: u64) {
+        wait::until(
+            "the writes of the child process",
+            || (self.ledger.lock().acked(), self.child.try_wait().unwrap()),
+            |(seen, ended)| *seen >= acked || ended.is_some(),
+        );
+    }
+
+    /// What was told by now.
+    pub fn told(&self) -> Ledger {
+        self.ledger.lock().clone()
+    }
+
+    /// Kills it (SIGKILL). Gives what it told.
+    pub fn kill(mut self) -> Ledger {
+        self.child.kill().unwrap();
+        self.gone().1
+    }
+
+    /// Waits until it ends by itself. Gives how, and what it told.
+    pub fn ended(mut self) -> (ExitStatus, Ledger) {
+        wait::until(
+            "the end of the child process",
+            || self.child.try_wait().unwrap(),
+            Option::is_some,
+        );
+        self.gone()
+    }
+
+    /// Has it stop writing and shut its host down.
+    pub fn finish(mut self) -> (ExitStatus, Ledger) {
+        drop(self.child.stdin.take());
+        self.ended()
+    }
+
+    fn gone(&mut self) -> (ExitStatus, Ledger) {
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        (status, std::mem::take(&mut *self.ledger.lock()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

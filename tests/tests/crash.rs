@@ -1,0 +1,143 @@
+//! A host that is killed, at every named step and at any other instant: after
+//! its next start everything that it acknowledged is on both sides.
+//!
+//! The long form: `FAULT_KILLS=500 cargo test -p replication-tests --test crash
+//! -- --nocapture`; it ends with a table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+use host_harness::{compare::compare, server::SecondaryServer};
+use replication_tests::{
+    chance,
+    ledger::{Ledger, Tally},
+    site::{Site, caught_up, replication},
+    writer::Writer,
+};
+use std::{os::unix::process::ExitStatusExt, path::PathBuf, time::Duration};
+
+/// The steps at which the plugin can be made to fail.
+const STEPS: &[&str] = &[
+    "before_intent",
+    "before_primary_write",
+    "after_primary_commit",
+    "after_append",
+    "before_apply",
+    "after_apply",
+    "after_ack",
+];
+
+/// Threads that write in the host that is killed.
+const THREADS: i64 = 8;
+
+/// SIGABRT.
+const ABORTED: i32 = 6;
+
+/// Kills of one pair of databases: more would be about their size.
+const KILLS_OF_A_SITE: u64 = 25;
+
+/// A primary and a secondary over which hosts come and go.
+struct Scene {
+    site: Site,
+    server: SecondaryServer,
+    config: PathBuf,
+    round: i64,
+    ledger: Ledger,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let site = Site::new();
+        let server = site.server("a");
+        let config = site.config_file(&[("a", &server)], &[]);
+        Self {
+            site,
+            server,
+            config,
+            round: 0,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// A host with a load in a process of its own.
+    fn writer(&mut self, fail_points: &str) -> Writer {
+        self.round += 1;
+        let program = env!("CARGO_BIN_EXE_writer");
+        Writer::start(program, &self.config, THREADS, self.round, fail_points)
+    }
+
+    /// Starts a host over what a killed one left, waits until it has caught
+    /// up, and looks at both sides.
+    fn look(&mut self, what: &str, told: Ledger, tally: &mut Tally) {
+        tally.tried += 1;
+        tally.acked += told.acked();
+        assert_eq!(told.failures(), <&[String]>::default(), "{what}");
+        self.ledger.add(told);
+        let host = self.site.host(&[("a", &self.server)], &[]);
+        caught_up(&host);
+        assert_eq!(replication(&host).dead_letters, 0, "{what}");
+        let secondary = self.site.database(&self.server);
+        let comparison = compare(host.primary(), &secondary).unwrap();
+        let mut verdict = self.ledger.check(host.primary());
+        verdict.add(self.ledger.check(&secondary));
+        let good = comparison.is_equal() && verdict.is_clean();
+        tally.survived += u64::from(good);
+        tally.verdict.add(verdict);
+        assert!(good, "{what}:\n{tally}\n{comparison}");
+        host.shutdown().unwrap();
+    }
+}
+
+#[test]
+fn the_list_of_steps_is_the_plugins() {
+    let source = include_str!("../../plugin/src/fail_points.rs");
+    let (_, list) = source.split_once("STEPS: &[&str] = &[").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
+    let named: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert_eq!(named, STEPS);
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
+fn killed_at_every_step_it_converges() {
+    let mut chance = chance::seeded("steps");
+    let mut scene = Scene::new();
+    let mut tally = Tally::default();
+    for step in STEPS {
+        // The first time, and once in the midst of work.
+        for passing in [1, chance.u64(2..80)] {
+            let fail_points = format!("{step}=abort*{passing}");
+            let (status, told) = scene.writer(&fail_points).ended();
+            assert_eq!(status.signal(), Some(ABORTED), "{fail_points}");
+            scene.look(&fail_points, told, &mut tally);
+        }
+    }
+    println!("{tally}");
+}
+
+#[test]
+fn killed_at_any_instant_it_converges() {
+    let mut chance = chance::seeded("instants");
+    let kills = chance::number("FAULT_KILLS").unwrap_or(20);
+    let mut tally = Tally::default();
+    let mut scene = Scene::new();
+    for kill in 0..kills {
+        if kill % KILLS_OF_A_SITE == KILLS_OF_A_SITE - 1 {
+            scene = Scene::new();
+        }
+        let acked = chance.u64(0..150);
+        let more = Duration::from_micros(chance.u64(0..5000));
+        let mut writer = scene.writer("");
+        writer.wait_for(acked);
+        // The instant itself, wherever it falls.
+        std::thread::sleep(more);
+        let told = writer.kill();
+        let what = format!("kill {kill} after {acked} writes and {more:?}");
+        scene.look(&what, told, &mut tally);
+    }
+    println!("{tally}");
+}
