@@ -122,6 +122,23 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
+/// What an append settles.
+#[derive(Clone, Copy, Debug)]
+pub enum Settles<'a> {
+    /// Nothing: it comes by itself.
+    Nothing,
+    /// The write that announced itself.
+    Intent(&'a Intent),
+    /// What this secondary refused under this key: it is tried again.
+    Refusal(&'a str, &'a Key),
+}
+
+impl<'a> From<Option<&'a Intent>> for Settles<'a> {
+    fn from(intent: Option<&'a Intent>) -> Self {
+        intent.map_or(Self::Nothing, Self::Intent)
+    }
+}
+
 /// A piece of one partition, in order.
 #[derive(Debug)]
 pub struct Batch {
@@ -243,15 +260,15 @@ impl SyncQueue {
         call(self.store.read().as_ref().ok_or(QueueError::Closed)?)
     }
 
-    /// Appends operations, all or none, and ends the intent that announced
-    /// them. When this returns they survive the process.
+    /// Appends operations, all or none, and ends what they settle in the same
+    /// step. When this returns they survive the process.
     ///
     /// # Errors
     /// [`QueueError::Full`], or why nothing can be written.
     pub fn append(
         &self,
         operations: &[SyncOperation],
-        intent: Option<&Intent>,
+        settles: Settles<'_>,
     ) -> Result<(), QueueError> {
         let mut by_partition: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
         let mut wanted = 0;
@@ -281,8 +298,12 @@ impl SyncQueue {
                 }
                 tails.push((guard, tail));
             }
-            if let Some(intent) = intent {
-                batch.remove(&store.state, intent.key());
+            match settles {
+                Settles::Nothing => {}
+                Settles::Intent(intent) => batch.remove(&store.state, intent.key()),
+                Settles::Refusal(secondary, key) => {
+                    batch.remove(&store.refused, refused::entry_key(secondary, key));
+                }
             }
             if self.config.fsync == Fsync::Always {
                 batch = batch.durability(Some(fjall::PersistMode::SyncData));
@@ -480,12 +501,12 @@ impl SyncQueue {
         Ok(())
     }
 
-    /// Does a secondary know positions that this log has not handed out?
+    /// Does a secondary know positions that this log knows nothing of?
     pub fn is_ahead_of_log(&self, reached: &BTreeMap<u16, Position>) -> bool {
         reached.iter().any(|(partition, position)| {
             self.partitions
                 .get(usize::from(*partition))
-                .is_some_and(|partition| *position > partition.lock().tail().position)
+                .is_some_and(|partition| partition.lock().has_lost(*position))
         })
     }
 

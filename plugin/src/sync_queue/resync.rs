@@ -1,6 +1,6 @@
 //! Tables that have to be walked and compared with the primary again.
 
-use super::{QueueError, SyncQueue};
+use super::{QueueError, Settles, SyncQueue};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::{RecordId, Value};
 use serde::{Deserialize, Serialize};
@@ -150,7 +150,7 @@ impl SyncQueue {
         refreshes: &[SyncOperation],
         mark: &ResyncMark,
     ) -> Result<(), QueueError> {
-        self.append(refreshes, None)?;
+        self.append(refreshes, Settles::Nothing)?;
         // A process killed in between walks the page twice: that is harmless.
         self.with_store(|store| {
             Ok(store

@@ -75,7 +75,7 @@ fn operations_of_one_key_stay_in_order_and_survive_a_restart() {
     {
         let queue = open(&dir, &["a"]);
         for value in 0..100 {
-            queue.append(&[fact("k", value)], None).unwrap();
+            queue.append(&[fact("k", value)], Settles::Nothing).unwrap();
         }
         queue.close();
     }
@@ -93,7 +93,9 @@ fn an_operation_comes_back_as_it_was_appended() {
     written.data[0].embedding = Some(vec![0.25; 768]);
     written.retry_count = 2;
     written.last_error = Some("no".to_owned());
-    queue.append(std::slice::from_ref(&written), None).unwrap();
+    queue
+        .append(std::slice::from_ref(&written), Settles::Nothing)
+        .unwrap();
     let mut read = waiting(&queue, "a").remove(0);
     assert!(read.id.starts_with(queue.id()), "{}", read.id);
     read.id = String::new();
@@ -104,7 +106,9 @@ fn an_operation_comes_back_as_it_was_appended() {
 fn an_entry_leaves_only_after_every_secondary_has_it() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a", "b"]);
-    queue.append(&[fact("k", 1), fact("l", 2)], None).unwrap();
+    queue
+        .append(&[fact("k", 1), fact("l", 2)], Settles::Nothing)
+        .unwrap();
     assert_eq!(take_all(&queue, "a").len(), 2);
     assert_eq!(queue.backlog("a").operations, 0);
     assert_eq!((entries(&queue), waiting(&queue, "b").len()), (2, 2));
@@ -120,7 +124,7 @@ fn positions_are_never_used_twice_across_restarts() {
     for _ in 0..4 {
         let queue = open(&dir, &["a"]);
         for _ in 0..3 {
-            queue.append(&[fact("k", 0)], None).unwrap();
+            queue.append(&[fact("k", 0)], Settles::Nothing).unwrap();
         }
         for operation in take_all(&queue, "a") {
             assert!(seen.insert(operation.id.clone()), "{} twice", operation.id);
@@ -131,11 +135,34 @@ fn positions_are_never_used_twice_across_restarts() {
 }
 
 #[test]
+fn a_log_that_lost_its_end_knows_it_from_what_a_secondary_has() {
+    let dir = TempDir::new().unwrap();
+    let reached = {
+        let queue = open(&dir, &["a"]);
+        queue.append(&[fact("k", 1)], Settles::Nothing).unwrap();
+        queue.close();
+        let partition = partition_of(&fact("k", 1).key);
+        let tail = queue.partitions[usize::from(partition)].lock().tail();
+        BTreeMap::from([(partition, tail.position)])
+    };
+    let whole = open(&dir, &["a"]);
+    assert!(!whole.is_ahead_of_log(&reached));
+    whole.close();
+    drop(whole);
+    // The same secondary, and a log in its place that never had the entry.
+    std::fs::remove_dir_all(config(&dir).dir).unwrap();
+    let cut = open(&dir, &["a"]);
+    assert!(cut.is_ahead_of_log(&reached));
+    cut.append(&[fact("k", 2)], Settles::Nothing).unwrap();
+    assert!(cut.is_ahead_of_log(&reached));
+}
+
+#[test]
 fn a_secondary_that_is_no_longer_configured_holds_nothing() {
     let dir = TempDir::new().unwrap();
     {
         let queue = open(&dir, &["a", "gone"]);
-        queue.append(&[fact("k", 1)], None).unwrap();
+        queue.append(&[fact("k", 1)], Settles::Nothing).unwrap();
         take_all(&queue, "a");
         queue.close();
     }
@@ -149,7 +176,7 @@ fn an_operation_for_one_secondary_is_passed_over_by_the_others() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a", "b"]);
     let refresh = SyncOperation::refresh(fact("k", 1).key).only_for("b");
-    queue.append(&[refresh], None).unwrap();
+    queue.append(&[refresh], Settles::Nothing).unwrap();
     assert!(take_all(&queue, "a").is_empty());
     assert_eq!(queue.backlog("a").operations, 0);
     assert_eq!(take_all(&queue, "b").len(), 1);
@@ -164,7 +191,9 @@ fn a_write_that_was_under_way_is_looked_at_again() {
         queue.begin("kv_memories", vec![known.clone()]).unwrap();
         queue.begin("events", Vec::new()).unwrap();
         let ended = queue.begin("entities", Vec::new()).unwrap();
-        queue.append(&[fact("l", 1)], Some(&ended)).unwrap();
+        queue
+            .append(&[fact("l", 1)], Settles::Intent(&ended))
+            .unwrap();
         let cancelled = queue.begin("code_files", Vec::new()).unwrap();
         queue.cancel(&cancelled);
     }
@@ -191,7 +220,7 @@ fn a_full_log_lets_go_of_the_secondary_that_is_furthest_behind() {
     let queue = SyncQueue::open(config, &names(&["fast", "slow"])).unwrap();
     for value in 0..1000 {
         queue
-            .append(&[fact(&format!("k{value}"), value)], None)
+            .append(&[fact(&format!("k{value}"), value)], Settles::Nothing)
             .unwrap();
         take_all(&queue, "fast");
     }
@@ -210,7 +239,7 @@ fn an_operation_larger_than_the_log_is_an_error_and_not_a_loop() {
     let queue = SyncQueue::open(config, &names(&["a"])).unwrap();
     let mut large = fact("k", 1);
     large.data[0].columns.insert("value", "x".repeat(1000));
-    let error = queue.append(&[large], None).unwrap_err();
+    let error = queue.append(&[large], Settles::Nothing).unwrap_err();
     assert!(matches!(error, QueueError::Full { .. }), "{error}");
 }
 
@@ -227,7 +256,7 @@ fn a_damaged_log_is_set_aside_and_everything_marked() {
     let dir = TempDir::new().unwrap();
     let id = {
         let queue = open(&dir, &["a"]);
-        queue.append(&[fact("k", 1)], None).unwrap();
+        queue.append(&[fact("k", 1)], Settles::Nothing).unwrap();
         queue.close();
         queue.id().to_owned()
     };

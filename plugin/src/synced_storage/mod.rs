@@ -136,7 +136,7 @@ impl SyncedStorage {
         let rows = write.rows(&receipt);
         self.revive(&rows, write.table);
         let operations = write.operations(rows);
-        if let Err(error) = queue.append(&operations, intent.as_ref()) {
+        if let Err(error) = queue.append(&operations, intent.as_ref().into()) {
             degrade(queue, write.table, &error);
         }
         Ok(receipt)
