@@ -116,6 +116,14 @@ impl Site {
         host
     }
 
+    /// Starts a host without the module.
+    pub fn bare_host(&self) -> Host {
+        let yaml = self
+            .yaml(&[], &[])
+            .replace("enabled: true", "enabled: false");
+        Host::start(&HostConfig::parse(&yaml, self.path()).unwrap()).unwrap()
+    }
+
     /// The database of a server, as its owner sees it.
     pub fn database(&self, server: &SecondaryServer) -> SurrealStorage {
         let timeouts = Timeouts {

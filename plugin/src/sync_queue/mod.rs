@@ -29,6 +29,7 @@ pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
 use crate::{dedup::Key, fail_points, sync_types::SyncOperation};
+use fjall::OwnedWriteBatch as WriteBatch;
 use parking_lot::{Mutex, RwLock};
 use partition::Partition;
 use plugin_api::value::Timestamp;
@@ -148,8 +149,9 @@ pub struct SyncQueue {
     next_intent: AtomicU64,
     /// Told about every append, and whatever else workers wait for.
     changed: Arc<Notify>,
-    /// What had to be marked for resync while nothing could be written.
-    unwritten_marks: Mutex<BTreeMap<(String, String), String>>,
+    /// What had to be marked for resync while nothing could be written. Locked
+    /// for every change of a mark.
+    unwritten_marks: Mutex<BTreeMap<(String, String), ResyncMark>>,
 }
 
 /// Which partition a key belongs to: the same in every version.
@@ -253,6 +255,22 @@ impl SyncQueue {
         operations: &[SyncOperation],
         intent: Option<&Intent>,
     ) -> Result<(), QueueError> {
+        self.append_with(operations, |store, batch| {
+            if let Some(intent) = intent {
+                batch.remove(&store.state, intent.key());
+            }
+        })?;
+        fail_points::pass("after_append");
+        Ok(())
+    }
+
+    /// Appends operations together with whatever else must be written with
+    /// them or not at all.
+    fn append_with(
+        &self,
+        operations: &[SyncOperation],
+        beside: impl FnOnce(&Store, &mut WriteBatch),
+    ) -> Result<(), QueueError> {
         let mut by_partition: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
         let mut wanted = 0;
         for operation in operations {
@@ -281,9 +299,7 @@ impl SyncQueue {
                 }
                 tails.push((guard, tail));
             }
-            if let Some(intent) = intent {
-                batch.remove(&store.state, intent.key());
-            }
+            beside(store, &mut batch);
             if self.config.fsync == Fsync::Always {
                 batch = batch.durability(Some(fjall::PersistMode::SyncData));
             }
@@ -295,7 +311,6 @@ impl SyncQueue {
         })?;
         self.held.fetch_add(wanted, Ordering::Relaxed);
         self.unsynced.store(true, Ordering::Relaxed);
-        fail_points::pass("after_append");
         self.wake();
         Ok(())
     }

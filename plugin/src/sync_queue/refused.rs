@@ -193,8 +193,10 @@ impl SyncQueue {
             refresh.retry_count = stored.retry_count;
             refresh.last_error = Some(stored.last_error);
         }
-        self.append(&[refresh], None)?;
-        self.with_store(|store| Ok(store.refused.remove(entry)?))
+        // In one step: the refresh may be applied at once, and refused again.
+        self.append_with(&[refresh], |store, batch| {
+            batch.remove(&store.refused, entry);
+        })
     }
 
     /// Forgets that a key was refused: a newer write of it has gone through.

@@ -289,15 +289,47 @@ fn a_walk_goes_on_after_a_restart_where_it_was() {
         mark.cursor = Some(RecordId::new("events", "m"));
         mark.walked = 500;
         let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-        queue.walk_page("a", &[refresh], &mark).unwrap();
+        assert!(queue.walk_page("a", &[refresh], &mark).unwrap());
         queue.close();
     }
     let queue = open(&dir, &["a"]);
     let mark = queue.resync_marks("a").unwrap().remove(0);
     assert_eq!(mark.cursor, Some(RecordId::new("events", "m")));
     assert_eq!(mark.walked, 500);
-    queue.clear_resync("a", "events").unwrap();
+    queue.clear_resync("a", &mark).unwrap();
     assert!(queue.resync_marks("a").unwrap().is_empty());
+}
+
+#[test]
+fn a_table_that_is_marked_again_while_it_is_walked_is_walked_again() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    queue.mark_resync("a", "events", "test");
+    let mut walked = queue.resync_marks("a").unwrap().remove(0);
+    queue.mark_resync("a", "events", "emptied");
+    walked.cursor = Some(RecordId::new("events", "m"));
+    let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
+    assert!(!queue.walk_page("a", &[refresh], &walked).unwrap());
+    queue.clear_resync("a", &walked).unwrap();
+    let mark = queue.resync_marks("a").unwrap().remove(0);
+    assert_eq!((mark.reason.as_str(), mark.cursor), ("emptied", None));
+}
+
+#[test]
+fn a_retry_is_queued_and_forgotten_in_one_step() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    let mut operation = fact("k", 1);
+    operation.retry_count = 1;
+    queue
+        .refuse("a", &operation, Some(Timestamp::now()))
+        .unwrap();
+    queue.close();
+    // Neither half happens where both cannot.
+    assert!(queue.retry("a", &operation.key).is_err());
+    let queue = open(&dir, &["a"]);
+    assert_eq!(queue.retries("a").unwrap().len(), 1);
+    assert!(waiting(&queue, "a").is_empty());
 }
 
 #[test]
