@@ -58,7 +58,7 @@ impl From<TombstoneError> for StorageError {
 ///
 /// # Order of calls
 ///
-/// A delete runs on the primary first and is marked then; a write runs on the
+/// A delete is marked first and runs on the primary then; a write runs on the
 /// primary first and is cleared then. Both under the key's lock. A reader looks
 /// at the primary before it looks here, so it never takes a row that was just
 /// written again for a deleted one, nor the other way round.
