@@ -154,6 +154,11 @@ impl SecondaryServer {
         }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where clients reach it.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)

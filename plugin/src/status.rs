@@ -343,6 +343,7 @@ mod tests {
             reason: "the log was full".to_owned(),
             cursor: None,
             walked: 0,
+            made: 0,
         });
         assert!(
             only_reason(status(marked))

@@ -6,6 +6,7 @@
 //! | [`writes`] | writes of every kind, once each, through the storage traits |
 //! | [`load`] | threads that write and tell what was acknowledged |
 //! | [`writer`] | a host in a process of its own under such a load, to be killed |
+//! | [`proxy`] | a network that can be spoilt |
 //! | [`ledger`] | what was acknowledged, and whether a database has it, once and in order |
 //! | [`chance`] | chance that can be repeated |
 //! | [`wait`] | waiting for a condition, with a reason when it does not come |
@@ -25,6 +26,7 @@
 pub mod chance;
 pub mod ledger;
 pub mod load;
+pub mod proxy;
 pub mod site;
 pub mod wait;
 pub mod writer;

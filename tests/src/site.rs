@@ -6,7 +6,7 @@ use host_harness::{
     compare::{Comparison, compare},
     config::HostConfig,
     host::{Host, database_runtime},
-    server::{Keeps, SecondaryServer},
+    server::{Keeps, PASSWORD, SecondaryServer, USER},
     steering::{Replication, Steering},
 };
 use plugin_api::{
@@ -25,6 +25,31 @@ use tokio::runtime::Runtime;
 /// The namespace and the database of every test.
 const NAMESPACE: &str = "memories";
 const DATABASE: &str = "agents";
+
+/// How a host gets at a secondary.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its address.
+    pub url: String,
+    /// Who asks.
+    pub username: String,
+    /// The user's password.
+    pub password: String,
+}
+
+impl Access {
+    /// As the server's root user.
+    pub fn new(name: &str, url: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            url,
+            username: USER.to_owned(),
+            password: PASSWORD.to_owned(),
+        }
+    }
+}
 
 /// A directory with a primary, a modules directory and configurations.
 pub struct Site {
@@ -75,6 +100,15 @@ impl Site {
     /// The host's YAML for these secondaries, with more lines for the module's
     /// block. Delays are short, as tests want them.
     pub fn yaml(&self, secondaries: &[(&str, &SecondaryServer)], more: &[&str]) -> String {
+        let secondaries: Vec<_> = secondaries
+            .iter()
+            .map(|(name, server)| Access::new(name, server.url()))
+            .collect();
+        self.yaml_for(&secondaries, more)
+    }
+
+    /// The same, for secondaries that are reached in some other way.
+    pub fn yaml_for(&self, secondaries: &[Access], more: &[&str]) -> String {
         let mut yaml = format!(
             "primary: {{url: \"surrealkv://{home}/primary\", namespace: {NAMESPACE}, database: {DATABASE}}}\n\
              data_dir: {home}/data\n\
@@ -84,11 +118,16 @@ impl Site {
              \x20     secondary_databases:\n",
             home = self.path().display()
         );
-        for (priority, (name, server)) in secondaries.iter().enumerate() {
+        for (priority, access) in secondaries.iter().enumerate() {
+            let Access {
+                name,
+                url,
+                username,
+                password,
+            } = access;
             let _ = writeln!(
                 yaml,
-                "        - {{name: {name}, url: \"{}\", username: root, password: root, priority: {priority}}}",
-                server.url()
+                "        - {{name: {name}, url: \"{url}\", username: {username}, password: {password}, priority: {priority}}}",
             );
         }
         let mut set = |key: &str, value: &str| {
@@ -109,11 +148,24 @@ impl Site {
 
     /// Starts a host.
     pub fn host(&self, secondaries: &[(&str, &SecondaryServer)], more: &[&str]) -> Host {
-        let config = HostConfig::parse(&self.yaml(secondaries, more), self.path()).unwrap();
+        self.host_with(&self.yaml(secondaries, more))
+    }
+
+    /// Starts a host with this configuration.
+    pub fn host_with(&self, yaml: &str) -> Host {
+        let config = HostConfig::parse(yaml, self.path()).unwrap();
         let host = Host::start(&config).unwrap();
         assert!(host.failures().is_empty(), "{:?}", host.failures());
         assert!(host.refused().is_empty(), "{:?}", host.refused());
         host
+    }
+
+    /// Starts a host without the module.
+    pub fn bare_host(&self) -> Host {
+        let yaml = self
+            .yaml(&[], &[])
+            .replace("enabled: true", "enabled: false");
+        Host::start(&HostConfig::parse(&yaml, self.path()).unwrap()).unwrap()
     }
 
     /// The database of a server, as its owner sees it.

@@ -3,8 +3,9 @@
 use crate::{ledger::Ledger, wait};
 use parking_lot::Mutex;
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
     thread::JoinHandle,
@@ -16,6 +17,8 @@ pub const FAIL_POINTS: &str = "DB_SYNC_FAIL_POINTS";
 /// The running process. It is killed when this is dropped.
 pub struct Writer {
     child: Child,
+    /// What it said beside that, for people.
+    log: PathBuf,
     ledger: Arc<Mutex<Ledger>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -30,12 +33,15 @@ impl Writer {
         round: i64,
         fail_points: &str,
     ) -> Self {
+        let log = config.with_extension("log");
         let mut child = Command::new(program)
             .arg(config)
             .args([threads.to_string(), round.to_string()])
             .env(FAIL_POINTS, fail_points)
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -50,6 +56,7 @@ impl Writer {
         });
         Self {
             child,
+            log,
             ledger,
             reader: Some(reader),
         }
@@ -85,7 +92,7 @@ impl Writer {
         self.gone()
     }
 
-    /// Has it stop writing and shut its host down.
+    /// Has it stop writing, catch up, and shut its host down.
     pub fn finish(mut self) -> (ExitStatus, Ledger) {
         drop(self.child.stdin.take());
         self.ended()
@@ -93,6 +100,10 @@ impl Writer {
 
     fn gone(&mut self) -> (ExitStatus, Ledger) {
         let status = self.child.wait().unwrap();
+        if status.code().is_some_and(|code| code != 0) {
+            let said = std::fs::read_to_string(&self.log).unwrap();
+            panic!("the child process failed ({status}): {said}");
+        }
         self.reader.take().unwrap().join().unwrap();
         (status, std::mem::take(&mut *self.ledger.lock()))
     }

@@ -1,12 +1,7 @@
 //! Comparing the secondaries with the primary, row by row.
 
 use super::{Replication, log_error};
-use crate::{
-    connection::Session,
-    sync_queue::{Settles, SyncQueue},
-    sync_types,
-    sync_types::SyncOperation,
-};
+use crate::{connection::Session, sync_queue::SyncQueue, sync_types, sync_types::SyncOperation};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, Storage},
@@ -135,7 +130,7 @@ impl Replication {
             report.rows += theirs.len();
             if !refreshes.is_empty() {
                 queue
-                    .append(&refreshes, Settles::Nothing)
+                    .append(&refreshes, None)
                     .map_err(|error| Fault::Other(log_error(error)))?;
             }
         }

@@ -9,9 +9,11 @@
 //! | [`refusal`] | operations that the secondary refuses: their retries, and the end of those |
 //! | [`reconcile`] | comparing positions with a secondary that has just connected |
 //! | [`resync`] | walking the primary's tables |
+//! | [`guarded`] | what a panic ends, and what it does not |
 //! | [`progress`] | counts and rates for those who look |
 
 mod batch;
+mod guarded;
 mod progress;
 mod reconcile;
 mod refresh;

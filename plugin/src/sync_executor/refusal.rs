@@ -5,9 +5,9 @@
 //! its last try it is a dead letter. A newer write of its key that goes through
 //! settles it either way.
 
-use super::{batch::Change, replicator::Replicator};
+use super::{batch::Change, reconcile::log_failure, replicator::Replicator};
 use crate::{sync_queue::QueueError, sync_types::SyncOperation};
-use plugin_api::{error::StorageError, value::Timestamp};
+use plugin_api::{error::StorageError, panic::guard, value::Timestamp};
 use std::{sync::Arc, time::Duration};
 
 impl Replicator {
@@ -59,7 +59,8 @@ impl Replicator {
             if self.is_paused() || !self.queue.may_have_refused() {
                 continue;
             }
-            if let Err(error) = self.queue_due_retries() {
+            let queued = guard("retrying", || self.queue_due_retries().map_err(log_failure));
+            if let Err(error) = queued {
                 tracing::debug!(secondary = %self.name(), %error, "retries wait");
             }
         }

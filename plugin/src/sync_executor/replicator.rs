@@ -3,6 +3,7 @@
 use super::{
     ExecutorConfig,
     batch::{self, Change},
+    guarded::guarded,
     progress::Counters,
     reconcile::log_failure,
     refresh,
@@ -141,7 +142,7 @@ impl Replicator {
                 }
                 continue;
             };
-            let outcome = self.work_off(&session, partition).await;
+            let outcome = guarded("copying", self.work_off(&session, partition)).await;
             self.taken.lock().remove(&partition);
             match outcome {
                 Ok(Outcome::Applied) => self.set_failing(None),
@@ -184,7 +185,7 @@ impl Replicator {
             if self.is_reconciled(session.generation) {
                 return Some(session);
             }
-            match self.reconcile(&session).await {
+            match guarded("comparing positions", self.reconcile(&session)).await {
                 Ok(()) => {
                     self.reconciled.store(session.generation, Ordering::Release);
                     return Some(session);

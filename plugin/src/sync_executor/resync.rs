@@ -4,13 +4,13 @@
 //! for each row. The walk waits while the secondary has enough to do, and goes
 //! on after a restart where it was.
 
-use super::{reconcile::log_failure, refresh, replicator::Replicator};
+use super::{guarded::guarded, reconcile::log_failure, refresh, replicator::Replicator};
 use crate::{
     sync_queue::{EVERY_TABLE, ResyncMark},
     sync_types::{SyncOperation, order_key},
 };
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, Value},
 };
@@ -37,7 +37,7 @@ impl Replicator {
                 continue;
             }
             for mark in marks {
-                if let Err(error) = self.walk(mark).await {
+                if let Err(error) = guarded("a resync", self.walk(mark)).await {
                     tracing::warn!(secondary = %self.name(), %error, "a resync waits");
                     tokio::time::sleep(TICK * 10).await;
                 }
@@ -47,7 +47,7 @@ impl Replicator {
 
     async fn walk(&self, mark: ResyncMark) -> StorageResult<()> {
         if mark.table == EVERY_TABLE {
-            return self.mark_every_table(&mark.reason).await;
+            return self.mark_every_table(&mark).await;
         }
         let mut mark = mark;
         loop {
@@ -66,7 +66,7 @@ impl Replicator {
                 );
                 return self
                     .queue
-                    .clear_resync(self.name(), &mark.table)
+                    .clear_resync(self.name(), &mark)
                     .map_err(log_failure);
             };
             mark.cursor = Some(last.id.clone());
@@ -80,24 +80,28 @@ impl Replicator {
                 .into_iter()
                 .map(|key| SyncOperation::refresh(key).only_for(self.name()))
                 .collect();
-            self.queue
+            let goes_on = self
+                .queue
                 .walk_page(self.name(), &refreshes, &mark)
                 .map_err(log_failure)?;
+            if !goes_on {
+                return Ok(());
+            }
         }
     }
 
     /// Replaces the mark for every table by one for each.
-    async fn mark_every_table(&self, reason: &str) -> StorageResult<()> {
+    async fn mark_every_table(&self, mark: &ResyncMark) -> StorageResult<()> {
         let primary = self.primary.clone();
         let timeout = self.config.operation_timeout;
         let tables = blocking(move || replicated_tables(&primary, timeout)).await?;
         for table in tables {
             if self.config.tables.selects(&table) {
-                self.queue.mark_resync(self.name(), &table, reason);
+                self.queue.mark_resync(self.name(), &table, &mark.reason);
             }
         }
         self.queue
-            .clear_resync(self.name(), EVERY_TABLE)
+            .clear_resync(self.name(), mark)
             .map_err(log_failure)
     }
 
@@ -119,7 +123,12 @@ impl Replicator {
         );
         let primary = self.primary.clone();
         let context = CallContext::with_timeout(self.config.operation_timeout);
-        let answer = blocking(move || primary.query(&context, &sql, &parameters)).await?;
+        let answer = match blocking(move || primary.query(&context, &sql, &parameters)).await {
+            // A table that nothing was ever written to: the write that was to
+            // make it did not happen.
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(Vec::new()),
+            answer => answer?,
+        };
         first_result(&answer).iter().map(refresh::row).collect()
     }
 }

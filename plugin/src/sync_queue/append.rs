@@ -1,39 +1,40 @@
 //! Appending to the log, and what happens when it is full.
 
 use super::{
-    EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueError, SyncQueue, partition_of, refused,
-    store::log_key, wire,
+    EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueError, SyncQueue, partition_of,
+    store::{Store, log_key},
+    wire,
 };
-use crate::{dedup::Key, fail_points, sync_types::SyncOperation};
+use crate::{fail_points, sync_types::SyncOperation};
+use fjall::OwnedWriteBatch as WriteBatch;
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
-/// What an append settles.
-#[derive(Clone, Copy, Debug)]
-pub enum Settles<'a> {
-    /// Nothing: it comes by itself.
-    Nothing,
-    /// The write that announced itself.
-    Intent(&'a Intent),
-    /// What this secondary refused under this key: it is tried again.
-    Refusal(&'a str, &'a Key),
-}
-
-impl<'a> From<Option<&'a Intent>> for Settles<'a> {
-    fn from(intent: Option<&'a Intent>) -> Self {
-        intent.map_or(Self::Nothing, Self::Intent)
-    }
-}
-
 impl SyncQueue {
-    /// Appends operations, all or none, and ends what they settle in the same
-    /// step. When this returns they survive the process.
+    /// Appends operations, all or none, and ends the intent that announced
+    /// them. When this returns they survive the process.
     ///
     /// # Errors
     /// [`QueueError::Full`], or why nothing can be written.
     pub fn append(
         &self,
         operations: &[SyncOperation],
-        settles: Settles<'_>,
+        intent: Option<&Intent>,
+    ) -> Result<(), QueueError> {
+        self.append_with(operations, |store, batch| {
+            if let Some(intent) = intent {
+                batch.remove(&store.state, intent.key());
+            }
+        })?;
+        fail_points::pass("after_append");
+        Ok(())
+    }
+
+    /// Appends operations together with whatever else must be written with
+    /// them or not at all.
+    pub(super) fn append_with(
+        &self,
+        operations: &[SyncOperation],
+        beside: impl FnOnce(&Store, &mut WriteBatch),
     ) -> Result<(), QueueError> {
         let mut by_partition: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
         let mut wanted = 0;
@@ -63,13 +64,7 @@ impl SyncQueue {
                 }
                 tails.push((guard, tail));
             }
-            match settles {
-                Settles::Nothing => {}
-                Settles::Intent(intent) => batch.remove(&store.state, intent.key()),
-                Settles::Refusal(secondary, key) => {
-                    batch.remove(&store.refused, refused::entry_key(secondary, key));
-                }
-            }
+            beside(store, &mut batch);
             if self.config.fsync == Fsync::Always {
                 batch = batch.durability(Some(fjall::PersistMode::SyncData));
             }
@@ -81,7 +76,6 @@ impl SyncQueue {
         })?;
         self.held.fetch_add(wanted, Ordering::Relaxed);
         self.unsynced.store(true, Ordering::Relaxed);
-        fail_points::pass("after_append");
         self.wake();
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! first; the append ends the announcement in the same batch, and one that is
 //! found at the next start says what to look at again.
 
-use super::{QueueError, Settles, SyncQueue};
+use super::{QueueError, SyncQueue};
 use crate::{dedup::Key, fail_points, sync_types::SyncOperation};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
@@ -79,7 +79,7 @@ impl SyncQueue {
                 .iter()
                 .map(|key| SyncOperation::refresh(key.clone()))
                 .collect();
-            return self.append(&refreshes, Settles::Intent(intent));
+            return self.append(&refreshes, Some(intent));
         }
         for secondary in &self.secondaries {
             self.mark_resync(secondary, &intent.table, reason);

@@ -26,7 +26,6 @@ mod store;
 mod watermark;
 mod wire;
 
-pub use append::Settles;
 pub use intents::Intent;
 pub use refused::{DeadLetter, Retry};
 pub use resync::{EVERY_TABLE, ResyncMark};
@@ -153,8 +152,9 @@ pub struct SyncQueue {
     next_intent: AtomicU64,
     /// Told about every append, and whatever else workers wait for.
     changed: Arc<Notify>,
-    /// What had to be marked for resync while nothing could be written.
-    unwritten_marks: Mutex<BTreeMap<(String, String), String>>,
+    /// What had to be marked for resync while nothing could be written. Locked
+    /// for every change of a mark.
+    unwritten_marks: Mutex<BTreeMap<(String, String), ResyncMark>>,
 }
 
 /// Which partition a key belongs to: the same in every version.

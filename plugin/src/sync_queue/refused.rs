@@ -4,7 +4,7 @@
 //! One of each key and secondary at most: what counts is the key's present
 //! state, and trying again is a refresh.
 
-use super::{QueueError, Settles, SyncQueue};
+use super::{QueueError, SyncQueue};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ fn prefix(secondary: &str) -> Vec<u8> {
     prefix
 }
 
-pub(super) fn entry_key(secondary: &str, key: &Key) -> Vec<u8> {
+fn entry_key(secondary: &str, key: &Key) -> Vec<u8> {
     let mut entry = prefix(secondary);
     entry.extend_from_slice(letter_id(key).as_bytes());
     entry
@@ -183,7 +183,7 @@ impl SyncQueue {
     /// If the log cannot be written.
     pub fn retry(&self, secondary: &str, key: &Key) -> Result<(), QueueError> {
         let entry = entry_key(secondary, key);
-        let Some(bytes) = self.with_store(|store| Ok(store.refused.get(entry)?))? else {
+        let Some(bytes) = self.with_store(|store| Ok(store.refused.get(&entry)?))? else {
             return Ok(());
         };
         let stored: Stored = postcard::from_bytes(&bytes)
@@ -193,7 +193,10 @@ impl SyncQueue {
             refresh.retry_count = stored.retry_count;
             refresh.last_error = Some(stored.last_error);
         }
-        self.append(&[refresh], Settles::Refusal(secondary, key))
+        // In one step: the refresh may be applied at once, and refused again.
+        self.append_with(&[refresh], |store, batch| {
+            batch.remove(&store.refused, entry);
+        })
     }
 
     /// Forgets that a key was refused: a newer write of it has gone through.

@@ -1,6 +1,6 @@
 //! Tables that have to be walked and compared with the primary again.
 
-use super::{QueueError, Settles, SyncQueue};
+use super::{QueueError, SyncQueue};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::{RecordId, Value};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct ResyncMark {
     pub cursor: Option<RecordId>,
     /// Rows walked so far.
     pub walked: u64,
+    /// Tells it from a mark that is made for the same table later.
+    #[serde(skip)]
+    pub(crate) made: u64,
 }
 
 fn prefix(secondary: &str) -> String {
@@ -37,6 +40,7 @@ struct Stored {
     reason: String,
     cursor: Option<Vec<u8>>,
     walked: u64,
+    made: u64,
 }
 
 fn encode(mark: &ResyncMark) -> Vec<u8> {
@@ -48,6 +52,7 @@ fn encode(mark: &ResyncMark) -> Vec<u8> {
             .as_ref()
             .map(|id| Key::of_id(id).as_bytes().to_vec()),
         walked: mark.walked,
+        made: mark.made,
     };
     // A struct of strings and numbers always serialises.
     postcard::to_allocvec(&stored).unwrap_or_default()
@@ -67,6 +72,7 @@ fn decode(bytes: &[u8]) -> Option<ResyncMark> {
         reason: stored.reason,
         cursor,
         walked: stored.walked,
+        made: stored.made,
     })
 }
 
@@ -77,27 +83,31 @@ impl ResyncMark {
             reason: reason.to_owned(),
             cursor: None,
             walked: 0,
+            made: fastrand::u64(..),
         }
     }
 }
 
 impl SyncQueue {
-    /// Marks a table of a secondary for resync. If nothing can be written the
-    /// mark is kept in memory until it can.
+    /// Marks a table of a secondary for resync: a walk of it that is under way
+    /// begins again. If nothing can be written the mark is kept in memory until
+    /// it can.
     pub fn mark_resync(&self, secondary: &str, table: &str, reason: &str) {
         let mark = ResyncMark::new(table, reason);
-        let written = self.with_store(|store| {
-            Ok(store
-                .state
-                .insert(mark_key(secondary, table), encode(&mark))?)
-        });
-        if let Err(error) = written {
+        let mut unwritten = self.unwritten_marks.lock();
+        if let Err(error) = self.write_mark(secondary, &mark) {
             tracing::error!(%error, %secondary, %table, "a resync mark is in memory only");
-            self.unwritten_marks
-                .lock()
-                .insert((secondary.to_owned(), table.to_owned()), mark.reason);
+            unwritten.insert((secondary.to_owned(), table.to_owned()), mark);
         }
+        drop(unwritten);
         self.wake();
+    }
+
+    fn write_mark(&self, secondary: &str, mark: &ResyncMark) -> Result<(), QueueError> {
+        self.with_store(|store| {
+            let key = mark_key(secondary, &mark.table);
+            Ok(store.state.insert(key, encode(mark))?)
+        })
     }
 
     /// What is marked for a secondary.
@@ -105,7 +115,8 @@ impl SyncQueue {
     /// # Errors
     /// If the log cannot be read.
     pub fn resync_marks(&self, secondary: &str) -> Result<Vec<ResyncMark>, QueueError> {
-        self.write_marks();
+        let mut unwritten = self.unwritten_marks.lock();
+        unwritten.retain(|(secondary, _), mark| self.write_mark(secondary, mark).is_err());
         let mut marks = self.with_store(|store| {
             store
                 .state
@@ -116,31 +127,30 @@ impl SyncQueue {
                 })
                 .collect::<Result<Vec<ResyncMark>, _>>()
         })?;
-        let unwritten = self.unwritten_marks.lock();
-        marks.extend(
-            unwritten
-                .iter()
-                .filter(|((name, _), _)| name == secondary)
-                .map(|((_, table), reason)| ResyncMark::new(table, reason)),
-        );
+        // One in memory is the newer one.
+        let waiting = unwritten
+            .iter()
+            .filter(|((name, _), _)| name == secondary)
+            .map(|(_, mark)| mark);
+        for mark in waiting {
+            marks.retain(|written| written.table != mark.table);
+            marks.push(mark.clone());
+        }
         Ok(marks)
     }
 
-    /// Writes the marks that are in memory only, if that works again.
-    fn write_marks(&self) {
-        let mut unwritten = self.unwritten_marks.lock();
-        unwritten.retain(|(secondary, table), reason| {
-            let mark = ResyncMark::new(table, reason);
-            self.with_store(|store| {
-                Ok(store
-                    .state
-                    .insert(mark_key(secondary, table), encode(&mark))?)
-            })
-            .is_err()
-        });
+    /// Is the mark as it was made, rather than gone or made again?
+    fn is_current(&self, secondary: &str, mark: &ResyncMark) -> Result<bool, QueueError> {
+        let key = mark_key(secondary, &mark.table);
+        let written = self.with_store(|store| Ok(store.state.get(key)?))?;
+        Ok(written
+            .and_then(|bytes| decode(&bytes))
+            .is_some_and(|written| written.made == mark.made))
     }
 
-    /// Appends the refreshes of one page of a walk and moves its cursor.
+    /// Appends the refreshes of one page of a walk and moves its cursor. False
+    /// if the table has been marked again meanwhile: then the walk is over,
+    /// and a new one due.
     ///
     /// # Errors
     /// If the log cannot take them; the page is walked again later.
@@ -149,25 +159,29 @@ impl SyncQueue {
         secondary: &str,
         refreshes: &[SyncOperation],
         mark: &ResyncMark,
-    ) -> Result<(), QueueError> {
-        self.append(refreshes, Settles::Nothing)?;
+    ) -> Result<bool, QueueError> {
+        self.append_with(refreshes, |_, _| {})?;
         // A process killed in between walks the page twice: that is harmless.
-        self.with_store(|store| {
-            Ok(store
-                .state
-                .insert(mark_key(secondary, &mark.table), encode(mark))?)
-        })
+        let _marking = self.unwritten_marks.lock();
+        let current = self.is_current(secondary, mark)?;
+        if current {
+            self.write_mark(secondary, mark)?;
+        }
+        Ok(current)
     }
 
-    /// Takes a mark off: its table has been walked.
+    /// Takes a mark off: its table has been walked. One that was made again
+    /// meanwhile stays.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn clear_resync(&self, secondary: &str, table: &str) -> Result<(), QueueError> {
-        self.unwritten_marks
-            .lock()
-            .remove(&(secondary.to_owned(), table.to_owned()));
-        self.with_store(|store| Ok(store.state.remove(mark_key(secondary, table))?))
+    pub fn clear_resync(&self, secondary: &str, mark: &ResyncMark) -> Result<(), QueueError> {
+        let _marking = self.unwritten_marks.lock();
+        if self.is_current(secondary, mark)? {
+            let key = mark_key(secondary, &mark.table);
+            self.with_store(|store| Ok(store.state.remove(key)?))?;
+        }
+        Ok(())
     }
 
     /// Has this log ever fed that secondary?

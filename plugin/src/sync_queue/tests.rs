@@ -75,7 +75,7 @@ fn operations_of_one_key_stay_in_order_and_survive_a_restart() {
     {
         let queue = open(&dir, &["a"]);
         for value in 0..100 {
-            queue.append(&[fact("k", value)], Settles::Nothing).unwrap();
+            queue.append(&[fact("k", value)], None).unwrap();
         }
         queue.close();
     }
@@ -93,9 +93,7 @@ fn an_operation_comes_back_as_it_was_appended() {
     written.data[0].embedding = Some(vec![0.25; 768]);
     written.retry_count = 2;
     written.last_error = Some("no".to_owned());
-    queue
-        .append(std::slice::from_ref(&written), Settles::Nothing)
-        .unwrap();
+    queue.append(std::slice::from_ref(&written), None).unwrap();
     let mut read = waiting(&queue, "a").remove(0);
     assert!(read.id.starts_with(queue.id()), "{}", read.id);
     read.id = String::new();
@@ -106,9 +104,7 @@ fn an_operation_comes_back_as_it_was_appended() {
 fn an_entry_leaves_only_after_every_secondary_has_it() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a", "b"]);
-    queue
-        .append(&[fact("k", 1), fact("l", 2)], Settles::Nothing)
-        .unwrap();
+    queue.append(&[fact("k", 1), fact("l", 2)], None).unwrap();
     assert_eq!(take_all(&queue, "a").len(), 2);
     assert_eq!(queue.backlog("a").operations, 0);
     assert_eq!((entries(&queue), waiting(&queue, "b").len()), (2, 2));
@@ -124,7 +120,7 @@ fn positions_are_never_used_twice_across_restarts() {
     for _ in 0..4 {
         let queue = open(&dir, &["a"]);
         for _ in 0..3 {
-            queue.append(&[fact("k", 0)], Settles::Nothing).unwrap();
+            queue.append(&[fact("k", 0)], None).unwrap();
         }
         for operation in take_all(&queue, "a") {
             assert!(seen.insert(operation.id.clone()), "{} twice", operation.id);
@@ -144,7 +140,7 @@ fn a_log_that_lost_its_end_knows_it_from_what_a_secondary_has() {
     {
         let queue = open(&dir, &["a"]);
         assert!(queue.is_ahead_of_log(&reached), "a log that never had it");
-        queue.append(&[fact("k", 2)], Settles::Nothing).unwrap();
+        queue.append(&[fact("k", 2)], None).unwrap();
         assert!(queue.is_ahead_of_log(&reached), "also when it has gone on");
         queue.close();
     }
@@ -160,7 +156,7 @@ fn a_secondary_that_is_no_longer_configured_holds_nothing() {
     let dir = TempDir::new().unwrap();
     {
         let queue = open(&dir, &["a", "gone"]);
-        queue.append(&[fact("k", 1)], Settles::Nothing).unwrap();
+        queue.append(&[fact("k", 1)], None).unwrap();
         take_all(&queue, "a");
         queue.close();
     }
@@ -174,7 +170,7 @@ fn an_operation_for_one_secondary_is_passed_over_by_the_others() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a", "b"]);
     let refresh = SyncOperation::refresh(fact("k", 1).key).only_for("b");
-    queue.append(&[refresh], Settles::Nothing).unwrap();
+    queue.append(&[refresh], None).unwrap();
     assert!(take_all(&queue, "a").is_empty());
     assert_eq!(queue.backlog("a").operations, 0);
     assert_eq!(take_all(&queue, "b").len(), 1);
@@ -189,9 +185,7 @@ fn a_write_that_was_under_way_is_looked_at_again() {
         queue.begin("kv_memories", vec![known.clone()]).unwrap();
         queue.begin("events", Vec::new()).unwrap();
         let ended = queue.begin("entities", Vec::new()).unwrap();
-        queue
-            .append(&[fact("l", 1)], Settles::Intent(&ended))
-            .unwrap();
+        queue.append(&[fact("l", 1)], Some(&ended)).unwrap();
         let cancelled = queue.begin("code_files", Vec::new()).unwrap();
         queue.cancel(&cancelled);
     }
@@ -218,7 +212,7 @@ fn a_full_log_lets_go_of_the_secondary_that_is_furthest_behind() {
     let queue = SyncQueue::open(config, &names(&["fast", "slow"])).unwrap();
     for value in 0..1000 {
         queue
-            .append(&[fact(&format!("k{value}"), value)], Settles::Nothing)
+            .append(&[fact(&format!("k{value}"), value)], None)
             .unwrap();
         take_all(&queue, "fast");
     }
@@ -237,7 +231,7 @@ fn an_operation_larger_than_the_log_is_an_error_and_not_a_loop() {
     let queue = SyncQueue::open(config, &names(&["a"])).unwrap();
     let mut large = fact("k", 1);
     large.data[0].columns.insert("value", "x".repeat(1000));
-    let error = queue.append(&[large], Settles::Nothing).unwrap_err();
+    let error = queue.append(&[large], None).unwrap_err();
     assert!(matches!(error, QueueError::Full { .. }), "{error}");
 }
 
@@ -254,7 +248,7 @@ fn a_damaged_log_is_set_aside_and_everything_marked() {
     let dir = TempDir::new().unwrap();
     let id = {
         let queue = open(&dir, &["a"]);
-        queue.append(&[fact("k", 1)], Settles::Nothing).unwrap();
+        queue.append(&[fact("k", 1)], None).unwrap();
         queue.close();
         queue.id().to_owned()
     };
@@ -316,15 +310,47 @@ fn a_walk_goes_on_after_a_restart_where_it_was() {
         mark.cursor = Some(RecordId::new("events", "m"));
         mark.walked = 500;
         let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-        queue.walk_page("a", &[refresh], &mark).unwrap();
+        assert!(queue.walk_page("a", &[refresh], &mark).unwrap());
         queue.close();
     }
     let queue = open(&dir, &["a"]);
     let mark = queue.resync_marks("a").unwrap().remove(0);
     assert_eq!(mark.cursor, Some(RecordId::new("events", "m")));
     assert_eq!(mark.walked, 500);
-    queue.clear_resync("a", "events").unwrap();
+    queue.clear_resync("a", &mark).unwrap();
     assert!(queue.resync_marks("a").unwrap().is_empty());
+}
+
+#[test]
+fn a_table_that_is_marked_again_while_it_is_walked_is_walked_again() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    queue.mark_resync("a", "events", "test");
+    let mut walked = queue.resync_marks("a").unwrap().remove(0);
+    queue.mark_resync("a", "events", "emptied");
+    walked.cursor = Some(RecordId::new("events", "m"));
+    let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
+    assert!(!queue.walk_page("a", &[refresh], &walked).unwrap());
+    queue.clear_resync("a", &walked).unwrap();
+    let mark = queue.resync_marks("a").unwrap().remove(0);
+    assert_eq!((mark.reason.as_str(), mark.cursor), ("emptied", None));
+}
+
+#[test]
+fn a_retry_is_queued_and_forgotten_in_one_step() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    let mut operation = fact("k", 1);
+    operation.retry_count = 1;
+    queue
+        .refuse("a", &operation, Some(Timestamp::now()))
+        .unwrap();
+    queue.close();
+    // Neither half happens where both cannot.
+    assert!(queue.retry("a", &operation.key).is_err());
+    let queue = open(&dir, &["a"]);
+    assert_eq!(queue.retries("a").unwrap().len(), 1);
+    assert!(waiting(&queue, "a").is_empty());
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::{
 use parking_lot::RwLock;
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
+    panic::guard_or,
     records::{EMBEDDING_DIMENSION, WriteReceipt},
     storage::FullStorage,
 };
@@ -123,22 +124,19 @@ impl SyncedStorage {
             self.revive(&write.rows(&receipt), write.table);
             return Ok(receipt);
         };
-        let intent = begin(queue, write);
+        let announced = Announced::begin(queue, write);
         fail_points::pass("before_primary_write");
         let receipt = match call(&self.primary) {
             Ok(receipt) => receipt,
             Err(error) => {
-                after_failure(queue, write, intent.as_ref(), &error);
+                announced.failed(&error);
                 return Err(error);
             }
         };
         fail_points::pass("after_primary_commit");
         let rows = write.rows(&receipt);
         self.revive(&rows, write.table);
-        let operations = write.operations(rows);
-        if let Err(error) = queue.append(&operations, intent.as_ref().into()) {
-            degrade(queue, write.table, &error);
-        }
+        announced.stored(&write.operations(rows));
         Ok(receipt)
     }
 
@@ -214,39 +212,83 @@ fn as_stored(embedding: &[f32]) -> Vec<f32> {
     stored
 }
 
-/// Announces a write. Without an announcement it runs all the same: the table
-/// is marked, as for any other failure of the log.
-fn begin(queue: &SyncQueue, write: &Write<'_>) -> Option<Intent> {
-    let keys = match &write.hold {
-        Hold::Keys(keys) => keys.clone(),
-        Hold::NewRow => Vec::new(),
-        Hold::ById(key) => key.iter().cloned().collect(),
-    };
-    queue
-        .begin(write.table, keys)
-        .map_err(|error| degrade(queue, write.table, &error))
-        .ok()
+/// A write that is under way, and known to the log as such.
+///
+/// Dropped before its outcome is told, by a panic, it has the secondaries look
+/// at what it may have written.
+struct Announced<'a> {
+    queue: &'a SyncQueue,
+    table: &'a str,
+    /// None where the log could not take the announcement: then the table is
+    /// marked, as for any other failure of the log.
+    intent: Option<Intent>,
+    told: bool,
 }
 
-/// After an error of the primary it is certain, as a rule, that nothing was
-/// written. After some it is not: then the primary is looked at again.
-fn after_failure(
-    queue: &SyncQueue,
-    write: &Write<'_>,
-    intent: Option<&Intent>,
-    error: &StorageError,
-) {
-    let Some(intent) = intent else { return };
-    let uncertain = [
-        ErrorKind::TIMEOUT,
-        ErrorKind::CONNECTION,
-        ErrorKind::INTERNAL,
-    ]
-    .contains(&error.kind);
-    if !uncertain {
-        queue.cancel(intent);
-    } else if let Err(error) = queue.look_again(intent, "the primary's answer was unclear") {
-        degrade(queue, write.table, &error);
+impl<'a> Announced<'a> {
+    fn begin(queue: &'a SyncQueue, write: &Write<'a>) -> Self {
+        let keys = match &write.hold {
+            Hold::Keys(keys) => keys.clone(),
+            Hold::NewRow => Vec::new(),
+            Hold::ById(key) => key.iter().cloned().collect(),
+        };
+        let table = write.table;
+        let intent = queue
+            .begin(table, keys)
+            .map_err(|error| degrade(queue, table, &error))
+            .ok();
+        Self {
+            queue,
+            table,
+            intent,
+            told: false,
+        }
+    }
+
+    /// The primary has it: the secondaries are to have it too.
+    fn stored(mut self, operations: &[SyncOperation]) {
+        if let Err(error) = self.queue.append(operations, self.intent.as_ref()) {
+            degrade(self.queue, self.table, &error);
+        }
+        self.told = true;
+    }
+
+    /// The primary failed. As a rule it is certain that nothing was written.
+    /// After some errors it is not: then the primary is looked at again.
+    fn failed(mut self, error: &StorageError) {
+        let uncertain = [
+            ErrorKind::TIMEOUT,
+            ErrorKind::CONNECTION,
+            ErrorKind::INTERNAL,
+        ]
+        .contains(&error.kind);
+        if uncertain {
+            self.look_again("the primary's answer was unclear");
+        } else if let Some(intent) = &self.intent {
+            self.queue.cancel(intent);
+        }
+        self.told = true;
+    }
+
+    fn look_again(&self, reason: &str) {
+        match &self.intent {
+            None => mark_everywhere(self.queue, self.table, reason),
+            Some(intent) => {
+                if let Err(error) = self.queue.look_again(intent, reason) {
+                    degrade(self.queue, self.table, &error);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            // A second panic would end the host. The announcement, if there is
+            // one, is still there for the next start.
+            guard_or((), || self.look_again("a write ended in a panic"));
+        }
     }
 }
 
@@ -257,8 +299,12 @@ fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
         %error, %table,
         "the log could not take a write; the table will be compared with the primary"
     );
+    mark_everywhere(queue, table, "the log could not take a write");
+}
+
+fn mark_everywhere(queue: &SyncQueue, table: &str, reason: &str) {
     for secondary in queue.secondaries() {
-        queue.mark_resync(secondary, table, "the log could not take a write");
+        queue.mark_resync(secondary, table, reason);
     }
 }
 

@@ -1,11 +1,11 @@
 //! `writer CONFIG THREADS ROUND`: a host that writes from several threads and
-//! prints a line for every acknowledged write, until its input is closed or it
-//! is killed. Tests start it, to kill it.
+//! prints a line for every acknowledged write, until it is killed, or its input
+//! is closed: then it waits until it has caught up and ends. Tests start it.
 
 #![allow(clippy::unwrap_used, reason = "a test's program ends with its reason")]
 
 use host_harness::{config::HostConfig, host::Host};
-use replication_tests::{ledger, load::Load};
+use replication_tests::{ledger, load::Load, site};
 use std::{
     io::{self, Read, Write},
     path::Path,
@@ -47,5 +47,6 @@ fn main() {
             }
         });
     });
+    site::caught_up(&host);
     host.shutdown().unwrap();
 }

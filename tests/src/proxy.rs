@@ -1,0 +1,250 @@
+//! A network between a host and its secondary that can be spoilt.
+
+use parking_lot::{Condvar, Mutex};
+use socket2::SockRef;
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// What happens to bytes on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// They pass.
+    Fair,
+    /// Each piece passes after this time.
+    Delayed(Duration),
+    /// So many pass in a second, each way.
+    Narrow(u32),
+    /// They are held back until the weather is better, both ways; connections
+    /// are accepted all the same.
+    BlackHole,
+    /// Requests pass, answers are held back.
+    AnswersLost,
+    /// Answers pass, requests are held back.
+    RequestsLost,
+    /// Connections are accepted and reset at once.
+    Refused,
+}
+
+/// One way through the proxy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+struct Sky {
+    weather: Mutex<Weather>,
+    changed: Condvar,
+    over: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+/// A TCP proxy on a loopback port. It ends when this is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    sky: Arc<Sky>,
+}
+
+impl Proxy {
+    /// A proxy in fair weather, to the server at `target` (`host:port`).
+    pub fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let sky = Arc::new(Sky {
+            weather: Mutex::new(Weather::Fair),
+            changed: Condvar::new(),
+            over: AtomicBool::new(false),
+            open: Mutex::default(),
+        });
+        let above = Arc::clone(&sky);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                if above.over.load(Ordering::Acquire) {
+                    return;
+                }
+                // One that fails is the client's to notice.
+                let _ = client.and_then(|client| above.connect(client, target));
+            }
+        });
+        Self { address, sky }
+    }
+
+    /// Where clients reach it.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Changes the weather, also for open connections.
+    pub fn set(&self, weather: Weather) {
+        *self.sky.weather.lock() = weather;
+        self.sky.changed.notify_all();
+    }
+
+    /// Ends all open connections in order (FIN).
+    pub fn cut(&self) {
+        self.sky.end_all(false);
+    }
+
+    /// Ends all open connections at once (RST).
+    pub fn reset(&self) {
+        self.sky.end_all(true);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.sky.over.store(true, Ordering::Release);
+        self.set(Weather::Fair);
+        self.cut();
+        // Wakes the listener, to see that it is over.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Sky {
+    fn connect(self: &Arc<Self>, client: TcpStream, target: SocketAddr) -> io::Result<()> {
+        if *self.weather.lock() == Weather::Refused {
+            return SockRef::from(&client).set_linger(Some(Duration::ZERO));
+        }
+        let server = TcpStream::connect(target)?;
+        for (from, to, way) in [
+            (client.try_clone()?, server.try_clone()?, Way::ToServer),
+            (server.try_clone()?, client.try_clone()?, Way::ToClient),
+        ] {
+            let sky = Arc::clone(self);
+            thread::spawn(move || {
+                let _ = sky.carry(&from, &to, way);
+                // However it ends, it ends for both sides.
+                if !is_to_be_reset(&from) {
+                    let _ = from.shutdown(Shutdown::Both);
+                    let _ = to.shutdown(Shutdown::Both);
+                }
+            });
+        }
+        self.open.lock().extend([client, server]);
+        Ok(())
+    }
+
+    fn carry(&self, mut from: &TcpStream, mut to: &TcpStream, way: Way) -> io::Result<()> {
+        let mut piece = [0; 4096];
+        loop {
+            let length = from.read(&mut piece)?;
+            if length == 0 {
+                return Ok(());
+            }
+            match self.passable(way) {
+                Weather::Delayed(time) => thread::sleep(time),
+                Weather::Narrow(bytes) => {
+                    let part = length as f64 / f64::from(bytes);
+                    thread::sleep(Duration::from_secs_f64(part));
+                }
+                _ => {}
+            }
+            to.write_all(&piece[..length])?;
+        }
+    }
+
+    /// Waits until bytes may go this way, and says how.
+    fn passable(&self, way: Way) -> Weather {
+        let mut weather = self.weather.lock();
+        loop {
+            let held = match *weather {
+                Weather::BlackHole => true,
+                Weather::AnswersLost => way == Way::ToClient,
+                Weather::RequestsLost => way == Way::ToServer,
+                _ => false,
+            };
+            if !held {
+                return *weather;
+            }
+            self.changed.wait(&mut weather);
+        }
+    }
+
+    fn end_all(&self, by_reset: bool) {
+        for stream in self.open.lock().drain(..) {
+            if by_reset {
+                // Sent when the last handle is closed. The end of the input
+                // has the threads close theirs.
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                let _ = stream.shutdown(Shutdown::Read);
+            } else {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+fn is_to_be_reset(stream: &TcpStream) -> bool {
+    SockRef::from(stream)
+        .linger()
+        .is_ok_and(|time| time.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    /// A client and what the server got of it, through the proxy.
+    fn pair(server: &TcpListener, proxy: &Proxy) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(proxy.address).unwrap();
+        let (served, _) = server.accept().unwrap();
+        (client, served)
+    }
+
+    #[test]
+    fn the_weather_is_as_it_is_set() {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = Proxy::start(server.local_addr().unwrap());
+        let (mut client, mut served) = pair(&server, &proxy);
+        let mut got = [0; 2];
+        client.write_all(b"hi").unwrap();
+        served.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"hi");
+
+        // Held back, then passed on.
+        proxy.set(Weather::RequestsLost);
+        client.write_all(b"ho").unwrap();
+        served.write_all(b"yo").unwrap();
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"yo");
+        served
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        assert_eq!(
+            served.read_exact(&mut got).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        proxy.set(Weather::Fair);
+        served.set_read_timeout(None).unwrap();
+        served.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"ho");
+
+        proxy.cut();
+        assert_eq!(client.read(&mut got).unwrap(), 0);
+        assert_eq!(served.read(&mut got).unwrap(), 0);
+
+        let (mut client, _served) = pair(&server, &proxy);
+        proxy.reset();
+        assert_eq!(
+            client.read(&mut got).unwrap_err().kind(),
+            ErrorKind::ConnectionReset
+        );
+
+        proxy.set(Weather::Refused);
+        let mut client = TcpStream::connect(proxy.address).unwrap();
+        assert_eq!(
+            client.read(&mut got).unwrap_err().kind(),
+            ErrorKind::ConnectionReset
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! Whatever happens to the secondaries and the network while a host writes: in
+//! the end all sides are equal, and hold all that was acknowledged.
+//!
+//! The long form: `FAULT_SERVER=200 cargo test -p replication-tests --test
+//! faults -- --nocapture`; it ends with a table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+use host_harness::{
+    compare::{Comparison, compare},
+    host::Host,
+    server::SecondaryServer,
+    steering::Steering,
+};
+use plugin_api::storage::{CallContext, Storage as _};
+use replication_tests::{
+    chance,
+    ledger::Tally,
+    load::{Background, Load},
+    proxy::{Proxy, Weather},
+    site::{Access, Site, caught_up, connected, replication, run},
+    wait,
+};
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+
+/// A load that leaves the machine time for the rest.
+fn load(round: i64) -> Load {
+    Load {
+        threads: 4,
+        round,
+        pace: Duration::from_millis(5),
+    }
+}
+
+/// Short enough that a test can wait for it to pass, long enough for a busy
+/// machine.
+const TIMEOUTS: &[&str] = &["operation_timeout: 2s", "connect_timeout: 2s"];
+
+/// Waits until that many more writes were acknowledged: whatever happens to the
+/// secondary, the host writes.
+fn more_writes(load: &Background, more: u64) {
+    let wanted = load.acked() + more;
+    wait::until("more writes", || load.acked(), |acked| *acked >= wanted);
+}
+
+/// Waits until the secondary counts as lost.
+fn lost(host: &Host) {
+    wait::until(
+        "losing the connection",
+        || replication(host),
+        |status| !status.connected,
+    );
+}
+
+/// Waits until more was copied.
+fn more_copied(host: &Host) {
+    let before = replication(host).copied;
+    wait::until(
+        "more copies",
+        || replication(host),
+        |status| status.connected && status.copied > before,
+    );
+}
+
+/// Ends a load and checks that both sides are equal and hold all of it.
+fn check(site: &Site, host: &Host, servers: &[&SecondaryServer], load: Background) -> Tally {
+    let ledger = load.finish();
+    assert_eq!(ledger.failures(), <&[String]>::default());
+    caught_up(host);
+    assert_eq!(replication(host).dead_letters, 0);
+    let mut tally = Tally {
+        acked: ledger.acked(),
+        ..Tally::default()
+    };
+    tally.verdict.add(ledger.check(host.primary()));
+    for server in servers {
+        site.assert_equal(host, server);
+        tally.verdict.add(ledger.check(&site.database(server)));
+    }
+    assert!(tally.verdict.is_clean(), "{tally}");
+    tally
+}
+
+#[test]
+fn the_server_is_killed_or_paused_at_random() {
+    /// Faults between two looks at both sides.
+    const FAULTS_OF_A_ROUND: u64 = 10;
+    let mut chance = chance::seeded("server");
+    let faults = chance::number("FAULT_SERVER").unwrap_or(10);
+    let mut tally = Tally::default();
+    while tally.tried < faults {
+        let site = Site::new();
+        let mut server = site.server("a");
+        let host = site.host(&[("a", &server)], TIMEOUTS);
+        let load = load(1).start(host.storage());
+        let round = FAULTS_OF_A_ROUND.min(faults - tally.tried);
+        for _ in 0..round {
+            more_writes(&load, chance.u64(1..60));
+            match chance.u8(0..4) {
+                0 => server.restart().unwrap(),
+                1 => {
+                    server.kill();
+                    more_writes(&load, chance.u64(1..60));
+                    server.restart().unwrap();
+                }
+                2 => {
+                    server.pause().unwrap();
+                    more_writes(&load, chance.u64(1..60));
+                    server.resume().unwrap();
+                }
+                _ => {
+                    // Past all timeouts: what it was asked, it does on waking.
+                    server.pause().unwrap();
+                    lost(&host);
+                    server.resume().unwrap();
+                }
+            }
+            more_copied(&host);
+        }
+        let checked = check(&site, &host, &[&server], load);
+        tally.tried += round;
+        tally.survived += round;
+        tally.acked += checked.acked;
+        host.shutdown().unwrap();
+    }
+    println!("{tally}");
+}
+
+#[test]
+fn the_network_is_spoilt_in_every_way() {
+    let mut chance = chance::seeded("network");
+    let site = Site::new();
+    let server = site.server("a");
+    let proxy = Proxy::start(server.address());
+    let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], TIMEOUTS));
+    let load = load(1).start(host.storage());
+    more_copied(&host);
+
+    // Nothing gets through, or no answer does: the connection counts as lost.
+    for weather in [
+        Weather::BlackHole,
+        Weather::AnswersLost,
+        Weather::RequestsLost,
+    ] {
+        more_writes(&load, chance.u64(1..40));
+        proxy.set(weather);
+        lost(&host);
+        // What was held back arrives late, at a server that others ask by now.
+        proxy.set(Weather::Fair);
+        more_copied(&host);
+    }
+    for weather in [
+        Weather::Delayed(Duration::from_millis(20)),
+        Weather::Narrow(200_000),
+    ] {
+        proxy.set(weather);
+        more_copied(&host);
+        more_copied(&host);
+    }
+    proxy.set(Weather::Fair);
+    for end in [Proxy::cut, Proxy::reset, Proxy::cut, Proxy::reset] {
+        more_writes(&load, chance.u64(1..40));
+        end(&proxy);
+        more_copied(&host);
+    }
+    proxy.set(Weather::Refused);
+    proxy.reset();
+    lost(&host);
+    more_writes(&load, 40);
+    proxy.set(Weather::Fair);
+    more_copied(&host);
+    check(&site, &host, &[&server], load);
+}
+
+#[test]
+fn one_of_three_secondaries_is_down_the_whole_time() {
+    let site = Site::new();
+    let (first, mut second, third) = (site.server("a"), site.server("b"), site.server("c"));
+    second.kill();
+    let host = site.host(&[("a", &first), ("b", &second), ("c", &third)], &[]);
+    let load = load(1).start(host.storage());
+    more_writes(&load, 200);
+    let ledger = load.finish();
+    for server in [&first, &third] {
+        let database = site.database(server);
+        wait::until(
+            "the others",
+            || compare(host.primary(), &database).unwrap(),
+            Comparison::is_equal,
+        );
+        assert!(ledger.check(&database).is_clean());
+    }
+    second.restart().unwrap();
+    caught_up(&host);
+    for server in [&first, &second, &third] {
+        site.assert_equal(&host, server);
+    }
+    assert!(ledger.check(&site.database(&second)).is_clean());
+}
+
+fn dead_letters(host: &Host) -> Vec<Json> {
+    let listed = Steering::of(host)
+        .unwrap()
+        .get("dead-letters", &[])
+        .unwrap();
+    listed["dead_letters"].as_array().unwrap().clone()
+}
+
+fn steer(host: &Host, route: &str) {
+    Steering::of(host).unwrap().post(route, &json!({})).unwrap();
+}
+
+/// Waits until that many operations were given up, and nothing else waits.
+fn given_up(host: &Host, letters: u64) {
+    wait::until(
+        "the dead letters",
+        || replication(host),
+        |status| status.is_caught_up() && status.dead_letters == letters,
+    );
+}
+
+#[test]
+fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
+    const REFUSES: &str =
+        "DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'k50'";
+    const MENDED: &str = "DEFINE FIELD OVERWRITE key ON kv_memories TYPE string";
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &["sync_max_retries: 2"]);
+    caught_up(&host);
+    let secondary = site.database(&server);
+    run(&secondary, REFUSES);
+    let context = &CallContext::new();
+    let save = |number: i64, value: i64| {
+        host.storage()
+            .save_fact(context, "u", &format!("k{number}"), &value.into())
+            .unwrap();
+    };
+    steer(&host, "pause");
+    (0..100).for_each(|number| save(number, 1));
+    steer(&host, "resume");
+    given_up(&host, 1);
+    // The newer state is refused as well: one letter, not two.
+    save(50, 2);
+    given_up(&host, 1);
+    let [letter] = &dead_letters(&host)[..] else {
+        panic!("{:?}", dead_letters(&host));
+    };
+    assert_eq!(letter["table"], "kv_memories");
+    assert_eq!(letter["retry_count"], 3, "tried once, and again twice");
+    assert!(letter["key"].as_str().unwrap().contains("k50"), "{letter}");
+    assert!(!letter["last_error"].as_str().unwrap().is_empty());
+    let comparison = compare(host.primary(), &secondary).unwrap();
+    assert_eq!(comparison.tables[0].missing.len(), 1, "{comparison}");
+    assert_eq!(comparison.tables[0].secondary_rows, 99);
+
+    run(&secondary, MENDED);
+    steer(&host, "dead-letters/replay");
+    given_up(&host, 0);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn a_table_that_is_refused_holds_up_no_other() {
+    const REFUSES: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string ASSERT false";
+    const MENDED: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string";
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &["sync_max_retries: 1"]);
+    caught_up(&host);
+    let secondary = site.database(&server);
+    run(&secondary, REFUSES);
+    let load = load(1).start(host.storage());
+    more_writes(&load, 200);
+    let ledger = load.finish();
+    let comparison = compare(host.primary(), &secondary).unwrap();
+    let of_events = |comparison: &Comparison| {
+        let (events, others): (Vec<_>, Vec<_>) = comparison
+            .tables
+            .iter()
+            .cloned()
+            .partition(|table| table.table == "events");
+        (events[0].clone(), others)
+    };
+    let rows = of_events(&comparison).0.primary_rows;
+    assert!(rows > 0);
+    given_up(&host, rows);
+    let comparison = compare(host.primary(), &secondary).unwrap();
+    let (events, others) = of_events(&comparison);
+    assert_eq!(events.secondary_rows, 0, "{comparison}");
+    assert!(others.iter().all(|table| table.is_equal()), "{comparison}");
+
+    run(&secondary, MENDED);
+    steer(&host, "dead-letters/replay");
+    given_up(&host, 0);
+    site.assert_equal(&host, &server);
+    assert!(ledger.check(&secondary).is_clean());
+}
+
+#[test]
+fn a_wrong_password_is_mended_on_the_server() {
+    let site = Site::new();
+    let server = site.server("a");
+    let root = site.database(&server);
+    let set = |password: &str| {
+        run(
+            &root,
+            &format!("DEFINE USER OVERWRITE copier ON ROOT PASSWORD '{password}' ROLES OWNER"),
+        );
+    };
+    set("old");
+    let access = Access {
+        username: "copier".to_owned(),
+        password: "new".to_owned(),
+        ..Access::new("a", server.url())
+    };
+    let host = site.host_with(&site.yaml_for(&[access], &[]));
+    let load = load(1).start(host.storage());
+    wait::until(
+        "being refused",
+        || Steering::of(&host).unwrap().get("status", &[]).unwrap(),
+        |status| status["secondaries"][0]["state"] == "refused",
+    );
+    more_writes(&load, 50);
+    assert!(replication(&host).backlog > 0);
+    set("new");
+    connected(&host);
+    check(&site, &host, &[&server], load);
+}
+
+#[test]
+fn a_namespace_that_vanishes_is_made_and_filled_again() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let load = load(1).start(host.storage());
+    more_copied(&host);
+    run(&site.database(&server), "REMOVE NAMESPACE memories");
+    more_copied(&host);
+    let ledger = load.finish();
+    wait::until(
+        "the resync",
+        || {
+            caught_up(&host);
+            compare(host.primary(), &site.database(&server)).unwrap()
+        },
+        Comparison::is_equal,
+    );
+    assert!(ledger.check(&site.database(&server)).is_clean());
+}
