@@ -59,16 +59,6 @@ fn find(variable: &str, file: &str, package: &str) -> Result<PathBuf, String> {
         })
 }
 
-/// What tests load and start: the plugin, the server, the test modules, and
-/// the host. One set for every test, so that Cargo resolves one set of features
-/// and compiles no dependency twice.
-const BUILT_FOR_TESTS: [&str; 4] = [
-    "db-sync-server",
-    "host-harness",
-    "secondary-server",
-    "test-modules",
-];
-
 /// How the names begin under which Cargo tells a program about its package.
 const OF_A_PACKAGE: [&str; 5] = [
     "CARGO_PKG_",
@@ -82,14 +72,24 @@ const OF_A_PACKAGE: [&str; 5] = [
 /// up to date, since `cargo test` builds those of other packages only by
 /// chance. Gives the build directory (`target/debug`).
 ///
+/// The whole workspace, as `cargo test` has it: so Cargo resolves the same
+/// features and compiles no dependency twice.
+///
 /// # Errors
 /// Cargo cannot be run, or a build fails.
 pub fn build_for_tests() -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(build).clone()
+    BUILT
+        .get_or_init(|| build(&["--workspace", "--lib", "--bins", "--examples"]))
+        .clone()
 }
 
-fn build() -> Result<PathBuf, String> {
+/// For tests: builds what the arguments of `cargo build` say, into the build
+/// directory that the running test is from. Gives that (`target/debug`).
+///
+/// # Errors
+/// Cargo cannot be run, or the build fails.
+pub fn build(arguments: &[&str]) -> Result<PathBuf, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     // target/PROFILE/deps/TEST
     let directory = program
@@ -98,7 +98,8 @@ fn build() -> Result<PathBuf, String> {
         .ok_or_else(|| format!("{} is in no build directory", program.display()))?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
-        .args(["build", "--quiet", "--lib", "--bins", "--examples"])
+        .args(["build", "--quiet"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("CARGO_TARGET_DIR", directory.parent().unwrap_or(directory));
     // What Cargo told this test about its own package, build scripts of
@@ -111,15 +112,9 @@ fn build() -> Result<PathBuf, String> {
             cargo.env_remove(name);
         }
     }
-    for package in BUILT_FOR_TESTS {
-        cargo.args(["-p", package]);
-    }
-    if directory.ends_with("release") {
-        cargo.arg("--release");
-    }
     match cargo.status() {
         Ok(status) if status.success() => Ok(directory.to_owned()),
-        Ok(status) => Err(format!("building {}: {status}", BUILT_FOR_TESTS.join(", "))),
+        Ok(status) => Err(format!("cargo build {}: {status}", arguments.join(" "))),
         Err(error) => Err(format!("cannot run cargo: {error}")),
     }
 }

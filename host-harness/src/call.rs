@@ -2,7 +2,7 @@
 //!
 //! Arguments come as an object by name or as an array in order. Where a method
 //! takes an embedding, a text may stand instead: it is embedded by
-//! [`embedder`](crate::embedder).
+//! [`embedder`].
 
 use crate::{embedder, nearest::nearest};
 use plugin_api::{

@@ -13,7 +13,7 @@
 //! | [`records`] | what the methods take and give: vectors, entities, documents, events, code |
 //! | [`value`] | free-form data: [`Value`](value::Value), [`Object`](value::Object), [`RecordId`](value::RecordId), [`Timestamp`](value::Timestamp) |
 //! | [`error`] | [`StorageError`](error::StorageError) and the kinds that a caller can act on |
-//! | [`panic`] | why no panic crosses the boundary |
+//! | [`mod@panic`] | why no panic crosses the boundary |
 //!
 //! # Writing a module
 //!

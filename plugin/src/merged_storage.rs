@@ -14,6 +14,7 @@ use plugin_api::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, HybridResult, IndexingJob,
         MemoryStats, ProjectStats, WriteReceipt,
     },
+    rust_type,
     storage::{
         CallContext, Chunks, CodeStorage, Events, Files, FoundChunks, FoundDocuments, FoundEvents,
         FoundSymbols, FoundVectors, FullStorage, GraphResults, Ids, Jobs, MaybeDocument,
@@ -42,30 +43,6 @@ impl MergedStorage {
         }
     }
 }
-
-/// The type of an argument of the contract as Rust sees it.
-macro_rules! rust_type {
-    (str) => {
-        &str
-    };
-    (bool) => {
-        bool
-    };
-    (u32) => {
-        u32
-    };
-    (f64) => {
-        f64
-    };
-    ([$item:ty]) => {
-        &[$item]
-    };
-    ($record:ident) => {
-        &$record
-    };
-}
-#[cfg(test)]
-pub(crate) use rust_type;
 
 /// Which field answers for a kind of method.
 macro_rules! by_kind {

@@ -14,6 +14,7 @@ use plugin_api::{
     abi_stable::std_types::{RString, RVec},
     error::{StorageError, StorageResult},
     records::*,
+    rust_type,
     storage::*,
     storage_methods,
     value::{Object, Value},
@@ -69,27 +70,6 @@ impl<S: AllMethods> Door<S> {
         self.inside.store(None);
         self.left.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
-}
-
-macro_rules! rust_type {
-    (str) => {
-        &str
-    };
-    (bool) => {
-        bool
-    };
-    (u32) => {
-        u32
-    };
-    (f64) => {
-        f64
-    };
-    ([$item:ty]) => {
-        &[$item]
-    };
-    ($record:ident) => {
-        &$record
-    };
 }
 
 /// What a closed door does.

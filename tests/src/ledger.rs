@@ -113,7 +113,7 @@ impl Ledger {
         *latest = number.max(*latest);
     }
 
-    /// Takes down a line that [`line`] made. One without its end was cut off
+    /// Takes down a line that [`line()`] made. One without its end was cut off
     /// before it was told, so it counts for nothing.
     pub fn note_line(&mut self, line: &str) {
         let Some(line) = line.strip_suffix('\n') else {

@@ -38,9 +38,9 @@ pub(crate) fn close(host: Host) -> anyhow::Result<()> {
 /// `home` with a link to the library that was built.
 pub(super) fn modules_dir(options: &ArtifactOptions, home: &Path) -> anyhow::Result<PathBuf> {
     if let Some(given) = &options.modules_dir {
-        return Ok(given
+        return given
             .canonicalize()
-            .with_context(|| given.display().to_string())?);
+            .with_context(|| given.display().to_string());
     }
     let library = artifacts::plugin_library().map_err(anyhow::Error::msg)?;
     let directory = home.join("modules");

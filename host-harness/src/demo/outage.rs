@@ -42,13 +42,13 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<Out
         "  {:<8} {:<46} {}",
         "a write",
         writes_before.to_string(),
-        writes_during.to_string()
+        writes_during
     ))?;
     say(format_args!(
         "  {:<8} {:<46} {}",
         "a read",
         reads_before.to_string(),
-        reads_during.to_string()
+        reads_during
     ))?;
     let backlog = stage.replication()?.backlog;
     checks.check(

@@ -9,7 +9,10 @@ use abi_stable::{
     std_types::{RSlice, RStr},
 };
 
-/// The type of an argument of the contract as Rust sees it.
+/// The type of an argument of the contract as Rust sees it: `&str` for `str`,
+/// `&[f32]` for `[f32]`, `&Value` for `Value`. For callbacks of
+/// [`storage_methods!`](crate::storage_methods).
+#[macro_export]
 macro_rules! rust_type {
     (str) => {
         &str
@@ -30,7 +33,6 @@ macro_rules! rust_type {
         &$record
     };
 }
-pub(super) use rust_type;
 
 /// A type that storage methods take: how Rust sees it, and its stable form.
 pub trait Argument: 'static {

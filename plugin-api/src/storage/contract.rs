@@ -4,7 +4,6 @@ use super::{
     CallContext, Chunks, Events, Files, FoundChunks, FoundDocuments, FoundEvents, FoundSymbols,
     FoundVectors, GraphResults, Ids, Jobs, MaybeDocument, MaybeEntity, MaybeFile, MaybeJob,
     MaybeProject, MaybeSymbol, MaybeValue, Names, Projects, Symbols, Unit, UserCounts,
-    argument::rust_type,
 };
 use crate::{
     error::StorageResult,
@@ -12,6 +11,7 @@ use crate::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, HybridResult, IndexingJob,
         MemoryStats, ProjectStats, WriteReceipt,
     },
+    rust_type,
     value::{Object, Value},
 };
 use abi_stable::std_types::{RString, RVec};

@@ -4,7 +4,7 @@ use super::{
     Argument, CallContext, Chunks, CodeStorage, Events, Files, FoundChunks, FoundDocuments,
     FoundEvents, FoundSymbols, FoundVectors, GraphResults, Ids, Jobs, MaybeDocument, MaybeEntity,
     MaybeFile, MaybeJob, MaybeProject, MaybeSymbol, MaybeValue, Names, Projects, StatsProvider,
-    Storage, Symbols, Unit, UserCounts, argument::rust_type,
+    Storage, Symbols, Unit, UserCounts,
 };
 use crate::{
     error::{StorageError, StorageResult},
@@ -13,7 +13,7 @@ use crate::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, HybridResult, IndexingJob,
         MemoryStats, ProjectStats, WriteReceipt,
     },
-    storage_methods,
+    rust_type, storage_methods,
     value::{Object, Value},
 };
 use abi_stable::{

@@ -96,7 +96,7 @@ impl Module for ReplicationModule {
         *stage = match config {
             None => {
                 log.scope(|| {
-                    tracing::info!("disabled by the configuration; nothing is replicated")
+                    tracing::info!("disabled by the configuration; nothing is replicated");
                 });
                 Stage::Disabled
             }

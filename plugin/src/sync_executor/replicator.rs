@@ -11,7 +11,7 @@ use super::{
     statement::{self, Source, Stretch},
 };
 use crate::{
-    connection::{SecondaryConnectionManager, Session},
+    connection::{Phase, SecondaryConnectionManager, Session},
     fail_points,
     sync_queue::{PARTITIONS, SyncQueue, Watermark},
 };
@@ -115,7 +115,11 @@ impl Replicator {
     /// Has it nothing to do, or nobody to do it for?
     pub(super) fn is_idle(&self) -> bool {
         let everything = (0..PARTITIONS).all(|at| !self.queue.has_backlog(self.name(), at));
-        (everything && self.taken.lock().is_empty()) || self.manager.session().is_none()
+        // A secondary that is away is not waited for; one that is about to be
+        // connected for the first time is.
+        let nobody =
+            self.manager.session().is_none() && self.manager.state().phase != Phase::Connecting;
+        (everything && self.taken.lock().is_empty()) || nobody
     }
 
     /// Works until stopped.

@@ -5,6 +5,8 @@
 //! | [`store`] | the files: keyspaces and their keys |
 //! | [`wire`] | how an operation is written |
 //! | [`watermark`] | positions, and how far somebody has come |
+//! | [`opening`] | opening those, also when they are damaged |
+//! | [`append`] | adding to it, and what happens when it is full |
 //! | [`partition`] | one partition: its end, and each secondary's watermark |
 //! | [`intents`] | writes under way, so that a killed process leaves a trace |
 //! | [`refused`] | operations that wait for their retry, and dead letters |
@@ -14,7 +16,9 @@
 //! secondaries read the same log, each with a watermark of its own in every
 //! partition; an entry is removed when the last of them has passed it.
 
+mod append;
 mod intents;
+mod opening;
 mod partition;
 mod refused;
 mod resync;
@@ -28,15 +32,14 @@ pub use resync::{EVERY_TABLE, ResyncMark};
 pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
-use crate::{dedup::Key, fail_points, sync_types::SyncOperation};
-use fjall::OwnedWriteBatch as WriteBatch;
+use crate::{dedup::Key, sync_types::SyncOperation};
 use parking_lot::{Mutex, RwLock};
 use partition::Partition;
 use plugin_api::value::Timestamp;
 use std::{
     collections::BTreeMap,
     hash::Hasher,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -193,9 +196,9 @@ impl SyncQueue {
     /// # Errors
     /// [`QueueError::Locked`] and [`QueueError::Directory`].
     pub fn open(config: QueueConfig, secondaries: &[String]) -> Result<Self, QueueError> {
-        let (store, set_aside) = open_or_set_aside(&config.dir)?;
+        let (store, set_aside) = opening::open_or_set_aside(&config.dir)?;
         let queue = Self {
-            id: queue_id(&store)?,
+            id: opening::queue_id(&store)?,
             partitions: partition::load(&store, secondaries)?,
             config,
             store: RwLock::new(Some(store)),
@@ -243,105 +246,6 @@ impl SyncQueue {
         call: impl FnOnce(&Store) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
         call(self.store.read().as_ref().ok_or(QueueError::Closed)?)
-    }
-
-    /// Appends operations, all or none, and ends the intent that announced
-    /// them. When this returns they survive the process.
-    ///
-    /// # Errors
-    /// [`QueueError::Full`], or why nothing can be written.
-    pub fn append(
-        &self,
-        operations: &[SyncOperation],
-        intent: Option<&Intent>,
-    ) -> Result<(), QueueError> {
-        self.append_with(operations, |store, batch| {
-            if let Some(intent) = intent {
-                batch.remove(&store.state, intent.key());
-            }
-        })?;
-        fail_points::pass("after_append");
-        Ok(())
-    }
-
-    /// Appends operations together with whatever else must be written with
-    /// them or not at all.
-    fn append_with(
-        &self,
-        operations: &[SyncOperation],
-        beside: impl FnOnce(&Store, &mut WriteBatch),
-    ) -> Result<(), QueueError> {
-        let mut by_partition: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
-        let mut wanted = 0;
-        for operation in operations {
-            let bytes = wire::encode(operation)?;
-            wanted += bytes.len() as u64;
-            by_partition
-                .entry(partition_of(&operation.key))
-                .or_default()
-                .push(bytes);
-        }
-        self.make_room(wanted)?;
-        self.with_store(|store| {
-            let mut batch = store.database.batch();
-            // Held until the batch is committed, so that the entries of a
-            // partition become visible in the order of their positions. Taken
-            // in ascending order, so two appends cannot wait for each other.
-            let mut tails = Vec::with_capacity(by_partition.len());
-            for (partition, entries) in by_partition {
-                let guard = self.partitions[usize::from(partition)].lock();
-                let mut tail = guard.tail();
-                for bytes in entries {
-                    tail = tail.advanced(tail.position.next(), bytes.len() as u64);
-                    let mut value = tail.to_bytes()[8..].to_vec();
-                    value.extend(bytes);
-                    batch.insert(&store.log, log_key(partition, tail.position), value);
-                }
-                tails.push((guard, tail));
-            }
-            beside(store, &mut batch);
-            if self.config.fsync == Fsync::Always {
-                batch = batch.durability(Some(fjall::PersistMode::SyncData));
-            }
-            batch.commit()?;
-            for (mut guard, tail) in tails {
-                guard.set_tail(tail);
-            }
-            Ok(())
-        })?;
-        self.held.fetch_add(wanted, Ordering::Relaxed);
-        self.unsynced.store(true, Ordering::Relaxed);
-        self.wake();
-        Ok(())
-    }
-
-    /// Lets go of the secondaries that are furthest behind until `wanted` bytes
-    /// fit. Each of them is marked for resync instead.
-    fn make_room(&self, wanted: u64) -> Result<(), QueueError> {
-        while self.held.load(Ordering::Relaxed) + wanted > self.config.max_bytes {
-            let full = || QueueError::Full {
-                held: self.held.load(Ordering::Relaxed),
-                wanted,
-            };
-            let (behind, furthest) = self
-                .secondaries
-                .iter()
-                .map(|name| (self.backlog_sums(name).bytes, name))
-                .max()
-                .ok_or_else(full)?;
-            if behind == 0 || wanted > self.config.max_bytes {
-                return Err(full());
-            }
-            tracing::warn!(
-                secondary = %furthest,
-                bytes = behind,
-                "the log reached queue_max_bytes; this secondary's backlog is let go, and its \
-                 tables will be compared with the primary once it is back"
-            );
-            self.mark_resync(furthest, EVERY_TABLE, "the log reached queue_max_bytes");
-            self.skip_to_end(furthest)?;
-        }
-        Ok(())
     }
 
     /// How many operations wait for a secondary.
@@ -486,21 +390,12 @@ impl SyncQueue {
         })
     }
 
-    /// Lets a secondary pass everything that is in the log now.
-    fn skip_to_end(&self, secondary: &str) -> Result<(), QueueError> {
-        for partition in 0..PARTITIONS {
-            let tail = self.partitions[usize::from(partition)].lock().tail();
-            self.ack(secondary, partition, tail)?;
-        }
-        Ok(())
-    }
-
-    /// Does a secondary know positions that this log has not handed out?
+    /// Does a secondary know positions that this log knows nothing of?
     pub fn is_ahead_of_log(&self, reached: &BTreeMap<u16, Position>) -> bool {
         reached.iter().any(|(partition, position)| {
             self.partitions
                 .get(usize::from(*partition))
-                .is_some_and(|partition| *position > partition.lock().tail().position)
+                .is_some_and(|partition| partition.lock().has_lost(*position))
         })
     }
 
@@ -553,43 +448,6 @@ impl SyncQueue {
         *self.store.write() = None;
         self.wake();
     }
-}
-
-/// Opens the database; one that is damaged is renamed and replaced.
-fn open_or_set_aside(dir: &Path) -> Result<(Store, Option<PathBuf>), QueueError> {
-    // A damaged file can make the database panic as well as fail.
-    let opened = std::panic::catch_unwind(|| Store::open(dir))
-        .unwrap_or(Err(QueueError::Damaged("opening it panicked")));
-    match opened {
-        Ok(store) => Ok((store, None)),
-        Err(QueueError::Storage(fjall::Error::Locked)) => Err(QueueError::Locked(dir.to_owned())),
-        Err(error @ QueueError::Directory { .. }) => Err(error),
-        Err(error) => {
-            tracing::error!(%error, dir = %dir.display(), "the log cannot be opened");
-            let name = format!("damaged-{}", Position::first_of_now().0 >> 31);
-            let aside = dir.with_extension(name);
-            std::fs::rename(dir, &aside).map_err(|source| QueueError::Directory {
-                dir: dir.to_owned(),
-                source,
-            })?;
-            Ok((Store::open(dir)?, Some(aside)))
-        }
-    }
-}
-
-/// The id of the log: made once, kept with it.
-fn queue_id(store: &Store) -> Result<String, QueueError> {
-    if let Some(id) = store.state.get("id")? {
-        return String::from_utf8(id.to_vec())
-            .map_err(|_| QueueError::Damaged("the id of the log is no text"));
-    }
-    let id: String = std::iter::repeat_with(fastrand::alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .take(20)
-        .collect();
-    store.state.insert("id", &id)?;
-    store.sync()?;
-    Ok(id)
 }
 
 impl SyncQueue {

@@ -10,6 +10,10 @@ use parking_lot::Mutex;
 /// The ends of one partition. What lies between them is in the store.
 pub(super) struct Partition {
     tail: Watermark,
+    /// The end that was found when the log was opened.
+    found: Position,
+    /// Where this run's positions begin, behind all former ones.
+    run: Position,
     /// By the secondary's place in the configuration.
     acked: Vec<Watermark>,
 }
@@ -22,6 +26,13 @@ impl Partition {
 
     pub(super) fn set_tail(&mut self, tail: Watermark) {
         self.tail = tail;
+    }
+
+    /// Was `position` handed out, but not by what is known of this log? Then
+    /// the log has lost its end, or was put back to an older state.
+    pub(super) fn has_lost(&self, position: Position) -> bool {
+        let of_a_former_run = position > self.found && position <= self.run;
+        of_a_former_run || position > self.tail.position
     }
 
     pub(super) fn raise_tail(&mut self, position: Position) {
@@ -117,10 +128,16 @@ fn load_one(
             .state
             .insert(acked_key(secondary, partition), acked.to_bytes())?;
     }
-    tail.position = tail.position.max(Position::first_of_now());
-    let partition_ends = Partition { tail, acked };
-    remove_up_to(store, partition, partition_ends.slowest().position)?;
-    Ok(partition_ends)
+    let found = tail.position;
+    tail.position = found.max(Position::first_of_now());
+    let ends = Partition {
+        found,
+        run: tail.position,
+        tail,
+        acked,
+    };
+    remove_up_to(store, partition, ends.slowest().position)?;
+    Ok(ends)
 }
 
 /// Removes the entries that every secondary has: what a secondary that is no

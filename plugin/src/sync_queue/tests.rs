@@ -131,6 +131,27 @@ fn positions_are_never_used_twice_across_restarts() {
 }
 
 #[test]
+fn a_log_that_lost_its_end_knows_it_from_what_a_secondary_has() {
+    let dir = TempDir::new().unwrap();
+    // What a secondary had applied when the power was cut, a while ago.
+    let before = Position(Position::first_of_now().0 - (3600 << 31) + 7);
+    let partition = partition_of(&fact("k", 1).key);
+    let reached = BTreeMap::from([(partition, before)]);
+    {
+        let queue = open(&dir, &["a"]);
+        assert!(queue.is_ahead_of_log(&reached), "a log that never had it");
+        queue.append(&[fact("k", 2)], None).unwrap();
+        assert!(queue.is_ahead_of_log(&reached), "also when it has gone on");
+        queue.close();
+    }
+    let queue = open(&dir, &["a"]);
+    assert!(
+        !queue.is_ahead_of_log(&reached),
+        "a log that has later ones"
+    );
+}
+
+#[test]
 fn a_secondary_that_is_no_longer_configured_holds_nothing() {
     let dir = TempDir::new().unwrap();
     {

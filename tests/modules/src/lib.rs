@@ -19,6 +19,7 @@ use plugin_api::{
         ModuleConfig, ModuleInfo, StorageWrapper, StorageWrapperProvider,
     },
     records::*,
+    rust_type,
     storage::*,
     storage_methods,
     value::{Object, Value},
@@ -203,24 +204,6 @@ impl Wrapped {
             panic!("asked to panic in {method}");
         }
     }
-}
-
-macro_rules! rust_type {
-    ([$item:ty]) => {
-        &[$item]
-    };
-    (bool) => {
-        bool
-    };
-    (u32) => {
-        u32
-    };
-    (f64) => {
-        f64
-    };
-    ($by_reference:ty) => {
-        &$by_reference
-    };
 }
 
 macro_rules! pass_through {

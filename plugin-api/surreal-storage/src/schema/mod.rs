@@ -1,6 +1,6 @@
 //! The tables as data, and the statements that are made from them.
 //!
-//! [`TABLES`] says what there is, and [`initialize`] makes a database have it.
+//! [`TABLES`] says what there is, and [`initialize()`] makes a database have it.
 //! Rows are written by the keys that stand there. [`relationships`] looks after
 //! the tables that come with use.
 

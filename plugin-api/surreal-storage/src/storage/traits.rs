@@ -7,32 +7,11 @@ use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
     error::StorageResult,
     records::*,
+    rust_type,
     storage::*,
     storage_methods,
     value::{Object, Value},
 };
-
-/// The type of an argument of the contract as Rust sees it.
-macro_rules! rust_type {
-    (str) => {
-        &str
-    };
-    (bool) => {
-        bool
-    };
-    (u32) => {
-        u32
-    };
-    (f64) => {
-        f64
-    };
-    ([$item:ty]) => {
-        &[$item]
-    };
-    ($record:ident) => {
-        &$record
-    };
-}
 
 macro_rules! on_the_runtime {
     ($(

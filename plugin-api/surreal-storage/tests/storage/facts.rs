@@ -115,7 +115,7 @@ fn race(s: &SurrealStorage) {
             scope.spawn(move || s.save_fact(&cx(), "ada", "k", &number.into()).unwrap());
         }
     });
-    let stored = rows(&s, "kv_memories");
+    let stored = rows(s, "kv_memories");
     assert_eq!(stored.len(), 1);
     assert_eq!(
         s.get_fact(&cx(), "ada", "k")

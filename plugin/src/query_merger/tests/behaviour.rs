@@ -33,11 +33,11 @@ fn willing(_: &str) -> StorageResult<()> {
     Ok(())
 }
 
+/// Opens a door by being emptied.
+type Handle = Arc<Mutex<Option<Sender<()>>>>;
+
 /// A door that keeps callers waiting until it is opened.
-fn door() -> (
-    Arc<Mutex<Option<Sender<()>>>>,
-    impl Fn(&str) -> StorageResult<()> + Send + Sync,
-) {
+fn door() -> (Handle, impl Fn(&str) -> StorageResult<()> + Send + Sync) {
     let (open, closed): (Sender<()>, Receiver<()>) = unbounded();
     let wait = move |_: &str| {
         // Ends with an error when the sender is dropped: that opens the door.

@@ -223,7 +223,7 @@ fn a_deleted_row_is_hidden_until_it_is_written_again_or_shown_on_request() {
         .save_code_symbol(&context(), &symbol("run", "a.rs"))
         .unwrap();
     let (_directory, tombstones) = tombstones();
-    let member = Member::new("secondary", 1, secondary.clone());
+    let member = Member::new("secondary", 1, secondary);
     let members = [member];
     let hiding = merger(
         primary.clone(),

@@ -1,8 +1,8 @@
 //! A real database that tells who asked it what, and can be made to wait or fail.
 
 use super::SurrealStorage;
-use crate::merged_storage::rust_type;
 use parking_lot::Mutex;
+use plugin_api::rust_type;
 use plugin_api::{
     abi_stable::std_types::{RString, RVec},
     error::StorageResult,

@@ -79,7 +79,7 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
     };
     // Half of the versions were replicated, half written on their own.
     let own = |key: String| {
-        if v % 2 == 0 {
+        if v.is_multiple_of(2) {
             key
         } else {
             format!("{key}_{side}")
@@ -116,7 +116,11 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
             vec![("entities", row)]
         }
         16..24 => {
-            let table = if record % 2 == 0 { "knows" } else { "likes" };
+            let table = if record.is_multiple_of(2) {
+                "knows"
+            } else {
+                "likes"
+            };
             let edge = row(table, format!("r{record}"))
                 .with("from_entity", entity(v % 5).to_string())
                 .with("to_entity", entity((v / 5) % 5).to_string())
@@ -173,7 +177,7 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 .with("root_path", "/")
                 .with("language_stats", Object::new())
                 .with("indexing_status", pick(&["pending", "completed"]))
-                .with("watcher_enabled", v % 2 == 0);
+                .with("watcher_enabled", v.is_multiple_of(2));
             vec![("code_projects", row)]
         }
         35..39 => {

@@ -1,0 +1,109 @@
+//! Which builds go together: debug and release, host and module.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use host_harness::{artifacts, server::Keeps, server::SecondaryServer};
+use replication_tests::site::Site;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+/// The most that the release library may take, in bytes.
+const LARGEST: u64 = 20_000_000;
+
+/// The directory of release builds: the plugin by itself, as it is shipped, and
+/// a host without a database of its own, which is what compiles in minutes.
+fn release() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        artifacts::build(&["--release", "-p", "db-sync-server"]).unwrap();
+        let host = ["--release", "-p", "host-harness", "--no-default-features"];
+        let debug = artifacts::build(&host).unwrap();
+        debug.with_file_name("release")
+    })
+}
+
+fn library(directory: &Path) -> PathBuf {
+    directory.join(artifacts::PLUGIN_LIBRARY)
+}
+
+fn run(program: &Path, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn the_release_library_is_small() {
+    let size = fs::metadata(library(release())).unwrap().len();
+    assert!(size < LARGEST, "{size} bytes");
+}
+
+#[test]
+fn a_debug_host_works_with_a_release_module() {
+    let debug = artifacts::build_for_tests().unwrap();
+    let site = Site::new();
+    let modules = site.path().join("modules");
+    fs::copy(library(release()), library(&modules)).unwrap();
+    let output = run(
+        &debug.join("host-harness"),
+        &[
+            "exercise",
+            "--json",
+            "--modules-dir",
+            modules.to_str().unwrap(),
+        ],
+    );
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn a_release_host_works_with_a_debug_module() {
+    let debug = artifacts::build_for_tests().unwrap();
+    let host = release().join("host-harness");
+    let inspected = run(&host, &["inspect", library(&debug).to_str().unwrap()]);
+    assert!(inspected.status.success(), "{}", text(&inspected));
+
+    // That host has no database built in: its primary is a server as well.
+    let site = Site::new();
+    let primary = SecondaryServer::start(Keeps::Memory).unwrap();
+    let secondary = site.server("a");
+    let yaml = site.yaml(&[("a", &secondary)], &[]);
+    let (_, rest) = yaml.split_once('\n').unwrap();
+    let config = site.path().join("host.yaml");
+    let first = format!(
+        "primary: {{url: \"{}\", namespace: memories, database: agents, username: root, password: root}}",
+        primary.url()
+    );
+    fs::write(&config, format!("{first}\n{rest}")).unwrap();
+    let call = |method: &str, arguments: &str| {
+        let output = run(
+            &host,
+            &[
+                "call",
+                method,
+                arguments,
+                "--config",
+                config.to_str().unwrap(),
+            ],
+        );
+        assert!(output.status.success(), "{}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    call("save_fact", r#"["ada", "editor", "vim"]"#);
+    assert!(call("get_fact", r#"["ada", "editor"]"#).contains("vim"));
+    let copied = replication_tests::site::rows(
+        &site.database(&secondary),
+        "SELECT VALUE value FROM kv_memories",
+    );
+    assert_eq!(copied, ["vim".into()]);
+}
