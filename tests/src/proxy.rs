@@ -13,6 +13,9 @@ use std::{
     time::Duration,
 };
 
+/// What a server sends of itself, as the first byte of a WebSocket frame says.
+const PING: u8 = 9;
+
 /// What happens to bytes on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
@@ -162,10 +165,10 @@ impl Sky {
         ] {
             let sky = Arc::clone(self);
             thread::spawn(move || {
-                let was_held = sky.carry(&from, &to, way, number).is_ok_and(|held| held);
+                let _ = sky.carry(&from, &to, way, number);
                 // However it ends, it ends for both sides; unless the server
                 // is not to know that the client has gone.
-                if !is_to_be_reset(&from) && !was_held {
+                if !is_to_be_reset(&from) && !sky.was_held(number) {
                     let _ = from.shutdown(Shutdown::Both);
                     let _ = to.shutdown(Shutdown::Both);
                 }
@@ -175,25 +178,28 @@ impl Sky {
         Ok(())
     }
 
-    /// Carries bytes until they end. True if some were held.
     fn carry(
         &self,
         mut from: &TcpStream,
         mut to: &TcpStream,
         way: Way,
         number: u64,
-    ) -> io::Result<bool> {
+    ) -> io::Result<()> {
         let mut piece = [0; 4096];
-        let mut was_held = false;
         loop {
             let length = from.read(&mut piece)?;
             if length == 0 {
-                return Ok(was_held);
+                return Ok(());
             }
             match way {
-                Way::ToServer => was_held |= self.wait_while_held(number),
-                Way::ToClient if number < self.once_held.load(Ordering::SeqCst) => {
-                    self.late_answers.fetch_add(1, Ordering::SeqCst);
+                Way::ToServer => self.wait_while_held(number),
+                Way::ToClient if self.was_held(number) => {
+                    let is_answer = piece[0] & 0x0f != PING;
+                    self.late_answers
+                        .fetch_add(u64::from(is_answer), Ordering::SeqCst);
+                    // Nobody may be there any more to be told.
+                    let _ = to.write_all(&piece[..length]);
+                    continue;
                 }
                 Way::ToClient => {}
             }
@@ -209,19 +215,22 @@ impl Sky {
         }
     }
 
-    /// Waits until the connection is not held. True if it was.
-    fn wait_while_held(&self, number: u64) -> bool {
+    fn was_held(&self, number: u64) -> bool {
+        number < self.once_held.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the connection is not held.
+    fn wait_while_held(&self, number: u64) {
         let held = || number < self.held.load(Ordering::SeqCst);
         let mut weather = self.weather.lock();
         if !held() {
-            return false;
+            return;
         }
         self.holding.fetch_add(1, Ordering::SeqCst);
         while held() {
             self.changed.wait(&mut weather);
         }
         self.holding.fetch_sub(1, Ordering::SeqCst);
-        true
     }
 
     /// Waits until bytes may go this way, and says how.
