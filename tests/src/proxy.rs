@@ -7,11 +7,14 @@ use std::{
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
+
+/// What a server sends of itself, as the first byte of a WebSocket frame says.
+const PING: u8 = 9;
 
 /// What happens to bytes on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,15 @@ enum Way {
 
 struct Sky {
     weather: Mutex<Weather>,
+    /// Connections with a smaller number are held.
+    held: AtomicU64,
+    /// Connections with a smaller number are, or were, held.
+    once_held: AtomicU64,
+    /// How many of them have something to deliver.
+    holding: AtomicU64,
+    /// What the server has sent on those that were held.
+    late_answers: AtomicU64,
+    connections: AtomicU64,
     changed: Condvar,
     over: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
@@ -60,6 +72,11 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let sky = Arc::new(Sky {
             weather: Mutex::new(Weather::Fair),
+            held: AtomicU64::new(0),
+            once_held: AtomicU64::new(0),
+            holding: AtomicU64::new(0),
+            late_answers: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             changed: Condvar::new(),
             over: AtomicBool::new(false),
             open: Mutex::default(),
@@ -88,6 +105,31 @@ impl Proxy {
         self.sky.changed.notify_all();
     }
 
+    /// Holds what is sent to the server on the connections that are open now,
+    /// also when the client has given them up. Later ones pass.
+    pub fn hold(&self) {
+        let now = self.sky.connections.load(Ordering::SeqCst);
+        self.sky.held.store(now, Ordering::SeqCst);
+        self.sky.once_held.store(now, Ordering::SeqCst);
+    }
+
+    /// Has something been held?
+    pub fn is_holding(&self) -> bool {
+        self.sky.holding.load(Ordering::SeqCst) > 0
+    }
+
+    /// How often the server has answered on connections that were held once.
+    pub fn late_answers(&self) -> u64 {
+        self.sky.late_answers.load(Ordering::SeqCst)
+    }
+
+    /// Delivers what was held.
+    pub fn deliver(&self) {
+        self.sky.held.store(0, Ordering::SeqCst);
+        let _weather = self.sky.weather.lock();
+        self.sky.changed.notify_all();
+    }
+
     /// Ends all open connections in order (FIN).
     pub fn cut(&self) {
         self.sky.end_all(false);
@@ -103,6 +145,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.sky.over.store(true, Ordering::Release);
         self.set(Weather::Fair);
+        self.deliver();
         self.cut();
         // Wakes the listener, to see that it is over.
         let _ = TcpStream::connect(self.address);
@@ -115,15 +158,17 @@ impl Sky {
             return SockRef::from(&client).set_linger(Some(Duration::ZERO));
         }
         let server = TcpStream::connect(target)?;
+        let number = self.connections.fetch_add(1, Ordering::SeqCst);
         for (from, to, way) in [
             (client.try_clone()?, server.try_clone()?, Way::ToServer),
             (server.try_clone()?, client.try_clone()?, Way::ToClient),
         ] {
             let sky = Arc::clone(self);
             thread::spawn(move || {
-                let _ = sky.carry(&from, &to, way);
-                // However it ends, it ends for both sides.
-                if !is_to_be_reset(&from) {
+                let _ = sky.carry(&from, &to, way, number);
+                // However it ends, it ends for both sides; unless the server
+                // is not to know that the client has gone.
+                if !is_to_be_reset(&from) && !sky.was_held(number) {
                     let _ = from.shutdown(Shutdown::Both);
                     let _ = to.shutdown(Shutdown::Both);
                 }
@@ -133,12 +178,30 @@ impl Sky {
         Ok(())
     }
 
-    fn carry(&self, mut from: &TcpStream, mut to: &TcpStream, way: Way) -> io::Result<()> {
+    fn carry(
+        &self,
+        mut from: &TcpStream,
+        mut to: &TcpStream,
+        way: Way,
+        number: u64,
+    ) -> io::Result<()> {
         let mut piece = [0; 4096];
         loop {
             let length = from.read(&mut piece)?;
             if length == 0 {
                 return Ok(());
+            }
+            match way {
+                Way::ToServer => self.wait_while_held(number),
+                Way::ToClient if self.was_held(number) => {
+                    let is_answer = piece[0] & 0x0f != PING;
+                    self.late_answers
+                        .fetch_add(u64::from(is_answer), Ordering::SeqCst);
+                    // Nobody may be there any more to be told.
+                    let _ = to.write_all(&piece[..length]);
+                    continue;
+                }
+                Way::ToClient => {}
             }
             match self.passable(way) {
                 Weather::Delayed(time) => thread::sleep(time),
@@ -150,6 +213,24 @@ impl Sky {
             }
             to.write_all(&piece[..length])?;
         }
+    }
+
+    fn was_held(&self, number: u64) -> bool {
+        number < self.once_held.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the connection is not held.
+    fn wait_while_held(&self, number: u64) {
+        let held = || number < self.held.load(Ordering::SeqCst);
+        let mut weather = self.weather.lock();
+        if !held() {
+            return;
+        }
+        self.holding.fetch_add(1, Ordering::SeqCst);
+        while held() {
+            self.changed.wait(&mut weather);
+        }
+        self.holding.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Waits until bytes may go this way, and says how.

@@ -179,6 +179,35 @@ fn the_network_is_spoilt_in_every_way() {
 }
 
 #[test]
+fn requests_that_arrive_late_change_nothing() {
+    let site = Site::new();
+    let server = site.server("a");
+    let proxy = Proxy::start(server.address());
+    let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], TIMEOUTS));
+    for round in 1..=3 {
+        let load = load(round).start(host.storage());
+        more_copied(&host);
+        proxy.hold();
+        wait::until("a held request", || proxy.is_holding(), |holding| *holding);
+        lost(&host);
+        // Now the same keys get newer rows over another connection, and then
+        // the server gets the older ones, from a client that has given up.
+        more_writes(&load, 150);
+        let ledger = load.finish();
+        caught_up(&host);
+        let answers = proxy.late_answers();
+        proxy.deliver();
+        wait::until(
+            "late answers",
+            || proxy.late_answers(),
+            |seen| *seen > answers,
+        );
+        site.assert_equal(&host, &server);
+        assert!(ledger.check(&site.database(&server)).is_clean());
+    }
+}
+
+#[test]
 fn one_of_three_secondaries_is_down_the_whole_time() {
     let site = Site::new();
     let (first, mut second, third) = (site.server("a"), site.server("b"), site.server("c"));
