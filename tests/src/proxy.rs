@@ -157,11 +157,16 @@ impl Sky {
         if *self.weather.lock() == Weather::Refused {
             return SockRef::from(&client).set_linger(Some(Duration::ZERO));
         }
+        // Held from before the server can see the connection, so that whoever
+        // has seen it there can end it here.
+        let mut open = self.open.lock();
         let server = TcpStream::connect(target)?;
+        open.extend([client.try_clone()?, server.try_clone()?]);
+        drop(open);
         let number = self.connections.fetch_add(1, Ordering::SeqCst);
         for (from, to, way) in [
             (client.try_clone()?, server.try_clone()?, Way::ToServer),
-            (server.try_clone()?, client.try_clone()?, Way::ToClient),
+            (server, client, Way::ToClient),
         ] {
             let sky = Arc::clone(self);
             thread::spawn(move || {
@@ -174,7 +179,6 @@ impl Sky {
                 }
             });
         }
-        self.open.lock().extend([client, server]);
         Ok(())
     }
 
