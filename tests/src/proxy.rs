@@ -159,6 +159,9 @@ impl Sky {
         }
         let server = TcpStream::connect(target)?;
         let number = self.connections.fetch_add(1, Ordering::SeqCst);
+        self.open
+            .lock()
+            .extend([client.try_clone()?, server.try_clone()?]);
         for (from, to, way) in [
             (client.try_clone()?, server.try_clone()?, Way::ToServer),
             (server.try_clone()?, client.try_clone()?, Way::ToClient),
@@ -174,7 +177,6 @@ impl Sky {
                 }
             });
         }
-        self.open.lock().extend([client, server]);
         Ok(())
     }
 
@@ -275,10 +277,20 @@ mod tests {
     use super::*;
     use std::io::ErrorKind;
 
-    /// A client and what the server got of it, through the proxy.
+    /// A client and the server's end of it, through the proxy, with a first
+    /// piece sent: before that, the proxy may still be about to connect them.
     fn pair(server: &TcpListener, proxy: &Proxy) -> (TcpStream, TcpStream) {
-        let client = TcpStream::connect(proxy.address).unwrap();
-        let (served, _) = server.accept().unwrap();
+        let mut client = TcpStream::connect(proxy.address).unwrap();
+        let (mut served, _) = server.accept().unwrap();
+        for stream in [&client, &served] {
+            stream
+                .set_read_timeout(Some(crate::wait::PATIENCE))
+                .unwrap();
+        }
+        let mut got = [0; 2];
+        client.write_all(b"hi").unwrap();
+        served.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"hi");
         (client, served)
     }
 
@@ -288,9 +300,6 @@ mod tests {
         let proxy = Proxy::start(server.local_addr().unwrap());
         let (mut client, mut served) = pair(&server, &proxy);
         let mut got = [0; 2];
-        client.write_all(b"hi").unwrap();
-        served.read_exact(&mut got).unwrap();
-        assert_eq!(&got, b"hi");
 
         // Held back, then passed on.
         proxy.set(Weather::RequestsLost);
@@ -306,7 +315,9 @@ mod tests {
             ErrorKind::WouldBlock
         );
         proxy.set(Weather::Fair);
-        served.set_read_timeout(None).unwrap();
+        served
+            .set_read_timeout(Some(crate::wait::PATIENCE))
+            .unwrap();
         served.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"ho");
 
