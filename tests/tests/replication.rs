@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use host_harness::compare::{Comparison, compare};
+use host_harness::{
+    compare::{Comparison, compare},
+    config::HostConfig,
+    host::Host,
+};
 use plugin_api::{
     error::ErrorKind,
     storage::{CallContext, CodeStorage as _, METHODS, MethodKind, Storage as _},
@@ -75,29 +79,33 @@ fn what_was_not_copied_is_copied_after_a_restart_of_the_host() {
 fn a_host_starts_at_once_with_its_secondary_down() {
     let site = Site::new();
     let mut server = site.server("a");
-    // The primary's own start is not the module's.
     site.host(&[("a", &server)], &[]).shutdown().unwrap();
     server.kill();
-    let bare = Instant::now();
-    let without = site
-        .yaml(&[("a", &server)], &[])
-        .replace("enabled: true", "enabled: false");
-    let config = host_harness::config::HostConfig::parse(&without, site.path()).unwrap();
-    host_harness::host::Host::start(&config)
-        .unwrap()
-        .shutdown()
-        .unwrap();
-    let bare = bare.elapsed();
-    let started = Instant::now();
-    let host = site.host(&[("a", &server)], &[]);
-    let with = started.elapsed();
+    // The primary's own start is not the module's; and of several starts the
+    // shortest is the one that other tests disturbed least.
+    let shortest = |enabled: bool| {
+        let yaml = site
+            .yaml(&[("a", &server)], &[])
+            .replace("enabled: true", &format!("enabled: {enabled}"));
+        let config = HostConfig::parse(&yaml, site.path()).unwrap();
+        let start = || {
+            let started = Instant::now();
+            let host = Host::start(&config).unwrap();
+            let took = started.elapsed();
+            assert!(host.failures().is_empty(), "{:?}", host.failures());
+            host.storage()
+                .save_fact(&CallContext::new(), "u", "k", &"v".into())
+                .unwrap();
+            host.shutdown().unwrap();
+            took
+        };
+        (0..3).map(|_| start()).min().unwrap()
+    };
+    let (without, with) = (shortest(false), shortest(true));
     assert!(
-        with < bare + Duration::from_secs(1),
-        "{with:?}, without the module {bare:?}"
+        with < without + Duration::from_secs(1),
+        "{with:?}, without the module {without:?}"
     );
-    host.storage()
-        .save_fact(&CallContext::new(), "u", "k", &"v".into())
-        .unwrap();
 }
 
 #[test]
