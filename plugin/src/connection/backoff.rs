@@ -20,19 +20,24 @@ impl Backoff {
         }
     }
 
-    /// The wait before the next attempt: somewhere in the upper half of a
-    /// length that doubles up to the ceiling, so that many hosts that lost the
-    /// same server do not come back at the same instant.
+    /// The wait before the next attempt: a length that doubles up to the
+    /// ceiling, with [`jitter`].
     pub(super) fn wait(&mut self) -> Duration {
         let longest = self.next;
         self.next = longest.saturating_mul(2).min(self.ceiling);
-        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+        jitter(longest)
     }
 
     /// Starts again with the shortest wait.
     pub(super) fn reset(&mut self) {
         *self = Self::new(self.ceiling);
     }
+}
+
+/// Somewhere in the upper half of `longest`, so that many who wait for the same
+/// thing do not come back at the same instant.
+pub(crate) fn jitter(longest: Duration) -> Duration {
+    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]

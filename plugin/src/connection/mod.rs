@@ -17,6 +17,7 @@ pub use state::{ConnectionState, Failure, Phase};
 use crate::config::{SecondaryConfig, Settings};
 use arc_swap::ArcSwapOption;
 use backoff::Backoff;
+pub(crate) use backoff::jitter;
 use plugin_api::error::{ErrorKind, StorageError, StorageResult};
 use std::{
     sync::Arc,

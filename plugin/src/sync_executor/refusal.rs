@@ -6,7 +6,7 @@
 //! settles it either way.
 
 use super::{batch::Change, reconcile::log_failure, replicator::Replicator};
-use crate::{sync_queue::QueueError, sync_types::SyncOperation};
+use crate::{connection::jitter, sync_queue::QueueError, sync_types::SyncOperation};
 use plugin_api::{error::StorageError, panic::guard, value::Timestamp};
 use std::{sync::Arc, time::Duration};
 
@@ -74,9 +74,4 @@ impl Replicator {
             .filter(|retry| retry.due <= now)
             .try_for_each(|retry| self.queue.retry(self.name(), &retry.key))
     }
-}
-
-/// Between half and all of `span`, so that many do not come at once.
-pub(super) fn jitter(span: Duration) -> Duration {
-    span.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -7,11 +7,10 @@ use super::{
     progress::Counters,
     reconcile::log_failure,
     refresh,
-    refusal::jitter,
     statement::{self, Source, Stretch},
 };
 use crate::{
-    connection::{Phase, SecondaryConnectionManager, Session},
+    connection::{Phase, SecondaryConnectionManager, Session, jitter},
     fail_points,
     sync_queue::{PARTITIONS, SyncQueue, Watermark},
 };

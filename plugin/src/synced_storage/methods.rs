@@ -47,12 +47,9 @@ fn chunk_key(chunk: &CodeChunk) -> Key {
     )
 }
 
-/// The id of a row of `table`, with or without the table in its text.
+/// The id that the storage reads in a text; none where it will refuse it.
 fn record_id(table: &str, text: &str) -> Option<RecordId> {
-    text.parse()
-        .ok()
-        .or_else(|| format!("{table}:{text}").parse().ok())
-        .filter(|id: &RecordId| id.table == table)
+    surreal_storage::record_id(table, text).ok()
 }
 
 fn id_key(table: &str, text: &str) -> Option<Key> {
