@@ -190,9 +190,12 @@ impl Touched {
     }
 }
 
-/// A text that the database cannot read does nothing.
+/// A text that the database cannot read does nothing. The message begins with
+/// the method where the host's storage puts that before it.
 fn is_of_parser(error: &StorageError) -> bool {
-    error.kind == ErrorKind::INVALID_INPUT && error.message.starts_with("Parse error")
+    let message = &*error.message;
+    let message = message.strip_prefix("query: ").unwrap_or(message);
+    error.kind == ErrorKind::INVALID_INPUT && message.starts_with("Parse error:")
 }
 
 /// The rows that a query wrote to `table`; none if the answer leaves any doubt.
