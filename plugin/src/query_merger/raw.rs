@@ -151,3 +151,6 @@ fn result(rows: Vec<RawRow>, form: Form, window: Window) -> Value {
     };
     Value::from(vec![rows])
 }
+
+#[cfg(test)]
+mod tests;
