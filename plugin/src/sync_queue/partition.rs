@@ -29,9 +29,10 @@ impl Partition {
     }
 
     /// Was `position` handed out, but not by what is known of this log? Then
-    /// the log has lost its end, or was put back to an older state.
+    /// the log has lost its end, or was put back to an older state. Where this
+    /// run begins nothing was handed out: who is let go is put there.
     pub(super) fn has_lost(&self, position: Position) -> bool {
-        let of_a_former_run = position > self.found && position <= self.run;
+        let of_a_former_run = position > self.found && position < self.run;
         of_a_former_run || position > self.tail.position
     }
 
