@@ -170,8 +170,9 @@ fn hold(max_bytes: u64, steps: &[Step]) -> Result<(), TestCaseError> {
         let mut machine = Machine::new(max_bytes);
         for step in steps {
             machine.run(step);
-            machine.check();
+            machine.check(step);
         }
+        machine.check_everything();
     });
     catch_unwind(run).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -188,7 +189,7 @@ fn the_log_holds_what_a_simple_model_of_it_holds() {
             failure_persistence: None,
             ..Config::default()
         };
-        let steps = proptest::collection::vec(any_step(), 1..24);
+        let steps = proptest::collection::vec(any_step(), 1..16);
         let outcome = TestRunner::new(config)
             .run(&(any_limit(), steps), |(limit, steps)| hold(limit, &steps));
         match outcome {
