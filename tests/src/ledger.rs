@@ -229,6 +229,24 @@ pub struct Tally {
     pub verdict: Verdict,
 }
 
+impl Tally {
+    /// Tells how a long run is going, about twenty times on its way to `total`.
+    pub fn tell_progress(&self, total: u64) {
+        if self.tried.is_multiple_of((total / 20).max(1)) {
+            println!(
+                "{} of {total} tried, {} survived, {} writes acknowledged, {}",
+                self.tried,
+                self.survived,
+                self.acked,
+                match self.verdict.is_clean() {
+                    true => "nothing wrong",
+                    false => "NOT ALL IS WELL",
+                }
+            );
+        }
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Verdict {

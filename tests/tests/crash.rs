@@ -138,6 +138,7 @@ fn killed_at_any_instant_it_converges() {
         let told = writer.kill();
         let what = format!("kill {kill} after {acked} writes and {more:?}");
         scene.look(&what, told, &mut tally);
+        tally.tell_progress(kills);
     }
     println!("{tally}");
 }

@@ -127,6 +127,7 @@ fn the_server_is_killed_or_paused_at_random() {
         tally.tried += round;
         tally.survived += round;
         tally.acked += checked.acked;
+        tally.tell_progress(faults);
         host.shutdown().unwrap();
     }
     println!("{tally}");

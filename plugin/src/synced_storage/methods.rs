@@ -1,6 +1,6 @@
 //! The writes and deletes, one by one: their tables, keys and rows.
 
-use super::{Hold, Shape, SyncedStorage, Write};
+use super::{Delete, Doomed, Hold, Shape, SyncedStorage, Write};
 use crate::{dedup::Key, sync_types::document_key, tombstones::Scope};
 use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
@@ -104,6 +104,46 @@ impl<'a> Write<'a> {
     }
 }
 
+impl<'a> Delete<'a> {
+    /// A delete of rows whose keys are known.
+    fn of_keys(table: &'a &'a str, keys: Vec<Key>) -> Self {
+        Self {
+            hold: Hold::Keys(keys.clone()),
+            ..Self::wide(std::slice::from_ref(table), keys, [])
+        }
+    }
+
+    /// A delete of these rows and all that is within `scopes`.
+    fn wide(
+        tables: &'a [&'a str],
+        keys: Vec<Key>,
+        scopes: impl IntoIterator<Item = Scope>,
+    ) -> Self {
+        Self {
+            tables,
+            hold: Hold::ById(None),
+            doomed: Doomed::Keys(keys),
+            scopes: scopes.into_iter().collect(),
+        }
+    }
+
+    /// A delete of what a file of code has in a table.
+    fn of_file(
+        tables: &'a [&'a str],
+        project_id: &'a str,
+        file_path: &'a str,
+        scope: Scope,
+    ) -> Self {
+        Self {
+            doomed: Doomed::InFile {
+                project_id,
+                file_path,
+            },
+            ..Self::wide(tables, Vec::new(), [scope])
+        }
+    }
+}
+
 /// The methods of the contract that write or delete, with their signatures.
 #[allow(
     missing_docs,
@@ -143,9 +183,9 @@ impl SyncedStorage {
         user_id: &str,
         name: &str,
     ) -> StorageResult<()> {
-        let keys = [fact_key(user_id, name)];
-        let hold = Hold::Keys(keys.to_vec());
-        self.delete(&["kv_memories"], &hold, &keys, &[], |primary| {
+        let keys = vec![fact_key(user_id, name)];
+        let delete = Delete::of_keys(&"kv_memories", keys);
+        self.delete(context, &delete, |primary| {
             primary.delete_fact(context, user_id, name)
         })
     }
@@ -186,7 +226,7 @@ impl SyncedStorage {
         user_id: &str,
     ) -> StorageResult<()> {
         let table = "vector_memories";
-        self.delete_by_id(table, id, |primary| {
+        self.delete_by_id(context, table, id, |primary| {
             primary.delete_vector(context, id, user_id)
         })
     }
@@ -220,8 +260,8 @@ impl SyncedStorage {
         let entity = record_id("entities", id);
         let keys: Vec<Key> = entity.iter().map(Key::of_id).collect();
         let scopes: Vec<Scope> = entity.iter().flat_map(Scope::edges_of).collect();
-        let tables = ["entities", RELATIONSHIPS];
-        self.delete(&tables, &Hold::ById(None), &keys, &scopes, |primary| {
+        let delete = Delete::wide(&["entities", RELATIONSHIPS], keys, scopes);
+        self.delete(context, &delete, |primary| {
             primary.delete_entity(context, id)
         })
     }
@@ -258,9 +298,11 @@ impl SyncedStorage {
     }
 
     pub fn delete_document(&self, context: &CallContext, file_path: &str) -> StorageResult<()> {
-        let hold = Hold::Keys(vec![document_key(file_path)]);
-        let scopes = Scope::of_document(file_path);
-        self.delete(&["knowledge_base"], &hold, &[], &scopes, |primary| {
+        let delete = Delete {
+            hold: Hold::Keys(vec![document_key(file_path)]),
+            ..Delete::wide(&["knowledge_base"], vec![], Scope::of_document(file_path))
+        };
+        self.delete(context, &delete, |primary| {
             primary.delete_document(context, file_path)
         })
     }
@@ -286,7 +328,7 @@ impl SyncedStorage {
         id: &str,
         user_id: &str,
     ) -> StorageResult<()> {
-        self.delete_by_id("events", id, |primary| {
+        self.delete_by_id(context, "events", id, |primary| {
             primary.delete_event(context, id, user_id)
         })
     }
@@ -334,9 +376,9 @@ impl SyncedStorage {
             "code_chunks",
             "code_indexing_jobs",
         ];
-        let keys = [project_key(project_id)];
-        let scopes = Scope::of_project(project_id);
-        self.delete(&tables, &Hold::ById(None), &keys, &scopes, |primary| {
+        let keys = vec![project_key(project_id)];
+        let delete = Delete::wide(&tables, keys, Scope::of_project(project_id));
+        self.delete(context, &delete, |primary| {
             primary.delete_code_project(context, project_id)
         })
     }
@@ -354,9 +396,9 @@ impl SyncedStorage {
         project_id: &str,
         file_path: &str,
     ) -> StorageResult<()> {
-        let keys = [file_key(project_id, file_path)];
-        let hold = Hold::Keys(keys.to_vec());
-        self.delete(&["code_files"], &hold, &keys, &[], |primary| {
+        let keys = vec![file_key(project_id, file_path)];
+        let delete = Delete::of_keys(&"code_files", keys);
+        self.delete(context, &delete, |primary| {
             primary.delete_code_file(context, project_id, file_path)
         })
     }
@@ -382,9 +424,9 @@ impl SyncedStorage {
         project_id: &str,
         file_path: &str,
     ) -> StorageResult<()> {
-        let scopes = [Scope::symbols_of_file(project_id, file_path)];
-        let hold = Hold::ById(None);
-        self.delete(&["code_symbols"], &hold, &[], &scopes, |primary| {
+        let scope = Scope::symbols_of_file(project_id, file_path);
+        let delete = Delete::of_file(&["code_symbols"], project_id, file_path, scope);
+        self.delete(context, &delete, |primary| {
             primary.delete_symbols_by_file(context, project_id, file_path)
         })
     }
@@ -408,8 +450,8 @@ impl SyncedStorage {
         symbol_id: &str,
     ) -> StorageResult<()> {
         let scopes = [Scope::chunks_of_symbol(symbol_id)];
-        let hold = Hold::ById(None);
-        self.delete(&["code_chunks"], &hold, &[], &scopes, |primary| {
+        let delete = Delete::wide(&["code_chunks"], vec![], scopes);
+        self.delete(context, &delete, |primary| {
             primary.delete_chunks_by_symbol(context, symbol_id)
         })
     }
@@ -420,9 +462,9 @@ impl SyncedStorage {
         project_id: &str,
         file_path: &str,
     ) -> StorageResult<()> {
-        let scopes = [Scope::chunks_of_file(project_id, file_path)];
-        let hold = Hold::ById(None);
-        self.delete(&["code_chunks"], &hold, &[], &scopes, |primary| {
+        let scope = Scope::chunks_of_file(project_id, file_path);
+        let delete = Delete::of_file(&["code_chunks"], project_id, file_path, scope);
+        self.delete(context, &delete, |primary| {
             primary.delete_chunks_by_file(context, project_id, file_path)
         })
     }
@@ -450,11 +492,12 @@ impl SyncedStorage {
 
     fn delete_by_id(
         &self,
+        context: &CallContext,
         table: &str,
         id: &str,
         call: impl FnOnce(&plugin_api::storage::FullStorage) -> StorageResult<()>,
     ) -> StorageResult<()> {
-        let keys: Vec<Key> = id_key(table, id).into_iter().collect();
-        self.delete(&[table], &Hold::ById(None), &keys, &[], call)
+        let keys = id_key(table, id).into_iter().collect();
+        self.delete(context, &Delete::wide(&[table], keys, []), call)
     }
 }

@@ -8,7 +8,7 @@
 mod methods;
 
 use crate::{
-    dedup::Key,
+    dedup::{Key, key_columns},
     fail_points,
     key_locks::{KeyGuard, KeyLocks},
     sync_executor::TableFilter,
@@ -21,7 +21,8 @@ use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     panic::guard_or,
     records::{EMBEDDING_DIMENSION, WriteReceipt},
-    storage::FullStorage,
+    storage::{CallContext, FullStorage, Storage as _},
+    value::{Object, Value},
 };
 use std::sync::Arc;
 
@@ -51,6 +52,28 @@ struct Write<'a> {
     shape: Shape<'a>,
     /// The embedding given for each row of the receipt, in order.
     embeddings: Vec<Option<&'a [f32]>>,
+}
+
+/// Which rows a delete takes by their keys.
+enum Doomed<'a> {
+    /// These, as far as they are there.
+    Keys(Vec<Key>),
+    /// Those that the primary has in a file of code. What covers the file would
+    /// miss a secondary's copy from before a row moved into it.
+    InFile {
+        /// The file's project.
+        project_id: &'a str,
+        /// The file.
+        file_path: &'a str,
+    },
+}
+
+/// One delete: everything about it but the call itself.
+struct Delete<'a> {
+    tables: &'a [&'a str],
+    hold: Hold,
+    doomed: Doomed<'a>,
+    scopes: Vec<Scope>,
 }
 
 /// The write path of a wrapped storage.
@@ -154,26 +177,55 @@ impl SyncedStorage {
     /// copies.
     fn delete(
         &self,
-        tables: &[&str],
-        hold: &Hold,
-        keys: &[Key],
-        scopes: &[Scope],
+        context: &CallContext,
+        delete: &Delete<'_>,
         call: impl FnOnce(&FullStorage) -> StorageResult<()>,
     ) -> StorageResult<()> {
         let closed = self.closed.read();
         if *closed {
             return Err(closed_error());
         }
-        let _held = match tables {
-            [table] => self.lock(table, hold),
+        let _held = match delete.tables {
+            [table] => self.lock(table, &delete.hold),
             tables => self.locks.tables(tables),
         };
+        let keys = delete.keys(&self.primary, context)?;
         // First the mark: while the row is still there the primary shows it,
         // whatever is marked; once it is gone nobody must show a copy.
-        if let Err(error) = self.tombstones.mark(keys, scopes) {
+        if let Err(error) = self.tombstones.mark(&keys, &delete.scopes) {
             warn_of_tombstones(&error);
         }
         call(&self.primary)
+    }
+}
+
+impl Delete<'_> {
+    /// The keys of the rows that it takes.
+    fn keys(&self, primary: &FullStorage, context: &CallContext) -> StorageResult<Vec<Key>> {
+        let (project_id, file_path) = match &self.doomed {
+            Doomed::Keys(keys) => return Ok(keys.clone()),
+            Doomed::InFile {
+                project_id,
+                file_path,
+            } => (*project_id, *file_path),
+        };
+        let file = Object::new()
+            .with("project_id", project_id)
+            .with("file_path", file_path);
+        let mut keys = Vec::new();
+        for table in self.tables {
+            let columns = key_columns(table).join(", ");
+            let sql = format!(
+                "SELECT {columns} FROM {table} \
+                 WHERE project_id = $project_id AND file_path = $file_path"
+            );
+            let answer = primary.query(context, &sql, &file)?;
+            let rows = answer.as_array().and_then(|answers| answers.first());
+            let rows = rows.and_then(Value::as_array).unwrap_or_default();
+            let rows = rows.iter().filter_map(Value::as_object);
+            keys.extend(rows.map(|row| Key::of_columns(table, row)));
+        }
+        Ok(keys)
     }
 }
 

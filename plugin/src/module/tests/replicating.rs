@@ -1,4 +1,5 @@
 use super::*;
+use plugin_api::{records::CodeSymbol, storage::CodeStorage as _};
 use surreal_storage::Credentials;
 
 /// The server's database as the host would see it with no module between.
@@ -327,6 +328,36 @@ fn with_sync_disabled_nothing_is_copied_and_deletes_are_remembered() {
     wait_for(&module, is_drained);
     assert!(storage.get_fact(&context, "ada", "k").unwrap().is_none());
     assert!(bare.fact("k").is_some(), "the archive keeps it");
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn a_symbol_that_moved_and_was_deleted_does_not_show_in_its_old_file() {
+    let host = Host::new();
+    let server = Server::start();
+    let module = host.module(&server, for_real(Object::new()));
+    let storage = host.wrap(&module);
+    let context = CallContext::new();
+    let symbol = |file: &str| CodeSymbol {
+        project_id: "p".into(),
+        file_path: file.into(),
+        name: "run".into(),
+        name_path: "run".into(),
+        ..CodeSymbol::default()
+    };
+    storage.save_code_symbol(&context, &symbol("old")).unwrap();
+    wait_for(&module, is_drained);
+    request(&module, "POST", "/api/db-sync/pause", "");
+    storage.save_code_symbol(&context, &symbol("new")).unwrap();
+    storage
+        .delete_symbols_by_file(&context, "p", "new")
+        .unwrap();
+    let shown = storage.find_symbols_by_file(&context, "p", "old").unwrap();
+    assert!(shown.is_empty(), "{shown:?}");
+    // Written again, it is alive again, wherever it is.
+    storage.save_code_symbol(&context, &symbol("new")).unwrap();
+    let found = storage.get_code_symbol(&context, "p", "run").unwrap();
+    assert!(found.is_some());
     module.cleanup().unwrap();
 }
 
