@@ -26,7 +26,9 @@ pub trait Secondary: Send + Sync {
 
     /// Is its server gone? Asked when an answer is late: an error if the server
     /// is known to be gone. May block for a second.
-    fn is_gone(&self) -> Option<StorageError>;
+    fn is_gone(&self) -> Option<StorageError> {
+        None
+    }
 
     /// A call on that connection failed because the connection is gone.
     fn lost(&self, connection: u64, error: &StorageError);
