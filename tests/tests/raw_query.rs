@@ -338,13 +338,7 @@ fn a_table_that_is_marked_again_and_again_is_walked_to_its_end() {
         query(host.storage(), text, &Object::new());
         wait::until(
             "the table's last row",
-            || {
-                first(&query(
-                    &copies,
-                    "RETURN events:699.content",
-                    &Object::new(),
-                ))
-            },
+            || first(&query(&copies, "RETURN events:699.content", &Object::new())),
             |content| *content == Value::from("last"),
         );
     });
