@@ -192,10 +192,23 @@ impl SyncedStorage {
         let keys = delete.keys(&self.primary, context)?;
         // First the mark: while the row is still there the primary shows it,
         // whatever is marked; once it is gone nobody must show a copy.
-        if let Err(error) = self.tombstones.mark(&keys, &delete.scopes) {
+        let marked = match self.tombstones.mark(&keys, &delete.scopes) {
+            Ok(marked) => Some(marked),
+            Err(error) => {
+                warn_of_tombstones(&error);
+                None
+            }
+        };
+        let deleted = call(&self.primary);
+        // It is certain that nothing was deleted: what a scope covers on the
+        // secondaries is not hidden either.
+        if let (Err(error), Some(marked)) = (&deleted, marked)
+            && !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND)
+            && let Err(error) = self.tombstones.take_back(marked)
+        {
             warn_of_tombstones(&error);
         }
-        call(&self.primary)
+        deleted
     }
 }
 
@@ -308,13 +321,7 @@ impl<'a> Announced<'a> {
     /// The primary failed. As a rule it is certain that nothing was written.
     /// After some errors it is not: then the primary is looked at again.
     fn failed(mut self, error: &StorageError) {
-        let uncertain = [
-            ErrorKind::TIMEOUT,
-            ErrorKind::CONNECTION,
-            ErrorKind::INTERNAL,
-        ]
-        .contains(&error.kind);
-        if uncertain {
+        if is_uncertain(error) {
             self.look_again("the primary's answer was unclear");
         } else if let Some(intent) = &self.intent {
             self.queue.cancel(intent);
@@ -347,10 +354,13 @@ impl Drop for Announced<'_> {
 /// The log cannot take a write that the primary has: its table is compared
 /// with the primary as soon as that is possible.
 fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
-    tracing::error!(
-        %error, %table,
-        "the log could not take a write; the table will be compared with the primary"
-    );
+    // Once for all writes while the log is unavailable, not for each of them.
+    if queue.is_available() {
+        tracing::error!(
+            %error, %table,
+            "the log could not take a write; the table will be compared with the primary"
+        );
+    }
     mark_everywhere(queue, table, "the log could not take a write");
 }
 
@@ -360,8 +370,18 @@ fn mark_everywhere(queue: &SyncQueue, table: &str, reason: &str) {
     }
 }
 
+/// May the primary have done it all the same?
+fn is_uncertain(error: &StorageError) -> bool {
+    [
+        ErrorKind::TIMEOUT,
+        ErrorKind::CONNECTION,
+        ErrorKind::INTERNAL,
+    ]
+    .contains(&error.kind)
+}
+
 fn warn_of_tombstones(error: &TombstoneError) {
-    tracing::error!(%error, "a delete could not be remembered; merged reads may show archived rows");
+    tracing::warn!(%error, "what was deleted or revived is remembered by this process only");
 }
 
 fn closed_error() -> StorageError {
