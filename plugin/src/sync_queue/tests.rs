@@ -423,3 +423,5 @@ mod values {
         }
     }
 }
+
+mod damage;
