@@ -1,9 +1,11 @@
 //! Named steps at which a test can make the module fail.
 //!
-//! `DB_SYNC_FAIL_POINTS=after_primary_commit=panic,before_ack=abort` makes the
+//! `DB_SYNC_FAIL_POINTS=after_primary_commit=panic,after_ack=abort` makes the
 //! step of that name panic or end the process at once, as `kill -9` would. With
-//! `*N` behind the action it happens at the N-th passing. Compiled into debug
-//! builds only.
+//! `*N` behind the action it happens at the N-th passing; with `@TEXT`, at every
+//! passing with a key that contains this text. Compiled into debug builds only.
+
+use crate::dedup::Key;
 
 /// The steps between a write and its acknowledged position, in their order.
 pub const STEPS: &[&str] = &[
@@ -12,6 +14,7 @@ pub const STEPS: &[&str] = &[
     "after_primary_commit",
     "after_append",
     "before_apply",
+    "build_statement",
     "after_apply",
     "after_ack",
 ];
@@ -23,13 +26,26 @@ pub fn pass(name: &'static str) {
     armed::pass(name);
 }
 
+/// Passes the step `name` with an operation on `key`.
+#[cfg(debug_assertions)]
+pub fn pass_with(name: &'static str, key: &Key) {
+    debug_assert!(STEPS.contains(&name), "fail point {name} is not listed");
+    armed::pass_with(name, key);
+}
+
 /// Passes the step `name`: nothing to do in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn pass(_name: &'static str) {}
 
+/// Passes the step `name`: nothing to do in a release build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub const fn pass_with(_name: &'static str, _key: &Key) {}
+
 #[cfg(debug_assertions)]
 mod armed {
+    use super::Key;
     use std::sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -38,8 +54,14 @@ mod armed {
     struct Point {
         name: String,
         action: String,
-        at: u64,
-        passed: AtomicU64,
+        when: When,
+    }
+
+    enum When {
+        /// Once, at that passing.
+        Nth { nth: u64, passed: AtomicU64 },
+        /// Each time that the key contains the text.
+        KeyContains(String),
     }
 
     static POINTS: LazyLock<Vec<Point>> = LazyLock::new(|| {
@@ -49,24 +71,48 @@ mod armed {
 
     fn parse(text: &str) -> Option<Point> {
         let (name, action) = text.trim().split_once('=')?;
-        let (action, at) = action.split_once('*').unwrap_or((action, "1"));
+        let (action, when) = match action.split_once('@') {
+            Some((action, text)) => (action, When::KeyContains(text.to_owned())),
+            None => {
+                let (action, nth) = action.split_once('*').unwrap_or((action, "1"));
+                let (nth, passed) = (nth.parse().ok()?, AtomicU64::new(0));
+                (action, When::Nth { nth, passed })
+            }
+        };
         Some(Point {
             name: name.to_owned(),
             action: action.to_owned(),
-            at: at.parse().ok()?,
-            passed: AtomicU64::new(0),
+            when,
         })
     }
 
-    #[allow(clippy::panic, reason = "this is what a fail point is for")]
     pub(super) fn pass(name: &str) {
         for point in POINTS.iter().filter(|point| point.name == name) {
-            if point.passed.fetch_add(1, Ordering::Relaxed) + 1 != point.at {
-                continue;
+            if let When::Nth { nth, passed } = &point.when
+                && passed.fetch_add(1, Ordering::Relaxed) + 1 == *nth
+            {
+                point.act();
             }
-            match point.action.as_str() {
+        }
+    }
+
+    pub(super) fn pass_with(name: &str, key: &Key) {
+        for point in POINTS.iter().filter(|point| point.name == name) {
+            if let When::KeyContains(text) = &point.when
+                && key.to_string().contains(text)
+            {
+                point.act();
+            }
+        }
+        pass(name);
+    }
+
+    impl Point {
+        #[allow(clippy::panic, reason = "this is what a fail point is for")]
+        fn act(&self) {
+            match self.action.as_str() {
                 "abort" => std::process::abort(),
-                _ => panic!("fail point {name}"),
+                _ => panic!("fail point {}", self.name),
             }
         }
     }

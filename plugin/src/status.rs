@@ -60,7 +60,8 @@ pub struct Status {
 pub struct LogStatus {
     /// Where it lies.
     pub directory: String,
-    /// Bytes of operations that it holds for the secondary farthest behind.
+    /// Bytes of operations that it holds because a secondary has yet to get
+    /// them, each once.
     pub held_bytes: u64,
     /// How many it may hold.
     pub max_bytes: u64,

@@ -13,17 +13,9 @@
     clippy::print_stdout
 )]
 
-use host_harness::{compare::compare, server::SecondaryServer, steering::Steering};
-use replication_tests::{
-    chance,
-    damage::spoil_one,
-    ledger::{Ledger, Tally},
-    site::{Site, caught_up, replication},
-    small_disk::SmallDisk,
-    wait,
-    writer::Writer,
-};
-use serde_json::{Value as Json, json};
+use host_harness::{compare::compare, server::SecondaryServer};
+use replication_tests::{ledger::Ledger, site::Site, small_disk::SmallDisk, wait, writer::Writer};
+use serde_json::Value as Json;
 use std::{fs, path::PathBuf, process::Command};
 
 /// Threads that write in a host.

@@ -297,6 +297,50 @@ fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
 }
 
 #[test]
+fn a_newer_write_settles_an_older_one_of_its_key_that_was_refused() {
+    const REFUSES: &str =
+        "DEFINE FIELD OVERWRITE value ON kv_memories TYPE any ASSERT $value != 'bad'";
+    // Retries that never come, and none at all: a retry and a dead letter.
+    for retries in ["sync_max_retries: 3", "sync_max_retries: 0"] {
+        let site = Site::new();
+        let server = site.server("a");
+        let host = site.host(&[("a", &server)], &[retries, "sync_retry_interval: 1h"]);
+        caught_up(&host);
+        let secondary = site.database(&server);
+        run(&secondary, REFUSES);
+        let context = &CallContext::new();
+        let save = |key: &str, value: &str| {
+            let storage = host.storage();
+            storage.save_fact(context, "u", key, &value.into()).unwrap();
+        };
+        save("k", "bad");
+        wait::until(
+            "the refusal",
+            || replication(&host),
+            |status| status.backlog == 0 && status.retries + status.dead_letters == 1,
+        );
+        // Nobody waits for it: not the other keys of its partition, and all
+        // partitions have some of these.
+        (0..100).for_each(|number| save(&format!("other-{number}"), "good"));
+        wait::until(
+            "the others",
+            || compare(host.primary(), &secondary).unwrap(),
+            |comparison| comparison.tables[0].missing.len() == 1,
+        );
+        let status = replication(&host);
+        assert_eq!(status.retries + status.dead_letters, 1, "{status:?}");
+
+        save("k", "good");
+        wait::until(
+            "the newer write",
+            || replication(&host),
+            |status| status.is_caught_up() && status.dead_letters == 0,
+        );
+        site.assert_equal(&host, &server);
+    }
+}
+
+#[test]
 fn a_table_that_is_refused_holds_up_no_other() {
     const REFUSES: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string ASSERT false";
     const MENDED: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string";

@@ -5,7 +5,13 @@
 #![cfg(debug_assertions)] // Fail points are in debug builds only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use replication_tests::{site::Site, writer::Writer};
+use host_harness::{compare::compare, steering::Steering};
+use replication_tests::{
+    site::{Site, caught_up, replication},
+    wait,
+    writer::Writer,
+};
+use serde_json::Value as Json;
 
 /// Runs a host under load in which steps of the plugin panic, until
 /// `acked` writes went through, then looks at both sides. Returns what failed.
@@ -65,4 +71,51 @@ fn a_worker_that_panics_goes_on() {
         let failures = failures_with(&panics(step, &[1, 2, 3, 5, 8, 13]), 150);
         assert!(failures.is_empty(), "{step}: {failures:?}");
     }
+}
+
+#[test]
+fn an_operation_that_panics_every_time_is_a_dead_letter_and_the_others_go_on() {
+    // A fact that all threads write again and again.
+    let key = "shared-1";
+    let site = Site::new();
+    let server = site.server("a");
+    let config = site.config_file(&[("a", &server)], &["sync_max_retries: 2"]);
+    let program = env!("CARGO_BIN_EXE_writer");
+    let fail_points = format!("build_statement=panic@{key}");
+    let mut writer = Writer::start(program, &config, 4, 1, &fail_points);
+    writer.wait_for(300);
+    let (status, ledger) = writer.finish();
+    assert!(status.success(), "{status}");
+    assert!(ledger.failures().is_empty(), "{:?}", ledger.failures());
+
+    let host = site.bare_host();
+    let secondary = site.database(&server);
+    let comparison = compare(host.primary(), &secondary).unwrap();
+    for table in &comparison.tables {
+        let missing = usize::from(table.table == "kv_memories");
+        assert_eq!(table.missing.len(), missing, "{comparison}");
+        assert!(table.different.is_empty(), "{comparison}");
+    }
+    assert!(ledger.check(&secondary).is_clean());
+    host.shutdown().unwrap();
+
+    // In a process where nothing panics: the letter is there, and can be mended.
+    let host = site.host(&[("a", &server)], &[]);
+    caught_up(&host);
+    let steering = Steering::of(&host).unwrap();
+    let letters = steering.get("dead-letters", &[]).unwrap();
+    let [letter] = &letters["dead_letters"].as_array().unwrap()[..] else {
+        panic!("{letters}");
+    };
+    assert!(letter["key"].as_str().unwrap().contains(key), "{letter}");
+    assert_eq!(letter["retry_count"], 3, "tried once, and again twice");
+    let error = letter["last_error"].as_str().unwrap();
+    assert!(error.contains("panicked"), "{error}");
+    steering.post("dead-letters/replay", &Json::Null).unwrap();
+    wait::until(
+        "the replay",
+        || replication(&host),
+        |status| status.is_caught_up() && status.dead_letters == 0,
+    );
+    site.assert_equal(&host, &server);
 }

@@ -211,11 +211,10 @@ impl Replication {
                 .is_some_and(|copying| copying.executor.is_paused()),
             log: LogStatus {
                 directory: settings.queue_dir.display().to_string(),
-                held_bytes: secondaries
-                    .iter()
-                    .map(|one| one.backlog.bytes)
-                    .max()
-                    .unwrap_or(0),
+                held_bytes: self
+                    .copying
+                    .as_ref()
+                    .map_or(0, |copying| copying.queue.held_bytes()),
                 max_bytes: settings.queue_max_bytes,
                 trouble: self
                     .copying
@@ -235,8 +234,8 @@ impl Replication {
             status.backlog = queue.backlog(name).into();
             status.copied = executor.progress(name).unwrap_or_default();
             // What cannot be read now is told by the log's own warnings.
-            status.retries = queue.retries(name).map_or(0, |retries| retries.len());
-            status.dead_letters = queue.dead_letters(name).map_or(0, |letters| letters.len());
+            let refused = queue.count_refused(name).unwrap_or_default();
+            (status.retries, status.dead_letters) = refused;
             status.resync = queue.resync_marks(name).unwrap_or_default();
             if status.state == Phase::Connected
                 && !executor.is_paused()

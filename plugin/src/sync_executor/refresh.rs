@@ -6,7 +6,7 @@ use crate::{
     sync_types::Row,
 };
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, Value},
 };
@@ -56,9 +56,15 @@ fn present(
         select(&mut sql, &mut parameters, at, key);
     }
     let context = CallContext::with_timeout(timeout);
-    let answer = primary
-        .query(&context, &sql, &parameters)
-        .map_err(|error| error.context("reading the primary's rows for a refresh"))?;
+    let answer = match primary.query(&context, &sql, &parameters) {
+        // Its table is gone, and the row with it.
+        Err(error) if error.kind == ErrorKind::NOT_FOUND && keys.len() == 1 => {
+            return Ok(vec![TargetState::Unchanged]);
+        }
+        answer => {
+            answer.map_err(|error| error.context("reading the primary's rows for a refresh"))?
+        }
+    };
     let results = answer.as_array().unwrap_or_default();
     if results.len() != keys.len() {
         return Err(StorageError::internal(format!(

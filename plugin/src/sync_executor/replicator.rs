@@ -68,6 +68,39 @@ enum Outcome {
     Unavailable(StorageError),
 }
 
+/// Why a piece of a batch was not applied.
+enum Failure {
+    /// The primary cannot be asked now.
+    Primary(StorageError),
+    /// The secondary cannot be asked now.
+    Secondary(StorageError),
+    /// Something is wrong with an operation of the piece.
+    Operation(StorageError),
+}
+
+/// The kinds that say that nobody is there.
+const AWAY: [ErrorKind; 3] = [ErrorKind::CONNECTION, ErrorKind::TIMEOUT, ErrorKind::CLOSED];
+
+impl Failure {
+    fn of_the_primary(error: StorageError) -> Self {
+        if AWAY.contains(&error.kind) {
+            Self::Primary(error)
+        } else {
+            Self::Operation(error)
+        }
+    }
+
+    /// A namespace or table that has vanished counts as being away: a new
+    /// session makes it again.
+    fn of_the_secondary(error: StorageError) -> Self {
+        if AWAY.contains(&error.kind) || error.kind == ErrorKind::NOT_FOUND {
+            Self::Secondary(error)
+        } else {
+            Self::Operation(error)
+        }
+    }
+}
+
 impl Replicator {
     pub(super) fn new(
         queue: Arc<SyncQueue>,
@@ -241,13 +274,11 @@ impl Replicator {
             .read(self.name(), partition, self.config.batch_size)
             .map_err(log_failure)?;
         let mut changes = batch::last_of_each_key(batch.operations);
-        refresh::read_present(&self.primary, &mut changes, self.config.operation_timeout).await?;
-        fail_points::pass("before_apply");
 
-        // A batch that is refused is halved, down to the operation that is
-        // refused by itself; the others go through. Every piece moves the
-        // position to its own end, so each is applied once, in order.
-        let mut pieces: Vec<(&[Change], Watermark)> = vec![(&changes, batch.end)];
+        // A batch that fails is halved, down to the operation that fails by
+        // itself; the others go through. Every piece moves the position to its
+        // own end, so each is applied once, in order.
+        let mut pieces: Vec<(&mut [Change], Watermark)> = vec![(&mut changes, batch.end)];
         let mut from = batch.begin.position;
         while let Some((piece, end)) = pieces.pop() {
             let started = Instant::now();
@@ -255,7 +286,11 @@ impl Replicator {
                 from,
                 to: end.position,
             };
-            match self.try_apply(session, partition, stretch, piece).await {
+            let applied = async { Ok(self.apply(session, partition, stretch, &mut *piece).await) };
+            match guarded("copying an operation", applied)
+                .await
+                .unwrap_or_else(|panic| Err(Failure::Operation(panic)))
+            {
                 Ok(()) => {
                     self.settle(piece).map_err(log_failure)?;
                     fail_points::pass("after_apply");
@@ -266,25 +301,45 @@ impl Replicator {
                     from = end.position;
                     self.progress.applied(piece.len(), started.elapsed());
                 }
-                Err(error) if is_unavailable(&error) => return Ok(Outcome::Unavailable(error)),
-                Err(error) => match piece {
+                Err(Failure::Primary(error)) => return Err(error),
+                Err(Failure::Secondary(error)) => return Ok(Outcome::Unavailable(error)),
+                Err(Failure::Operation(error)) => match piece {
                     // Only the position was to be moved: the secondary refuses
                     // everything, so it is not an operation's fault.
                     [] => return Ok(Outcome::Unavailable(error)),
                     [change] => {
                         self.put_aside(&change.operation, &error)
                             .map_err(log_failure)?;
-                        pieces.push((&[], end));
+                        pieces.push((&mut [], end));
                     }
                     piece => {
-                        let (first, second) = piece.split_at(piece.len() / 2);
+                        let (first, second) = piece.split_at_mut(piece.len() / 2);
+                        let middle = first.last().map_or(end, |last| last.place);
                         pieces.push((second, end));
-                        pieces.push((first, first.last().map_or(end, |last| last.place)));
+                        pieces.push((first, middle));
                     }
                 },
             }
         }
         Ok(Outcome::Applied)
+    }
+
+    /// Applies a piece of a batch.
+    async fn apply(
+        &self,
+        session: &Session,
+        partition: u16,
+        stretch: Stretch,
+        piece: &mut [Change],
+    ) -> Result<(), Failure> {
+        let timeout = self.config.operation_timeout;
+        refresh::read_present(&self.primary, piece, timeout)
+            .await
+            .map_err(Failure::of_the_primary)?;
+        fail_points::pass("before_apply");
+        self.try_apply(session, partition, stretch, piece)
+            .await
+            .map_err(Failure::of_the_secondary)
     }
 
     /// One attempt, repeated at once where another transaction was in the way.
@@ -323,16 +378,4 @@ impl Replicator {
             }
         }
     }
-}
-
-/// Is it the secondary that is away, rather than the operation that is wrong?
-/// A namespace or table that has vanished counts: a new session makes it again.
-fn is_unavailable(error: &StorageError) -> bool {
-    [
-        ErrorKind::CONNECTION,
-        ErrorKind::TIMEOUT,
-        ErrorKind::CLOSED,
-        ErrorKind::NOT_FOUND,
-    ]
-    .contains(&error.kind)
 }

@@ -1,7 +1,7 @@
 //! The transaction that a batch becomes.
 
 use super::batch::{Change, TargetState};
-use crate::{dedup::key_columns, sync_queue::Position, sync_types::Row};
+use crate::{dedup::key_columns, fail_points, sync_queue::Position, sync_types::Row};
 use abi_stable::std_types::RBox;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -67,6 +67,7 @@ pub(super) async fn apply(
     let mut rows: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
     let mut documents = Vec::new();
     for change in changes {
+        fail_points::pass_with("build_statement", &change.operation.key);
         let stored = match &change.target {
             TargetState::Rows(stored) => stored,
             TargetState::Document(path, stored) => {

@@ -308,6 +308,12 @@ impl SyncQueue {
         })
     }
 
+    /// Bytes of operations that it holds: those that some secondary has yet to
+    /// pass, each once. This is what `max_bytes` limits.
+    pub fn held_bytes(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// How many operations wait for a secondary.
     pub fn backlog_operations(&self, secondary: &str) -> u64 {
         self.backlog_sums(secondary).operations

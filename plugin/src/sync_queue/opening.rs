@@ -81,7 +81,9 @@ impl SyncQueue {
             let machine_went_down = was_open_in_another_boot(&store)?;
             let found = partition::load(&store, &self.secondaries)?;
             let partitions = self.seen_from_now(found, replaced);
-            partition::save(&store, &self.secondaries, &partitions)?;
+            if replaced {
+                partition::save(&store, &self.secondaries, &partitions)?;
+            }
             let opened = Opened {
                 id,
                 machine_went_down,

@@ -5,6 +5,7 @@ use super::{
     store::{Store, acked_key, log_key, position_of},
     watermark::{Position, Watermark},
 };
+use fjall::OwnedWriteBatch as WriteBatch;
 
 /// The ends of one partition. What lies between them is in the store.
 #[derive(Clone, Debug, Default)]
@@ -29,9 +30,10 @@ impl Partition {
     }
 
     /// Was `position` handed out, but not by what is known of this log? Then
-    /// the log has lost its end, or was put back to an older state.
+    /// the log has lost its end, or was put back to an older state. Where this
+    /// run begins nothing was handed out: who is let go is put there.
     pub(super) fn has_lost(&self, position: Position) -> bool {
-        let of_a_former_run = position > self.found && position <= self.run;
+        let of_a_former_run = position > self.found && position < self.run;
         of_a_former_run || position > self.tail.position
     }
 
@@ -114,14 +116,19 @@ impl Partition {
 /// Loads all partitions. A secondary that is new begins at the end: what came
 /// before it is filled in by its initial sync.
 pub(super) fn load(store: &Store, secondaries: &[String]) -> Result<Vec<Partition>, QueueError> {
-    forget_others(store, secondaries)?;
-    (0..PARTITIONS)
-        .map(|partition| load_one(store, partition, secondaries))
-        .collect()
+    // All at once: this is the part of a start that grows with the secondaries.
+    let mut batch = store.database.batch();
+    forget_others(store, &mut batch, secondaries)?;
+    let partitions = (0..PARTITIONS)
+        .map(|partition| load_one(store, &mut batch, partition, secondaries))
+        .collect::<Result<_, QueueError>>()?;
+    batch.commit()?;
+    Ok(partitions)
 }
 
 fn load_one(
     store: &Store,
+    batch: &mut WriteBatch,
     partition: u16,
     secondaries: &[String],
 ) -> Result<Partition, QueueError> {
@@ -143,7 +150,12 @@ fn load_one(
         .chain(last)
         .max_by_key(|watermark| watermark.position)
         .unwrap_or_default();
-    let acked: Vec<Watermark> = known
+    let new = secondaries.iter().zip(&known);
+    for (secondary, _) in new.filter(|(_, known)| known.is_none()) {
+        let key = acked_key(secondary, partition);
+        batch.insert(&store.state, key, tail.to_bytes());
+    }
+    let acked = known
         .into_iter()
         .map(|watermark| watermark.unwrap_or(tail))
         .collect();
@@ -155,7 +167,7 @@ fn load_one(
         tail,
         acked,
     };
-    remove_up_to(store, partition, ends.slowest().position)?;
+    remove_up_to(store, batch, partition, ends.slowest().position)?;
     Ok(ends)
 }
 
@@ -177,15 +189,17 @@ pub(super) fn save(
 
 /// Removes the entries that every secondary has: what a secondary that is no
 /// longer configured had yet to see, and what a killed process left.
-fn remove_up_to(store: &Store, partition: u16, position: Position) -> Result<(), QueueError> {
-    let mut batch = store.database.batch();
-    for entry in store
-        .log
-        .range(log_key(partition, Position(0))..=log_key(partition, position))
-    {
+fn remove_up_to(
+    store: &Store,
+    batch: &mut WriteBatch,
+    partition: u16,
+    position: Position,
+) -> Result<(), QueueError> {
+    let range = log_key(partition, Position(0))..=log_key(partition, position);
+    for entry in store.log.range(range) {
         batch.remove(&store.log, entry.key()?);
     }
-    Ok(batch.commit()?)
+    Ok(())
 }
 
 fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueError> {
@@ -204,8 +218,11 @@ fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueE
 }
 
 /// Removes the watermarks of secondaries that are no longer configured.
-fn forget_others(store: &Store, secondaries: &[String]) -> Result<(), QueueError> {
-    let mut batch = store.database.batch();
+fn forget_others(
+    store: &Store,
+    batch: &mut WriteBatch,
+    secondaries: &[String],
+) -> Result<(), QueueError> {
     for entry in store.state.prefix("acked/") {
         let key = entry.key()?;
         let kept = std::str::from_utf8(&key)
@@ -216,6 +233,5 @@ fn forget_others(store: &Store, secondaries: &[String]) -> Result<(), QueueError
             batch.remove(&store.state, key);
         }
     }
-    batch.commit()?;
     Ok(())
 }

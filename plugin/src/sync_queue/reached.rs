@@ -15,7 +15,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-const FILE: &str = "reached";
+/// Its name in the database's directory.
+pub(super) const FILE: &str = "reached";
 
 /// A number and its complement.
 const BYTES: usize = 16;

@@ -169,6 +169,16 @@ impl SyncQueue {
             .collect())
     }
 
+    /// How many operations wait for their retry, and how many are dead letters.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn count_refused(&self, secondary: &str) -> Result<(usize, usize), QueueError> {
+        let refused = self.refused(secondary)?;
+        let dead = refused.iter().filter(|(_, stored)| stored.dead).count();
+        Ok((refused.len() - dead, dead))
+    }
+
     /// Queues a refresh for a key that was refused. It keeps its count of
     /// retries if it has not had all of them.
     ///
@@ -197,7 +207,14 @@ impl SyncQueue {
     /// # Errors
     /// If the log cannot be written.
     pub fn settle(&self, secondary: &str, key: &Key) -> Result<(), QueueError> {
-        self.with_store(|store| Ok(store.refused.remove(entry_key(secondary, key))?))
+        let entry = entry_key(secondary, key);
+        self.with_store(|store| {
+            // Most keys were never refused: looking costs less than removing.
+            if store.refused.contains_key(&entry)? {
+                store.refused.remove(entry)?;
+            }
+            Ok(())
+        })
     }
 
     /// Queues the dead letters of these ids again; all of them for none given.

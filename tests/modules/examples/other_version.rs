@@ -5,35 +5,4 @@
     reason = "abi_stable's derives"
 )]
 
-use abi_stable::{
-    StableAbi, export_root_module, library::RootModule, prefix_type::PrefixTypeTrait,
-    sabi_types::VersionStrings, std_types::RString,
-};
-
-/// The root module of that contract.
-#[repr(C)]
-#[derive(StableAbi)]
-#[sabi(kind(Prefix(prefix_ref = ModuleRoot_Ref, prefix_fields = ModuleRoot_Prefix)))]
-#[sabi(missing_field(panic))]
-pub struct ModuleRoot {
-    /// Gives a name where this host expects a description.
-    #[sabi(last_prefix_field)]
-    pub module_info: extern "C" fn() -> RString,
-}
-
-impl RootModule for ModuleRoot_Ref {
-    abi_stable::declare_root_module_statics! {ModuleRoot_Ref}
-
-    const BASE_NAME: &'static str = "remembrances_module";
-    const NAME: &'static str = "Remembrances-MCP module";
-    const VERSION_STRINGS: VersionStrings = VersionStrings::new("1.0.3");
-}
-
-extern "C" fn module_info() -> RString {
-    "incompatible".into()
-}
-
-#[export_root_module]
-fn root() -> ModuleRoot_Ref {
-    ModuleRoot { module_info }.leak_into_prefix()
-}
+test_modules::export_foreign_module!("1.0.3");

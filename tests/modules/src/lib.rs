@@ -26,6 +26,7 @@ use plugin_api::{
 };
 use std::{fs::File, io::Write, path::PathBuf, sync::Arc};
 
+mod foreign;
 mod parking {
     use std::sync::{Mutex, PoisonError};
 

@@ -1,7 +1,9 @@
 //! Chores of the project: `cargo xtask --help`.
 
+mod reliability;
+
 use anyhow::{Context, bail, ensure};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 use serde_json::Value as Json;
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -24,7 +26,8 @@ Examples:
   cargo demo --keep target/kept     and keeps the databases and host.yaml to look at
   cargo xtask exercise              all 64 methods, bare and through the plugin
   cargo xtask host status --url http://127.0.0.1:7878
-  cargo xtask release               the plugin to ship, lean, with its size";
+  cargo xtask release               the plugin to ship, lean, with its size
+  cargo xtask reliability kills     kills a host 500 times; --percent 10 kills it 50 times";
 
 #[derive(Subcommand)]
 enum Chore {
@@ -46,6 +49,16 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Runs the long forms of the tests that break things, hours in all, and
+    /// ends with their tables.
+    Reliability {
+        /// Which; all if none is named.
+        #[arg(value_parser = PossibleValuesParser::new(reliability::names()))]
+        names: Vec<String>,
+        /// How much of each.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        percent: u64,
+    },
     /// Builds the plugin as it is shipped: alone, so that no other package's
     /// features get into it, and optimised. Fails if it has 20 MB or more.
     Release,
@@ -66,6 +79,9 @@ fn main() -> ExitCode {
             None => host("--help", &[]),
         },
         Chore::Release => release(),
+        Chore::Reliability { names, percent } => {
+            reliability::run(&names, percent).map(|()| ExitCode::SUCCESS)
+        }
     };
     match done {
         Ok(code) => code,
@@ -137,9 +153,8 @@ fn library_name() -> String {
     )
 }
 
-/// Builds packages, Cargo's own progress shown, and gives the files that came
-/// of it.
-fn build(packages: &[&str], options: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+/// Cargo, as from a shell.
+fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     // What Cargo told this program about its own package, build scripts of
     // dependencies would take for a change, and compile everything again.
@@ -158,6 +173,13 @@ fn build(packages: &[&str], options: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
             cargo.env_remove(name);
         }
     }
+    cargo
+}
+
+/// Builds packages, Cargo's own progress shown, and gives the files that came
+/// of it.
+fn build(packages: &[&str], options: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut cargo = cargo();
     cargo
         .args(["build", "--message-format", "json-render-diagnostics"])
         .args(options);

@@ -1,6 +1,6 @@
 //! What merged reads promise, one example each.
 
-use super::{Member, PATIENT, context, database, merger, tombstones, union::embedding};
+use super::{Member, PATIENT, context, database, merger, rows::embedding, tombstones};
 use crate::{dedup::Key, query_merger::QueryMerger, tombstones::Scope};
 use abi_stable::std_types::{RString, RVec};
 use plugin_api::{

@@ -4,9 +4,11 @@
 
 mod behaviour;
 mod examples;
+mod history;
 mod model;
+mod questions;
+mod rows;
 mod spy;
-mod union;
 
 use super::{QueryMerger, ReadSettings, Secondary, Side};
 use crate::tombstones::Tombstones;

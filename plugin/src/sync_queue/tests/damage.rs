@@ -4,8 +4,8 @@
 //! The long form: `FAULT_LOG_DAMAGE=10000 cargo test -p db-sync-server --lib --
 //! sync_queue::tests::damage --nocapture`.
 
-use super::*;
-use std::path::Path;
+use super::{super::*, *};
+use std::{collections::BTreeMap, path::Path};
 
 /// The files of a log, to be written again and again. Journals end in megabytes
 /// of nothing, which are not kept.

@@ -1,4 +1,11 @@
 //! The log as its users see it: order, acknowledgement, restart, limits, damage.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | here | examples, one for each promise |
+//! | [`model`] | every promise at once, against a simple model, with kills and restarts |
+//! | [`damage`] | its files, spoilt in every way |
+//! | [`entries`] | how an operation is written |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,6 +14,10 @@ use crate::sync_types::Row;
 use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
+
+mod damage;
+mod entries;
+mod model;
 
 fn config(dir: &TempDir) -> QueueConfig {
     QueueConfig {
@@ -353,75 +364,3 @@ fn a_retry_is_queued_and_forgotten_in_one_step() {
     assert_eq!(queue.retries("a").unwrap().len(), 1);
     assert!(waiting(&queue, "a").is_empty());
 }
-
-#[test]
-fn the_log_takes_little_more_than_what_it_carries() {
-    let text = "x".repeat(300);
-    let mut operation = fact("some-key", 1);
-    operation.data[0].columns.insert("value", text.as_str());
-    operation.data[0]
-        .columns
-        .insert("created_at", Timestamp::now());
-    operation.data[0].embedding = Some((0..768).map(|n| n as f32 / 768.0).collect());
-    let payload = text.len() + 768 * 4;
-    let written = wire::encode(&operation).unwrap().len();
-    assert!(written * 10 < payload * 13, "{written} bytes for {payload}");
-}
-
-#[test]
-fn an_entry_of_a_newer_version_is_refused_and_says_so() {
-    let mut bytes = wire::encode(&fact("k", 1)).unwrap();
-    bytes[0] = 9;
-    let error = wire::decode(&bytes).unwrap_err().to_string();
-    assert!(error.contains("format 9"), "{error}");
-}
-
-mod values {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn any_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::None),
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f64>()
-                .prop_filter("equal to itself", |number| !number.is_nan())
-                .prop_map(Value::from),
-            ".{0,12}".prop_map(Value::from),
-            any::<(i64, u32)>()
-                .prop_map(|(seconds, nanos)| Value::from(Timestamp { seconds, nanos })),
-            ("[a-z]{1,4}", ".{0,6}").prop_map(|(table, key)| RecordId::new(table, key).into()),
-        ];
-        leaf.prop_recursive(3, 24, 6, |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                proptest::collection::vec(
-                    any::<f32>().prop_filter("a number", |n| !n.is_nan()),
-                    1..9
-                )
-                .prop_map(|floats| Value::floats(&floats)),
-                proptest::collection::btree_map("[a-z_]{1,10}", inner, 0..6)
-                    .prop_map(|entries| Value::Object(entries.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_in_a_row_comes_back(value in any_value()) {
-            let mut operation = fact("k", 1);
-            operation.data[0].columns.insert("value", value);
-            let bytes = wire::encode(&operation).unwrap();
-            prop_assert_eq!(wire::decode(&bytes).unwrap(), operation);
-        }
-
-        #[test]
-        fn no_bytes_make_reading_an_entry_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = wire::decode(&bytes);
-        }
-    }
-}
-
-mod damage;

@@ -1,30 +1,37 @@
-//! Generated databases: what a side holds, and what one holding the union would.
+//! Records: what the generated databases hold.
 //!
 //! A record has a number and, on each side that has it, a version that decides
-//! all its columns but its key.
+//! all its columns but its key, and an origin: the side that it was written on.
 
-use super::{SurrealStorage, run};
+use super::{
+    SurrealStorage, database,
+    history::{Held, Holding},
+    run,
+};
+use parking_lot::Mutex;
 use plugin_api::value::{Object, RecordId, Timestamp, Value};
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
 /// How many records there are.
 pub(super) const RECORDS: u8 = 56;
 
-/// Which records a side has, and in which version.
-pub(super) type Holding = BTreeMap<u8, u8>;
+/// Which of them are what.
+pub(super) const FACTS: Range<u8> = 0..6;
+pub(super) const VECTORS: Range<u8> = 6..11;
+pub(super) const ENTITIES: Range<u8> = 11..16;
+const EDGES: Range<u8> = 16..24;
+pub(super) const DOCUMENTS: Range<u8> = 24..27;
+pub(super) const EVENTS: Range<u8> = 27..33;
+pub(super) const PROJECTS: Range<u8> = 33..35;
+pub(super) const FILES: Range<u8> = 35..39;
+pub(super) const SYMBOLS: Range<u8> = 39..47;
+pub(super) const CHUNKS: Range<u8> = 47..53;
+const JOBS: Range<u8> = 53..56;
 
-/// A delete through the module.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Delete {
-    Record(u8),
-    Project(u8),
-    SymbolsOfFile(u8, u8),
-    ChunksOfSymbol(u8),
-    EdgesOf(u8),
-    Document(u8),
-}
-
-pub(super) const TABLES: [&str; 12] = [
+const TABLES: [&str; 12] = [
     "kv_memories",
     "vector_memories",
     "entities",
@@ -63,12 +70,46 @@ pub(super) fn entity(n: u8) -> RecordId {
     RecordId::new("entities", format!("n{n}"))
 }
 
+/// The project of a record of indexed code.
+pub(super) fn project(record: u8) -> Option<u8> {
+    let n = |records: Range<u8>| records.contains(&record).then(|| record - records.start);
+    n(PROJECTS)
+        .or(n(FILES).map(|n| n / 2))
+        .or(n(SYMBOLS).map(|n| n / 4))
+        .or(n(CHUNKS).map(|n| n / 3))
+        .or(n(JOBS).map(|n| n % 2))
+}
+
+/// The project and the file of a symbol or a chunk.
+pub(super) fn file(record: u8, version: u8) -> Option<(u8, u8)> {
+    match record {
+        n if SYMBOLS.contains(&n) => Some((project(record)?, version % 2)),
+        n if CHUNKS.contains(&n) => Some((project(record)?, version % 3)),
+        _ => None,
+    }
+}
+
+/// The entities that an edge joins.
+pub(super) fn ends(record: u8, version: u8) -> Option<[u8; 2]> {
+    EDGES
+        .contains(&record)
+        .then_some([version % 5, (version / 5) % 5])
+}
+
+/// Of an edge: another version with the same ends as the first.
+pub(super) fn with_ends_of(record: u8, version: u8, first: u8) -> u8 {
+    match ends(record, first) {
+        Some([from, to]) => 5 * to + from + 25 * (version / 25),
+        None => version,
+    }
+}
+
 const NAMES: [&str; 3] = ["x", "y", "z"];
 const LANGUAGES: [&str; 2] = ["rust", "go"];
 
-/// The rows of a record in a version. `side` decides the record ids of rows
+/// The rows of a record in a version. `origin` decides the record ids of rows
 /// that have key columns: databases that were filled separately differ in them.
-pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, Object)> {
+pub(super) fn rows(record: u8, version: u8, origin: usize) -> Vec<(&'static str, Object)> {
     let v = version;
     let pick = |from: &[&'static str]| from[usize::from(v) % from.len()];
     let row = |table: &'static str, key: String| {
@@ -82,13 +123,15 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
         if v.is_multiple_of(2) {
             key
         } else {
-            format!("{key}_{side}")
+            format!("{key}_{origin}")
         }
     };
-    let vector = || Value::floats(&embedding(v));
-    let project = |n: u8| format!("p{n}");
+    // The database puts the embedding of this number in its place.
+    let vector = || i64::from(v % 5);
+    let project = || format!("p{}", project(record).unwrap_or_default());
+    let file = || format!("f{}", file(record, v).unwrap_or_default().1);
     match record {
-        0..6 => {
+        n if FACTS.contains(&n) => {
             let (user, key) = (
                 ["a", "b"][usize::from(record / 3)],
                 format!("k{}", record % 3),
@@ -100,7 +143,7 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 .with("value", i64::from(v));
             vec![("kv_memories", fact)]
         }
-        6..11 => {
+        n if VECTORS.contains(&n) => {
             let memory = row("vector_memories", format!("v{record}"))
                 .with("user_id", pick(&["a", "b"]))
                 .with("content", format!("memory {v}"))
@@ -108,37 +151,35 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 .with("embedding", vector());
             vec![("vector_memories", memory)]
         }
-        11..16 => {
-            let row = row("entities", format!("n{}", record - 11))
+        n if ENTITIES.contains(&n) => {
+            let row = row("entities", format!("n{}", record - ENTITIES.start))
                 .with("entity_type", "thing")
                 .with("name", pick(&NAMES))
                 .with("properties", Object::new().with("version", i64::from(v)));
             vec![("entities", row)]
         }
-        16..24 => {
+        n if EDGES.contains(&n) => {
             let table = if record.is_multiple_of(2) {
                 "knows"
             } else {
                 "likes"
             };
+            let [from, to] = ends(record, v).unwrap_or_default();
             let edge = row(table, format!("r{record}"))
-                .with("from_entity", entity(v % 5).to_string())
-                .with("to_entity", entity((v / 5) % 5).to_string())
+                .with("from_entity", entity(from).to_string())
+                .with("to_entity", entity(to).to_string())
                 .with("relationship_type", table)
                 .with("properties", Object::new().with("version", i64::from(v)));
             vec![(table, edge)]
         }
-        24..27 => {
-            let path = format!("d{}.md", record - 24);
+        n if DOCUMENTS.contains(&n) => {
+            let path = format!("d{}.md", record - DOCUMENTS.start);
             let chunks = v % 4;
             let document = |path: String, content: String, index: u8| {
                 row("knowledge_base", own(path.replace(['.', '#'], "_")))
                     .with("file_path", path)
                     .with("content", content)
-                    .with(
-                        "embedding",
-                        Value::floats(&embedding(v.wrapping_add(index))),
-                    )
+                    .with("embedding", i64::from((v + index) % 5))
                     .with("metadata", Object::new().with("version", i64::from(v)))
                     .with("chunk_index", i64::from(index))
                     .with("chunk_count", i64::from(chunks))
@@ -157,7 +198,7 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 })
                 .collect()
         }
-        27..33 => {
+        n if EVENTS.contains(&n) => {
             let event = row("events", format!("e{record}"))
                 .with("user_id", pick(&["a", "b", "a"]))
                 .with("subject", pick(&["s0", "s1"]))
@@ -169,8 +210,8 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 .with("embedding", vector());
             vec![("events", event)]
         }
-        33..35 => {
-            let id = project(record - 33);
+        n if PROJECTS.contains(&n) => {
+            let id = project();
             let row = row("code_projects", own(id.clone()))
                 .with("project_id", id)
                 .with("name", pick(&NAMES))
@@ -180,10 +221,10 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 .with("watcher_enabled", v.is_multiple_of(2));
             vec![("code_projects", row)]
         }
-        35..39 => {
-            let n = record - 35;
+        n if FILES.contains(&n) => {
+            let n = record - FILES.start;
             let row = row("code_files", own(format!("f{n}")))
-                .with("project_id", project(n / 2))
+                .with("project_id", project())
                 .with("file_path", format!("f{}", n % 2))
                 .with("language", pick(&LANGUAGES))
                 .with("file_hash", format!("hash {v}"))
@@ -191,11 +232,11 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 .with("indexed_at", time(v));
             vec![("code_files", row)]
         }
-        39..47 => {
-            let n = record - 39;
+        n if SYMBOLS.contains(&n) => {
+            let n = record - SYMBOLS.start;
             let row = row("code_symbols", own(format!("s{n}")))
-                .with("project_id", project(n / 4))
-                .with("file_path", format!("f{}", v % 2))
+                .with("project_id", project())
+                .with("file_path", file())
                 .with("language", pick(&LANGUAGES))
                 .with("symbol_type", pick(&["function", "class"]))
                 .with("name", pick(&["run", "runner", "stop"]))
@@ -208,14 +249,14 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
                 .with("embedding", vector());
             vec![("code_symbols", row)]
         }
-        47..53 => {
-            let n = record - 47;
+        n if CHUNKS.contains(&n) => {
+            let n = record - CHUNKS.start;
             let row = row("code_chunks", own(format!("c{n}")))
                 .with("symbol_id", format!("sym{}", n / 3))
                 .with("chunk_index", i64::from(n % 3))
                 .with("chunk_count", 3i64)
-                .with("project_id", project(v % 2))
-                .with("file_path", format!("f{}", v % 3))
+                .with("project_id", project())
+                .with("file_path", file())
                 .with("content", format!("chunk {v}"))
                 .with("start_offset", 0i64)
                 .with("end_offset", 9i64)
@@ -227,7 +268,7 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
         }
         _ => {
             let row = row("code_indexing_jobs", format!("j{record}"))
-                .with("project_id", project(v % 2))
+                .with("project_id", project())
                 .with("project_path", "/")
                 .with("status", pick(&["pending", "in_progress", "completed"]))
                 .with("progress", 0.5)
@@ -239,68 +280,66 @@ pub(super) fn rows(record: u8, version: u8, side: usize) -> Vec<(&'static str, O
     }
 }
 
-impl Delete {
-    /// Does it take this record in this version with it?
-    fn covers(&self, record: u8, version: u8) -> bool {
-        let v = version;
-        match *self {
-            Self::Record(deleted) => deleted == record,
-            Self::Document(n) => record == 24 + n,
-            Self::EdgesOf(n) => {
-                record == 11 + n || ((16..24).contains(&record) && (v % 5 == n || (v / 5) % 5 == n))
-            }
-            Self::SymbolsOfFile(project, file) => {
-                (39..47).contains(&record) && (record - 39) / 4 == project && v % 2 == file
-            }
-            Self::ChunksOfSymbol(n) => (47..53).contains(&record) && (record - 47) / 3 == n,
-            Self::Project(project) => match record {
-                33..35 => record - 33 == project,
-                35..39 => (record - 35) / 2 == project,
-                39..47 => (record - 39) / 4 == project,
-                47..56 => v % 2 == project,
-                _ => false,
-            },
+/// A database that is filled anew for every history.
+pub(super) struct Database {
+    storage: SurrealStorage,
+    /// What it has, by table: a table that stays the same is left as it is.
+    held: Mutex<BTreeMap<&'static str, Vec<(u8, Held)>>>,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        let storage = database();
+        let schemaless =
+            ["knows", "likes"].map(|table| format!("DEFINE TABLE {table} SCHEMALESS;"));
+        run(&storage, &schemaless.concat(), &Object::new());
+        Self {
+            storage,
+            held: Mutex::default(),
         }
     }
 }
 
-/// What one database holding the union has: the version of the first side in
-/// precedence, unless only secondaries have it and it was deleted. With each
-/// record comes the side that it is from.
-pub(super) fn union(sides: &[Holding], deletes: &[Delete]) -> BTreeMap<u8, (u8, usize)> {
-    (0..RECORDS)
-        .filter_map(|record| {
-            let (side, version) = sides
-                .iter()
-                .enumerate()
-                .find_map(|(side, holding)| Some((side, *holding.get(&record)?)))?;
-            let deleted = || deletes.iter().any(|delete| delete.covers(record, version));
-            (side == 0 || !deleted()).then_some((record, (version, side)))
-        })
-        .collect()
-}
-
-/// Makes a database hold these records and nothing else.
-pub(super) fn fill(storage: &SurrealStorage, records: impl IntoIterator<Item = (u8, u8, usize)>) {
-    let mut by_table: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    for (record, version, side) in records {
-        for (table, row) in rows(record, version, side) {
-            by_table.entry(table).or_default().push(row.into());
-        }
+impl Database {
+    pub(super) fn storage(&self) -> &SurrealStorage {
+        &self.storage
     }
-    let mut sql = String::from("BEGIN;");
-    let mut parameters = Object::new();
-    for table in TABLES {
-        sql.push_str(&format!(
-            "DEFINE TABLE IF NOT EXISTS {table} SCHEMALESS; DELETE {table};"
-        ));
-        if let Some(rows) = by_table.remove(table) {
-            sql.push_str(&format!("INSERT INTO {table} ${table} RETURN NONE;"));
+
+    /// Makes it hold these records and nothing else.
+    pub(super) fn hold(&self, holding: &Holding) {
+        let mut wanted: BTreeMap<&str, Vec<(u8, Held)>> = BTreeMap::new();
+        for (&record, &held) in holding {
+            let table = rows(record, held.version, held.origin)[0].0;
+            wanted.entry(table).or_default().push((record, held));
+        }
+        let mut held = self.held.lock();
+        let embeddings: Value = (0..5).map(|n| Value::floats(&embedding(n))).collect();
+        let mut parameters = Object::new().with("embeddings", embeddings);
+        let mut sql = String::from("BEGIN;");
+        for table in TABLES
+            .into_iter()
+            .filter(|table| wanted.get(table) != held.get(table))
+        {
+            sql.push_str(&format!("DELETE {table} RETURN NONE;"));
+            let records = wanted.get(table).into_iter().flatten();
+            let rows: Vec<Value> = records
+                .flat_map(|(record, held)| rows(*record, held.version, held.origin))
+                .map(|(_, row)| row.into())
+                .collect();
+            if rows.is_empty() {
+                continue;
+            }
+            sql.push_str(&format!(
+                "INSERT INTO {table} ${table}.map(|$row| IF $row.embedding = NONE {{ $row }} \
+                 ELSE {{ object::extend($row, {{ embedding: $embeddings[$row.embedding] }}) }}) \
+                 RETURN NONE;"
+            ));
             parameters.insert(table, rows);
         }
+        sql.push_str("COMMIT;");
+        run(&self.storage, &sql, &parameters);
+        *held = wanted;
     }
-    sql.push_str("COMMIT;");
-    run(storage, &sql, &parameters);
 }
 
 #[test]

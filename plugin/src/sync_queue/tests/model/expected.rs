@@ -1,0 +1,175 @@
+//! The model: lists, counts and maps that say what the log has to hold.
+
+use super::super::super::{EVERY_TABLE, PARTITIONS, partition_of, wire};
+use crate::{dedup::Key, sync_types::SyncOperation};
+use plugin_api::value::Timestamp;
+use std::collections::BTreeMap;
+
+/// One operation in the log.
+pub(super) struct Entry {
+    pub(super) operation: SyncOperation,
+    pub(super) bytes: u64,
+    /// When it was made and its place, if that is the log's own choice; known
+    /// once it was read.
+    pub(super) timestamp: Option<Timestamp>,
+    pub(super) place: Option<String>,
+}
+
+/// A refused operation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Refused {
+    pub(super) retry_count: u32,
+    pub(super) last_error: String,
+    pub(super) dead: bool,
+}
+
+/// A table that is marked. A new mark has a new number.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Mark {
+    pub(super) made: usize,
+    pub(super) walked: u64,
+}
+
+pub(super) struct Expected {
+    pub(super) max_bytes: u64,
+    pub(super) secondaries: Vec<String>,
+    /// Everything that was ever appended.
+    pub(super) log: Vec<Vec<Entry>>,
+    /// How much of each partition a secondary has.
+    pub(super) acked: BTreeMap<String, Vec<usize>>,
+    pub(super) refused: BTreeMap<(String, Key), Refused>,
+    pub(super) marks: BTreeMap<(String, String), Mark>,
+    made: usize,
+}
+
+impl Expected {
+    pub(super) fn new(max_bytes: u64) -> Self {
+        Self {
+            max_bytes,
+            secondaries: Vec::new(),
+            log: (0..PARTITIONS).map(|_| Vec::new()).collect(),
+            acked: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            made: 0,
+        }
+    }
+
+    /// The log is opened for these secondaries. A new one begins at the end,
+    /// one that is gone holds nothing.
+    pub(super) fn configure(&mut self, secondaries: Vec<String>) {
+        let ends: Vec<usize> = self.log.iter().map(Vec::len).collect();
+        self.acked.retain(|name, _| secondaries.contains(name));
+        for name in &secondaries {
+            self.acked
+                .entry(name.clone())
+                .or_insert_with(|| ends.clone());
+        }
+        self.secondaries = secondaries;
+    }
+
+    /// Entries of a partition that a secondary has not passed.
+    pub(super) fn behind(&self, secondary: &str, partition: usize) -> &[Entry] {
+        &self.log[partition][self.acked[secondary][partition]..]
+    }
+
+    /// Operations and bytes that wait for a secondary.
+    pub(super) fn backlog(&self, secondary: &str) -> (u64, u64) {
+        (0..self.log.len())
+            .flat_map(|partition| self.behind(secondary, partition))
+            .fold((0, 0), |(operations, bytes), entry| {
+                (operations + 1, bytes + entry.bytes)
+            })
+    }
+
+    /// What the log has to keep: how many entries, how many bytes.
+    pub(super) fn held(&self) -> (usize, u64) {
+        let (mut entries, mut bytes) = (0, 0);
+        for (partition, log) in self.log.iter().enumerate() {
+            let slowest = self.acked.values().map(|acked| acked[partition]).min();
+            for entry in &log[slowest.unwrap_or(log.len())..] {
+                entries += 1;
+                bytes += entry.bytes;
+            }
+        }
+        (entries, bytes)
+    }
+
+    pub(super) fn fits(&self, wanted: u64) -> bool {
+        self.held().1 + wanted <= self.max_bytes
+    }
+
+    pub(super) fn mark(&mut self, secondary: &str, table: &str) {
+        self.made += 1;
+        let (made, walked) = (self.made, 0);
+        self.marks.insert(
+            (secondary.to_owned(), table.to_owned()),
+            Mark { made, walked },
+        );
+    }
+
+    /// True if the operations are taken. Whoever is furthest behind is let go
+    /// until they fit.
+    pub(super) fn append(&mut self, operations: &[SyncOperation]) -> bool {
+        let sizes: Vec<u64> = operations.iter().map(size).collect();
+        let wanted = sizes.iter().sum();
+        if wanted > self.max_bytes {
+            return self.fits(wanted);
+        }
+        while !self.fits(wanted) {
+            let names = self.secondaries.iter();
+            let furthest = names.max_by_key(|name| (self.backlog(name).1, name.as_str()));
+            let furthest = furthest.unwrap().clone();
+            self.mark(&furthest, EVERY_TABLE);
+            let ends = self.log.iter().map(Vec::len).collect();
+            self.acked.insert(furthest, ends);
+        }
+        for (operation, bytes) in operations.iter().zip(sizes) {
+            self.push(operation.clone(), bytes, Some(operation.timestamp));
+        }
+        true
+    }
+
+    /// The log adds a refresh of its own.
+    pub(super) fn append_refresh(&mut self, refresh: SyncOperation) {
+        let bytes = size(&refresh);
+        self.push(refresh, bytes, None);
+    }
+
+    fn push(&mut self, operation: SyncOperation, bytes: u64, timestamp: Option<Timestamp>) {
+        let partition = usize::from(partition_of(&operation.key));
+        self.log[partition].push(Entry {
+            operation,
+            bytes,
+            timestamp,
+            place: None,
+        });
+    }
+
+    /// What a refused key is queued again as; none if it is not refused.
+    pub(super) fn retry(&mut self, secondary: &str, key: &Key) {
+        let Some(refused) = self.refused.remove(&(secondary.to_owned(), key.clone())) else {
+            return;
+        };
+        let mut refresh = SyncOperation::refresh(key.clone()).only_for(secondary);
+        if !refused.dead {
+            refresh.retry_count = refused.retry_count;
+            refresh.last_error = Some(refused.last_error);
+        }
+        self.append_refresh(refresh);
+    }
+
+    /// The dead letters of a secondary.
+    pub(super) fn dead(&self, secondary: &str) -> Vec<Key> {
+        self.refused
+            .iter()
+            .filter(|((name, _), refused)| name == secondary && refused.dead)
+            .map(|((_, key), _)| key.clone())
+            .collect()
+    }
+}
+
+/// The bytes of an operation in the log.
+pub(super) fn size(operation: &SyncOperation) -> u64 {
+    wire::encode(operation).unwrap().len() as u64
+}

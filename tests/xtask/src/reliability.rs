@@ -1,0 +1,98 @@
+//! The long forms of the tests that break things, one after another.
+
+use crate::cargo;
+use anyhow::{Context, bail};
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+/// A test that takes a number from the environment.
+struct LongRun {
+    /// What is tried.
+    name: &'static str,
+    /// Where the number is taken from.
+    variable: &'static str,
+    /// The number of a full run.
+    full: u64,
+    /// What `cargo test` is to run.
+    test: &'static [&'static str],
+}
+
+/// `docs/reliability.md` has what they found.
+const LONG_RUNS: &[LongRun] = &[
+    LongRun {
+        name: "kills",
+        variable: "FAULT_KILLS",
+        full: 500,
+        test: &["--test", "crash", "killed_at_any_instant"],
+    },
+    LongRun {
+        name: "server",
+        variable: "FAULT_SERVER",
+        full: 200,
+        test: &["--test", "faults", "the_server_is_killed_or_paused"],
+    },
+];
+
+/// The names of the runs.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    LONG_RUNS.iter().map(|run| run.name)
+}
+
+/// Runs those of these names, all for none, each with `percent` of its number.
+/// Tells what they tell, and at the end every table again.
+pub(crate) fn run(names: &[String], percent: u64) -> anyhow::Result<()> {
+    let chosen = |run: &&LongRun| names.is_empty() || names.iter().any(|name| name == run.name);
+    let mut summary = String::new();
+    let mut failed = Vec::new();
+    for run in LONG_RUNS.iter().filter(chosen) {
+        let started = Instant::now();
+        let (table, passed) = run.start((run.full * percent).div_ceil(100))?;
+        let took = humantime::format_duration(Duration::from_secs(started.elapsed().as_secs()));
+        summary.push_str(&format!("\n## {}, {took}\n\n{table}", run.name));
+        if !passed {
+            failed.push(run.name);
+        }
+    }
+    writeln!(io::stdout(), "{summary}")?;
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+impl LongRun {
+    /// Runs it so many times. Gives its tables, and whether it passed.
+    fn start(&self, count: u64) -> anyhow::Result<(String, bool)> {
+        let mut command = cargo();
+        command
+            .args(["test", "--workspace"])
+            .args(self.test)
+            .args(["--", "--nocapture"])
+            .env(self.variable, count.to_string());
+        let shown = format!(
+            "{}={count} cargo test --workspace {} -- --nocapture",
+            self.variable,
+            self.test.join(" ")
+        );
+        writeln!(io::stdout(), "{shown}")?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cargo cannot be run")?;
+        let mut table = format!("`{shown}`\n\n");
+        if let Some(told) = child.stdout.take() {
+            for line in BufReader::new(told).lines() {
+                let line = line?;
+                writeln!(io::stdout(), "{line}")?;
+                if line.starts_with('|') {
+                    table.push_str(&line);
+                    table.push('\n');
+                }
+            }
+        }
+        Ok((table, child.wait()?.success()))
+    }
+}
