@@ -15,8 +15,14 @@
 
 use host_harness::{compare::compare, server::SecondaryServer};
 use replication_tests::{ledger::Ledger, site::Site, small_disk::SmallDisk, wait, writer::Writer};
-use serde_json::Value as Json;
-use std::{fs, path::PathBuf, process::Command};
+use serde_json::{Value as Json, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
 
 /// Threads that write in a host.
 const THREADS: i64 = 4;
@@ -199,4 +205,169 @@ fn a_file_in_the_place_of_the_directory_is_no_reason_not_to_start() {
     assert_eq!(ledger.failures(), <&[String]>::default());
     assert!(ledger.check(host.primary()).is_clean());
     assert!(ledger.check(&site.database(&server)).is_clean());
+}
+
+/// A primary and a secondary whose log is spoilt between one host and the next.
+struct Ground {
+    site: Site,
+    server: SecondaryServer,
+    number: i64,
+    ledger: Ledger,
+}
+
+/// Cases after which everything that was acknowledged is looked for, and not
+/// only the two sides compared.
+const CASES_OF_A_CHECK: u64 = 10;
+
+impl Ground {
+    fn new() -> Self {
+        let site = Site::new();
+        Self {
+            server: site.server("a"),
+            site,
+            number: 0,
+            ledger: Ledger::default(),
+        }
+    }
+
+    fn host(&self) -> Host {
+        // What waits is to be left in the log.
+        let settings = [
+            "shutdown_drain_timeout: 0s",
+            "sync_batch_timeout: 1ms",
+            "reconnect_backoff: 50ms",
+        ];
+        self.site.host(&[("a", &self.server)], &settings)
+    }
+
+    /// A few writes that wait in the log when the host has gone.
+    fn write(&mut self, host: &Host, chance: &mut fastrand::Rng) {
+        let context = &CallContext::new();
+        for _ in 0..chance.u8(1..12) {
+            self.number += 1;
+            let number = self.number;
+            let (kind, key) = match chance.u8(0..5) {
+                0 => {
+                    let path = format!("document {}", chance.u8(0..3));
+                    let chunks = vec![format!("text {number}").into(); chance.usize(1..4)];
+                    let embeddings = vec![Default::default(); chunks.len()];
+                    let mark = Object::new()
+                        .with("key", path.as_str())
+                        .with("number", number);
+                    host.storage()
+                        .save_document_chunks(context, &path, &chunks, &embeddings, &mark)
+                        .unwrap();
+                    ("document", format!("{path}#chunk0"))
+                }
+                _ => {
+                    let key = format!("fact {}", chance.u8(0..20));
+                    host.storage()
+                        .save_fact(context, OWNER, &key, &number.into())
+                        .unwrap();
+                    ("fact", key)
+                }
+            };
+            self.ledger.note(Told::Acked { kind, key, number });
+        }
+    }
+
+    /// Leaves a log in which something waits, and spoils it. Says how.
+    fn leave_spoilt(&mut self, host: Host, chance: &mut fastrand::Rng) -> String {
+        let steering = Steering::of(&host).unwrap();
+        steering.post("pause", &json!({})).unwrap();
+        self.write(&host, chance);
+        // As a process leaves it that is killed, or one that ends in order.
+        let queue = self.site.queue_dir();
+        let killed = chance.bool();
+        let kept = self.site.path().join("kept");
+        if killed {
+            copy(&queue, &kept);
+        }
+        host.shutdown().unwrap();
+        if killed {
+            fs::remove_dir_all(&queue).unwrap();
+            fs::rename(&kept, &queue).unwrap();
+        }
+        let damage: Vec<String> = (0..chance.u8(1..3))
+            .map(|_| spoil_one(&queue, chance))
+            .collect();
+        let end = if killed { "killed" } else { "ended" };
+        format!("{end}, {}", damage.join(", "))
+    }
+
+    /// Starts a host on what is left, and looks at both sides.
+    fn look(&mut self, how: &str, thorough: bool, tally: &mut Tally) -> Host {
+        let host = self.host();
+        caught_up(&host);
+        assert_eq!(replication(&host).dead_letters, 0, "{how}");
+        let secondary = self.site.database(&self.server);
+        let comparison = compare(host.primary(), &secondary).unwrap();
+        for table in &comparison.tables {
+            let verdict = &mut tally.verdict;
+            verdict
+                .lost
+                .extend(table.missing.iter().map(ToString::to_string));
+            verdict
+                .duplicated
+                .extend(table.extra.iter().map(ToString::to_string));
+            let older = table.different.iter().map(|row| row.id.to_string());
+            verdict.out_of_order.extend(older);
+        }
+        if thorough {
+            tally.verdict.add(self.ledger.check(host.primary()));
+            tally.verdict.add(self.ledger.check(&secondary));
+        }
+        assert!(tally.verdict.is_clean(), "{how}:\n{tally}\n{comparison}");
+        host
+    }
+}
+
+/// Copies a directory. What journals have before them is not on the disk, and
+/// is not read.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp")
+        .args(["-r", "--sparse=always"])
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(copied.success(), "{copied}");
+}
+
+#[test]
+fn a_log_that_is_damaged_anywhere_ends_in_equality() {
+    const GROUNDS: u64 = 2;
+    let mut chance = chance::seeded("damage");
+    let cases = chance::number("FAULT_DAMAGE").unwrap_or(200);
+    let tried = AtomicU64::new(0);
+    let seeds: Vec<u64> = (0..GROUNDS).map(|_| chance.u64(..)).collect();
+    let on_one = |seed: u64| {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut tally = Tally::default();
+        let mut ground = Ground::new();
+        let mut host = ground.look("nothing yet", false, &mut tally);
+        while tried.fetch_add(1, Ordering::Relaxed) < cases {
+            let how = ground.leave_spoilt(host, &mut chance);
+            tally.tried += 1;
+            let thorough = tally.tried.is_multiple_of(CASES_OF_A_CHECK);
+            host = ground.look(&how, thorough, &mut tally);
+            tally.survived += 1;
+            tally.tell_progress(cases / GROUNDS);
+        }
+        drop(host);
+        drop(ground.look("the end", true, &mut tally));
+        tally.acked = ground.ledger.acked();
+        tally
+    };
+    let mut all = Tally::default();
+    thread::scope(|scope| {
+        let on_one = &on_one;
+        let grounds: Vec<_> = seeds
+            .iter()
+            .map(|seed| scope.spawn(move || on_one(*seed)))
+            .collect();
+        for ground in grounds {
+            all.add(ground.join().expect("a ground on which all went well"));
+        }
+    });
+    println!("{all}");
 }

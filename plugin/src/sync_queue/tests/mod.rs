@@ -5,6 +5,7 @@
 //! | here | examples, one for each promise |
 //! | [`model`] | every promise at once, against a simple model, with kills and restarts |
 //! | [`damage`] | its files, spoilt in every way |
+//! | [`failing`] | its files fail, and it goes on |
 //! | [`entries`] | how an operation is written |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 mod damage;
 mod entries;
+mod failing;
 mod model;
 
 fn config(dir: &TempDir) -> QueueConfig {
