@@ -13,8 +13,21 @@
     clippy::print_stdout
 )]
 
-use host_harness::{compare::compare, server::SecondaryServer};
-use replication_tests::{ledger::Ledger, site::Site, small_disk::SmallDisk, wait, writer::Writer};
+use host_harness::{compare::compare, host::Host, server::SecondaryServer, steering::Steering};
+use plugin_api::{
+    storage::{CallContext, Storage as _},
+    value::Object,
+};
+use replication_tests::{
+    chance,
+    damage::spoil_one,
+    ledger::{Ledger, Tally},
+    load::{OWNER, Told},
+    site::{Site, caught_up, replication},
+    small_disk::SmallDisk,
+    wait,
+    writer::Writer,
+};
 use serde_json::{Value as Json, json};
 use std::{
     fs,
