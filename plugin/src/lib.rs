@@ -18,6 +18,7 @@
 //! | [`merged_storage`] | each method to whoever answers for its kind |
 //! | [`query_merger`] | the read path: the union of the primary and the secondaries |
 //! | [`durable`] | a database on disk that may fail, and is opened again by itself |
+//! | [`raw_query`] | what raw SurrealQL does, by SurrealQL's own parser |
 //! | [`dedup`] | which row is which |
 //! | [`tombstones`] | what was deleted stays deleted for merged reads |
 //! | [`status`], [`metrics`], [`http`] | to see and to steer it |
@@ -36,6 +37,7 @@ pub mod merged_storage;
 pub mod metrics;
 pub mod module;
 pub mod query_merger;
+pub mod raw_query;
 pub mod replication;
 pub mod status;
 pub mod sync_executor;

@@ -13,6 +13,7 @@ use super::{
     row::{Identity, Row, Slim},
     side::Side,
 };
+use crate::dedup::identity_columns;
 use abi_stable::std_types::RString;
 use plugin_api::{
     error::StorageResult,
@@ -115,20 +116,6 @@ impl Scan {
             .iter()
             .filter_map(|row| Slim::of_query(table, row))
             .collect())
-    }
-}
-
-/// The columns that tell which row it is, and those that a wide delete goes by.
-fn identity_columns(table: &str) -> &'static [&'static str] {
-    match table {
-        "kv_memories" => &["user_id", "key"],
-        "knowledge_base" => &["file_path", "source_file"],
-        "code_projects" | "code_indexing_jobs" => &["project_id"],
-        "code_files" => &["project_id", "file_path"],
-        "code_symbols" => &["project_id", "name_path", "file_path"],
-        "code_chunks" => &["symbol_id", "chunk_index", "project_id", "file_path"],
-        "vector_memories" | "entities" | "events" => &[],
-        _ => &["from_entity", "to_entity"],
     }
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`reads`] | every read method as data: order, limit, what merging means |
 //! | `memory`, `code` | the methods, each a line or a few |
+//! | `raw` | a plain SELECT of the host's own |
 //! | `merge` | the one way in which lists and searches are merged |
 //! | `row`, `order` | which row is which, and which comes first |
 //! | `presence` | does a side have these rows? |
@@ -21,6 +22,7 @@ mod merge;
 mod order;
 mod panel;
 mod presence;
+mod raw;
 pub mod reads;
 mod row;
 mod seat;
