@@ -15,6 +15,10 @@ use std::{
 /// The variable by which steps of the plugin fail.
 pub const FAIL_POINTS: &str = "DB_SYNC_FAIL_POINTS";
 
+/// The variable that says how many milliseconds a thread of it waits between two
+/// writes; none if it is not set.
+pub const PACE: &str = "WRITER_PACE_MS";
+
 /// How a line begins that tells the module's status.
 pub const STATUS: &str = "status\t";
 

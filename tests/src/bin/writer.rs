@@ -6,7 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a test's program ends with its reason")]
 
 use host_harness::{config::HostConfig, host::Host, steering::Steering};
-use replication_tests::{ledger, load::Load, site, writer::STATUS};
+use replication_tests::{
+    ledger,
+    load::Load,
+    site,
+    writer::{PACE, STATUS},
+};
 use std::{
     io::{self, Write},
     path::Path,
@@ -30,7 +35,9 @@ fn main() {
     let load = Load {
         threads: threads.parse().unwrap(),
         round: round.parse().unwrap(),
-        pace: Duration::ZERO,
+        pace: std::env::var(PACE).map_or(Duration::ZERO, |pace| {
+            Duration::from_millis(pace.parse().unwrap())
+        }),
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
