@@ -21,7 +21,10 @@ use plugin_api::{
     storage::{CallContext, Names, UserCounts},
     value::{Object, RecordId, RecordKey, Value},
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Instant,
+};
 use surreal_storage::schema::TABLES;
 
 /// A digest goes through a whole table: so many times the query timeout.
@@ -139,6 +142,11 @@ fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageRes
 }
 
 impl QueryMerger {
+    /// Whom to ask for scans, in a call that began at `started`.
+    fn scanning<'m>(&'m self, context: &'m CallContext, started: Instant) -> Panel<'m> {
+        Panel::new(self, context).since(started).patient(PATIENCE)
+    }
+
     /// The rows of these scans that only secondaries have.
     fn only_in_secondaries(
         &self,
@@ -176,8 +184,9 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn list_user_ids(&self, context: &CallContext, table: &str) -> StorageResult<Names> {
+        let started = Instant::now();
         let ours = self.primary().list_user_ids(context, table)?;
-        let theirs = self.users_beyond_primary(context, table)?;
+        let theirs = self.users_beyond_primary(&mut self.scanning(context, started), table)?;
         if theirs.is_empty() {
             return Ok(ours);
         }
@@ -194,8 +203,9 @@ impl QueryMerger {
         context: &CallContext,
         table: &str,
     ) -> StorageResult<UserCounts> {
+        let started = Instant::now();
         let ours = self.primary().count_by_user_id(context, table)?;
-        let mut counts = self.users_beyond_primary(context, table)?;
+        let mut counts = self.users_beyond_primary(&mut self.scanning(context, started), table)?;
         if counts.is_empty() {
             return Ok(ours);
         }
@@ -211,7 +221,7 @@ impl QueryMerger {
     /// How many rows of `table` each user has that are only in secondaries.
     fn users_beyond_primary(
         &self,
-        context: &CallContext,
+        panel: &mut Panel<'_>,
         table: &str,
     ) -> StorageResult<BTreeMap<RString, u64>> {
         let mut counts = BTreeMap::new();
@@ -222,9 +232,7 @@ impl QueryMerger {
         let scan = Scan::of(table)
             .reading(&["user_id"])
             .only("type::is_string(user_id)", &Object::new());
-        for row in
-            self.only_in_secondaries(&mut Panel::new(self, context).patient(PATIENCE), &[scan])?
-        {
+        for row in self.only_in_secondaries(panel, &[scan])? {
             *counts.entry(row.text("user_id").into()).or_default() += 1;
         }
         Ok(counts)
@@ -235,8 +243,9 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn get_stats(&self, context: &CallContext, user_id: &str) -> StorageResult<MemoryStats> {
+        let started = Instant::now();
         let mut stats = self.primary().get_stats(context, user_id)?;
-        let mut panel = Panel::new(self, context).patient(PATIENCE);
+        let mut panel = self.scanning(context, started);
         let (condition, user) = match user_id {
             "" | "global" => ("true", Object::new()),
             _ => ("user_id = $user", Object::new().with("user", user_id)),
@@ -295,6 +304,7 @@ impl QueryMerger {
         context: &CallContext,
         project_id: &str,
     ) -> StorageResult<ProjectStats> {
+        let started = Instant::now();
         let mut stats = self.primary().get_code_project_stats(context, project_id)?;
         let project = Object::new().with("project", project_id);
         let of_project = |table| Scan::of(table).only("project_id = $project", &project);
@@ -303,9 +313,7 @@ impl QueryMerger {
             of_project("code_symbols").reading(&["symbol_type"]),
             of_project("code_chunks"),
         ];
-        for row in
-            self.only_in_secondaries(&mut Panel::new(self, context).patient(PATIENCE), &scans)?
-        {
+        for row in self.only_in_secondaries(&mut self.scanning(context, started), &scans)? {
             match row.table() {
                 "code_files" => {
                     stats.file_count += 1;

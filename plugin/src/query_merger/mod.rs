@@ -44,7 +44,7 @@ use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::runtime::Handle;
 
@@ -155,11 +155,12 @@ impl QueryMerger {
         context: &CallContext,
         ask: impl Fn(&dyn Side, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
     ) -> StorageResult<Option<T>> {
+        let started = Instant::now();
         if let Some(found) = ask(self.primary(), context)? {
             return Ok(Some(found));
         }
         let as_it_comes: Order<T> = |_, _| Ordering::Equal;
-        let mut panel = Panel::new(self, context);
+        let mut panel = Panel::new(self, context).since(started);
         let found =
             self.beyond_primary(&mut panel, as_it_comes, None, move |side, context, _| {
                 Ok(ask(side, context)?.into_iter().collect())
