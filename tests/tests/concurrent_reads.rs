@@ -349,7 +349,7 @@ fn reads_among_writes_deletes_and_resyncs_see_what_was_acknowledged() {
     let host = site.host_with(&site.yaml_for(
         &[Access::new("a", proxy.url())],
         // The secondary is behind in its rows, but never left behind.
-        &["query_timeout: 2m", "sync_batch_timeout: 100ms"],
+        &["query_timeout: 2m", "sync_batch_timeout: 20ms"],
     ));
     connected(&host);
     let secondary = site.database(&server);
@@ -401,7 +401,8 @@ fn reads_among_writes_deletes_and_resyncs_see_what_was_acknowledged() {
             .collect();
         let steering = host_harness::steering::Steering::of(&host).unwrap();
         loop {
-            steering.post("resync", &json!({})).unwrap();
+            let tables = json!({"tables": ["kv_memories", "code_symbols", "knowledge_base"]});
+            steering.post("resync", &tables).unwrap();
             wait::until(
                 "the resync",
                 || replication(&host),

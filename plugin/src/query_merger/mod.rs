@@ -226,6 +226,11 @@ impl Source for Panel<'_> {
         self.collect(pending)
     }
 
+    fn deletes(&self) -> u64 {
+        let tombstones = self.merger().tombstones.as_ref();
+        tombstones.map_or(0, |tombstones| tombstones.marks())
+    }
+
     fn hides(&self, row: &impl Row, identity: &Identity) -> bool {
         self.merger().tombstones.as_ref().is_some_and(|tombstones| {
             !tombstones.is_empty() && tombstones.hides(row.table(), &identity.key, &row.columns())

@@ -36,7 +36,7 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// First byte of an entry: what it is about.
@@ -129,6 +129,7 @@ pub struct Tombstones {
     /// What could not be written yet. Locked for every write.
     unwritten: Mutex<Changes>,
     any_unwritten: AtomicBool,
+    marks: AtomicU64,
 }
 
 /// What a mark has replaced, to take it back.
@@ -148,8 +149,11 @@ impl Tombstones {
         let files = Files::of(database.clone())?;
         let tombstones = Self::unopened(None, false);
         tombstones.files.mend(
-            |_| Ok::<_, TombstoneError>((files.load()?, files)),
-            |(found, files)| tombstones.take_over(found, files),
+            |_| {
+                tombstones.take_over(files.load()?);
+                Ok::<_, TombstoneError>(files)
+            },
+            |files| files,
         )?;
         Ok(tombstones)
     }
@@ -187,6 +191,7 @@ impl Tombstones {
             any_keys: AtomicBool::new(false),
             unwritten: Mutex::default(),
             any_unwritten: AtomicBool::new(false),
+            marks: AtomicU64::new(0),
         }
     }
 
@@ -200,9 +205,12 @@ impl Tombstones {
             self.files.mend(
                 |damaged| {
                     let files = Files::open_or_set_aside(dir, damaged, || self.rewrite_scopes())?;
-                    Ok::<_, TombstoneError>((files.load()?, files))
+                    // Before others can use the files: they hold the scopes
+                    // while they do.
+                    self.take_over(files.load()?);
+                    Ok::<_, TombstoneError>(files)
                 },
-                |(found, files)| self.take_over(found, files),
+                |files| files,
             )?;
         }
         match self.any_unwritten.load(Ordering::Acquire) {
@@ -236,7 +244,7 @@ impl Tombstones {
         self.files.close();
     }
 
-    fn take_over(&self, found: files::Found, files: Files) -> Files {
+    fn take_over(&self, found: files::Found) {
         let mut known = self.scopes.write();
         for (scope, count) in found.scopes {
             // What is known already is newer.
@@ -247,7 +255,6 @@ impl Tombstones {
         let any_unwritten = self.any_unwritten.load(Ordering::Acquire);
         self.any_keys
             .store(found.any_keys || any_unwritten, Ordering::Release);
-        files
     }
 
     /// The scopes are known; files that are made anew shall have them too.
@@ -333,6 +340,7 @@ impl Tombstones {
         if !keys.is_empty() {
             self.any_keys.store(true, Ordering::Release);
         }
+        self.marks.fetch_add(1, Ordering::Release);
         self.write(changes).map(|()| marked)
     }
 
@@ -357,6 +365,12 @@ impl Tombstones {
             }
         }
         self.write(changes)
+    }
+
+    /// How many deletes were marked since this was opened. If it is the same
+    /// before and after, no row was deleted and written again in between.
+    pub fn marks(&self) -> u64 {
+        self.marks.load(Ordering::Acquire)
     }
 
     /// Says that a row was written again: `key` with these columns of `table`
