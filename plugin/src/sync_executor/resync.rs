@@ -93,13 +93,12 @@ impl Replicator {
                 .into_iter()
                 .map(|key| SyncOperation::refresh(key).only_for(self.name()))
                 .collect();
-            let goes_on = self
-                .queue
+            // Where the table was marked again meanwhile, this walk goes on and
+            // the next one follows: one that is marked often would otherwise
+            // never be walked to its end.
+            self.queue
                 .walk_page(self.name(), &refreshes, &mark)
                 .map_err(log_failure)?;
-            if !goes_on {
-                return Ok(());
-            }
         }
     }
 

@@ -90,8 +90,8 @@ impl ResyncMark {
 }
 
 impl SyncQueue {
-    /// Marks a table of a secondary for resync: a walk of it that is under way
-    /// begins again. If nothing can be written the mark is kept in memory until
+    /// Marks a table of a secondary for resync: a walk of it that is under way is
+    /// followed by another. If nothing can be written the mark is kept in memory until
     /// it can.
     pub fn mark_resync(&self, secondary: &str, table: &str, reason: &str) {
         let mark = ResyncMark::new(table, reason);
@@ -177,8 +177,8 @@ impl SyncQueue {
     }
 
     /// Appends the refreshes of one page of a walk and moves its cursor. False
-    /// if the table has been marked again meanwhile: then the walk is over,
-    /// and a new one due.
+    /// if the table has been marked again meanwhile: then the cursor is not
+    /// kept, and another walk is due after this one.
     ///
     /// # Errors
     /// If the log cannot take them; the page is walked again later.
