@@ -25,10 +25,10 @@ use crate::{
     sync_types::{Row, SyncOperation},
     tombstones::{Scope, TombstoneError, Tombstones},
 };
-use announced::Announced;
+use announced::{Announced, is_uncertain};
 use parking_lot::RwLock;
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::{ErrorKind, StorageError, StorageResult},
     records::{EMBEDDING_DIMENSION, WriteReceipt},
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, RecordId, Value},
@@ -219,10 +219,23 @@ impl SyncedStorage {
         let keys = delete.keys(&self.primary, context)?;
         // First the mark: while the row is still there the primary shows it,
         // whatever is marked; once it is gone nobody must show a copy.
-        if let Err(error) = self.tombstones.mark(&keys, &delete.scopes) {
+        let marked = match self.tombstones.mark(&keys, &delete.scopes) {
+            Ok(marked) => Some(marked),
+            Err(error) => {
+                warn_of_tombstones(&error);
+                None
+            }
+        };
+        let deleted = call(&self.primary);
+        // It is certain that nothing was deleted: what a scope covers on the
+        // secondaries is not hidden either.
+        if let (Err(error), Some(marked)) = (&deleted, marked)
+            && !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND)
+            && let Err(error) = self.tombstones.take_back(marked)
+        {
             warn_of_tombstones(&error);
         }
-        call(&self.primary)
+        deleted
     }
 }
 
@@ -312,7 +325,7 @@ fn as_stored(embedding: &[f32]) -> Vec<f32> {
 }
 
 fn warn_of_tombstones(error: &TombstoneError) {
-    tracing::error!(%error, "a delete could not be remembered; merged reads may show archived rows");
+    tracing::warn!(%error, "what was deleted or revived is remembered by this process only");
 }
 
 fn closed_error() -> StorageError {

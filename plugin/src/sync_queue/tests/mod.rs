@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | here | examples, one for each promise |
 //! | [`model`] | every promise at once, against a simple model, with kills and restarts |
+//! | [`damage`] | its files, spoilt in every way |
+//! | [`failing`] | its files fail, and it goes on |
 //! | [`entries`] | how an operation is written |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -14,7 +16,9 @@ use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
 
+mod damage;
 mod entries;
+mod failing;
 mod model;
 
 fn config(dir: &TempDir) -> QueueConfig {
@@ -208,7 +212,8 @@ fn a_write_that_was_under_way_is_looked_at_again() {
     let marked: Vec<_> = queue.resync_marks("a").unwrap();
     assert_eq!(marked.len(), 1);
     assert_eq!(marked[0].table, "events");
-    assert!(queue.open_intents().unwrap().is_empty());
+    let left = queue.with_store(intents::open_intents).unwrap();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
