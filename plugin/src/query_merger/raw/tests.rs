@@ -166,7 +166,14 @@ fn row(table: &str, number: usize, side: usize, version: u8) -> Object {
     let base = Object::new().with("id", id);
     match table {
         "code_symbols" => base
-            .with("project_id", if version % 4 == 0 { "other" } else { "p" })
+            .with(
+                "project_id",
+                if version.is_multiple_of(4) {
+                    "other"
+                } else {
+                    "p"
+                },
+            )
             .with("name_path", format!("path-{number}"))
             .with("name", format!("name-{}", version % 7))
             .with("start_line", rank)
@@ -176,7 +183,7 @@ fn row(table: &str, number: usize, side: usize, version: u8) -> Object {
                 near((usize::from(version) * 64 + number) * 3 + side),
             ),
         "events" => base
-            .with("user_id", if version % 3 == 0 { "v" } else { "u" })
+            .with("user_id", if version.is_multiple_of(3) { "v" } else { "u" })
             .with("subject", format!("s{}", version % 5))
             .with(
                 "created_at",

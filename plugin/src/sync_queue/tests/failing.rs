@@ -100,7 +100,8 @@ fn a_flag_that_cannot_be_read_counts_as_set() {
 
 #[test]
 fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
-    let nonsense: [fn(&Store, [u8; 10]) -> fjall::Result<()>; 3] = [
+    type Spoil = fn(&Store, [u8; 10]) -> fjall::Result<()>;
+    let nonsense: [Spoil; 3] = [
         |store, key| store.log.insert(key, "nonsense"),
         |store, key| store.log.remove(key),
         |_, _| panic!("as a damaged file can make the database"),
