@@ -34,6 +34,30 @@ const LONG_RUNS: &[LongRun] = &[
         full: 200,
         test: &["--test", "faults", "the_server_is_killed_or_paused"],
     },
+    LongRun {
+        name: "damage",
+        variable: "FAULT_DAMAGE",
+        full: 10_000,
+        test: &["--test", "disk", "a_log_that_is_damaged"],
+    },
+    LongRun {
+        name: "backlog",
+        variable: "BACKLOG_OPERATIONS",
+        full: 1_000_000,
+        test: &["--test", "backlog"],
+    },
+    LongRun {
+        name: "merged-reads",
+        variable: "MERGE_CASES",
+        full: 20_000,
+        test: &["--lib", "every_read_is"],
+    },
+    LongRun {
+        name: "concurrent-reads",
+        variable: "READS",
+        full: 1_000,
+        test: &["--test", "concurrent_reads"],
+    },
 ];
 
 /// The names of the runs.
