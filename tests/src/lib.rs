@@ -13,7 +13,8 @@
 //!
 //! The tests themselves are in `tests/tests`: `replication` (what is written
 //! arrives), `faults` (whatever happens meanwhile), `crash` (the host is
-//! killed), `panics` (a step of the plugin fails), `builds` (debug and release
+//! killed), `panics` (a step of the plugin fails),
+//! `backlog` (what a long outage costs), `builds` (debug and release
 //! go together).
 
 #![allow(

@@ -4,7 +4,7 @@
 //!
 //! | command | what it does | answer |
 //! | --- | --- | --- |
-//! | `write N` | writes N code symbols, the same few thousand again and again | the bytes of their values |
+//! | `write N` | writes N code symbols, the same thousand again and again | the bytes of their values |
 //! | `drain` | waits until every secondary has everything | how many operations were copied |
 
 #![allow(
@@ -29,8 +29,8 @@ use std::{
 /// Symbols of one call.
 const BATCH: u64 = 100;
 
-/// Different symbols; more would be about the size of the primary.
-const SYMBOLS: u64 = 4_000;
+/// Different symbols; more of them would be about the size of the primary.
+const SYMBOLS: u64 = 1_000;
 
 /// What is written.
 struct Rows {

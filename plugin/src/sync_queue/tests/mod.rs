@@ -14,6 +14,7 @@ use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
 
+mod backlog;
 mod entries;
 mod model;
 
