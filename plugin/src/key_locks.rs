@@ -83,6 +83,11 @@ impl KeyLocks {
         }
     }
 
+    /// Locks all tables against all other writes.
+    pub fn every_table(&self) -> KeyGuard<'_> {
+        self.tables(GATES)
+    }
+
     /// Locks whole tables against all other writes.
     pub fn tables(&self, tables: &[&str]) -> KeyGuard<'_> {
         let gates: BTreeSet<usize> = tables.iter().map(|table| gate(table)).collect();

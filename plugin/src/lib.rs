@@ -17,6 +17,7 @@
 //! | [`sync_executor`] | from the log to the secondaries |
 //! | [`merged_storage`] | each method to whoever answers for its kind |
 //! | [`query_merger`] | the read path: the union of the primary and the secondaries |
+//! | [`raw_query`] | what raw SurrealQL does, by SurrealQL's own parser |
 //! | [`dedup`] | which row is which |
 //! | [`tombstones`] | what was deleted stays deleted for merged reads |
 //! | [`status`], [`metrics`], [`http`] | to see and to steer it |
@@ -34,6 +35,7 @@ pub mod merged_storage;
 pub mod metrics;
 pub mod module;
 pub mod query_merger;
+pub mod raw_query;
 pub mod replication;
 pub mod status;
 pub mod sync_executor;

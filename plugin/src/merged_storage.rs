@@ -5,8 +5,14 @@
 //! | admin | the primary |
 //! | write, delete | [`SyncedStorage`]: the primary, then the log or the tombstones |
 //! | read | [`QueryMerger`]: the primary and the secondaries |
+//!
+//! Raw SurrealQL may be any of them: [`RawQueries`] tells which.
 
-use crate::{query_merger::QueryMerger, synced_storage::SyncedStorage};
+use crate::{
+    query_merger::QueryMerger,
+    raw_query::{Recogniser, Verdict},
+    synced_storage::SyncedStorage,
+};
 use plugin_api::{
     abi_stable::std_types::{RString, RVec},
     error::StorageResult,
@@ -31,12 +37,25 @@ pub struct MergedStorage {
     primary: FullStorage,
     synced: Arc<SyncedStorage>,
     merger: Arc<QueryMerger>,
+    raw: RawQueries,
 }
 
 impl MergedStorage {
-    /// Puts the write path and the read path over `primary` together.
-    pub fn new(primary: FullStorage, synced: Arc<SyncedStorage>, merger: Arc<QueryMerger>) -> Self {
+    /// Puts the write path and the read path over `primary` together. With
+    /// `merge_raw_queries` a plain SELECT is merged as well.
+    pub fn new(
+        primary: FullStorage,
+        synced: Arc<SyncedStorage>,
+        merger: Arc<QueryMerger>,
+        merge_raw_queries: bool,
+    ) -> Self {
         Self {
+            raw: RawQueries {
+                primary: primary.clone(),
+                synced: Arc::clone(&synced),
+                merger: Arc::clone(&merger),
+                recogniser: Recogniser::new(merge_raw_queries),
+            },
             primary,
             synced,
             merger,
@@ -44,18 +63,44 @@ impl MergedStorage {
     }
 }
 
+/// Raw SurrealQL, each text to whoever answers for what it does.
+struct RawQueries {
+    primary: FullStorage,
+    synced: Arc<SyncedStorage>,
+    merger: Arc<QueryMerger>,
+    recogniser: Recogniser,
+}
+
+impl RawQueries {
+    fn query(
+        &self,
+        context: &CallContext,
+        text: &str,
+        parameters: &Object,
+    ) -> StorageResult<Value> {
+        match &*self.recogniser.verdict(text) {
+            Verdict::Read => self.primary.query(context, text, parameters),
+            Verdict::Select(plain) => self.merger.select(context, text, parameters, plain),
+            Verdict::Write(effects) => self.synced.query(context, text, parameters, effects),
+        }
+    }
+}
+
 /// Which field answers for a kind of method.
 macro_rules! by_kind {
-    ($storage:ident admin) => {
+    ($storage:ident admin query) => {
+        $storage.raw
+    };
+    ($storage:ident admin $method:ident) => {
         $storage.primary
     };
-    ($storage:ident write) => {
+    ($storage:ident write $method:ident) => {
         $storage.synced
     };
-    ($storage:ident delete) => {
+    ($storage:ident delete $method:ident) => {
         $storage.synced
     };
-    ($storage:ident read) => {
+    ($storage:ident read $method:ident) => {
         $storage.merger
     };
 }
@@ -80,7 +125,7 @@ macro_rules! dispatch {
                         $($argument: rust_type!($type)),*
                     ) -> StorageResult<$answer> {
                         let this = self;
-                        by_kind!(this $kind).$method(context, $($argument),*)
+                        by_kind!(this $kind $method).$method(context, $($argument),*)
                     }
                 )*
             }

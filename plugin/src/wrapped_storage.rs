@@ -6,7 +6,7 @@
 //! closed, reads are the primary's alone and writes are refused, since nothing
 //! would copy them. Closing lets the calls that are inside finish.
 
-use crate::logging::Log;
+use crate::{logging::Log, raw_query};
 use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
@@ -74,15 +74,31 @@ impl<S: AllMethods> Door<S> {
 
 /// What a closed door does.
 macro_rules! when_closed {
-    (write $method:ident $primary:expr) => {
+    (write $method:ident $call:tt $primary:expr) => {
         Err(closed(stringify!($method)))
     };
-    (delete $method:ident $primary:expr) => {
+    (delete $method:ident $call:tt $primary:expr) => {
         Err(closed(stringify!($method)))
     };
-    ($other:ident $method:ident $primary:expr) => {
+    (admin query $call:tt $primary:expr) => {
+        raw_when_closed $call
+    };
+    ($other:ident $method:ident $call:tt $primary:expr) => {
         $primary
     };
+}
+
+/// What a closed door does with raw SurrealQL.
+fn raw_when_closed(
+    primary: &FullStorage,
+    context: &CallContext,
+    text: &str,
+    parameters: &Object,
+) -> StorageResult<Value> {
+    if raw_query::writes(text) {
+        return Err(closed("query"));
+    }
+    primary.query(context, text, parameters)
 }
 
 fn closed(method: &str) -> StorageError {
@@ -116,7 +132,8 @@ macro_rules! through_the_door {
                                 $trait::$method(&inside.storage, context, $($argument),*)
                             }),
                             None => when_closed!(
-                                $kind $method $trait::$method(&self.0.primary, context, $($argument),*)
+                                $kind $method (&self.0.primary, context, $($argument),*)
+                                $trait::$method(&self.0.primary, context, $($argument),*)
                             ),
                         }
                     }

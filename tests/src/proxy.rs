@@ -54,6 +54,8 @@ struct Sky {
     /// What the server has sent on those that were held.
     late_answers: AtomicU64,
     connections: AtomicU64,
+    /// Bytes that clients have sent.
+    asked: AtomicU64,
     changed: Condvar,
     over: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
@@ -77,6 +79,7 @@ impl Proxy {
             holding: AtomicU64::new(0),
             late_answers: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             changed: Condvar::new(),
             over: AtomicBool::new(false),
             open: Mutex::default(),
@@ -121,6 +124,11 @@ impl Proxy {
     /// How often the server has answered on connections that were held once.
     pub fn late_answers(&self) -> u64 {
         self.sky.late_answers.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes clients have sent so far, delivered or not.
+    pub fn asked(&self) -> u64 {
+        self.sky.asked.load(Ordering::SeqCst)
     }
 
     /// Delivers what was held.
@@ -194,6 +202,10 @@ impl Sky {
             let length = from.read(&mut piece)?;
             if length == 0 {
                 return Ok(());
+            }
+            if way == Way::ToServer {
+                let bytes = u64::try_from(length).unwrap_or(0);
+                self.asked.fetch_add(bytes, Ordering::SeqCst);
             }
             match way {
                 Way::ToServer => self.wait_while_held(number),
@@ -295,6 +307,7 @@ mod tests {
         client.write_all(b"hi").unwrap();
         served.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"hi");
+        assert_eq!(proxy.asked(), 2);
 
         // Held back, then passed on.
         proxy.set(Weather::RequestsLost);

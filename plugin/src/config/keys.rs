@@ -127,6 +127,8 @@ keys! {
         ]), default "hide";
         /// `false`: reads are the primary's alone.
         merge_reads []: bool = Flag, default "true";
+        /// `true`: a plain SELECT that the host sends as raw SurrealQL is merged, too.
+        merge_raw_queries []: bool = Flag, default "false";
         /// Which tables are replicated; `relationships` stands for the tables of all relationship types.
         tables []: TableSelection = Tables, default "all";
         /// How long cleanup waits for the log to drain; the rest is copied after the next start.

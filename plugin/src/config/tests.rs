@@ -103,6 +103,7 @@ key_tests! {
     initial_sync = InitialSync::Auto; "off" => InitialSync::Off, "auto" => InitialSync::Auto; "on" => "auto, off";
     deleted_reads = DeletedReads::Hide; "show" => DeletedReads::Show, "hide" => DeletedReads::Hide; "maybe" => "hide, show";
     merge_reads = true; "false" => false; "2" => "neither true nor false";
+    merge_raw_queries = false; "true" => true; "plain" => "neither true nor false";
     tables = TableSelection::All;
         "all" => TableSelection::All, "[events, relationships]" => TableSelection::Only(BTreeSet::from(["events", "relationships"]));
         "[]" => "sync_enabled", "[event]" => "did you mean events?", "[7]" => "7 is no table", "events" => "a list of";

@@ -8,6 +8,7 @@
 //! away, starts the next session.
 
 mod backoff;
+mod port;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -152,6 +153,13 @@ impl SecondaryConnectionManager {
     /// older session than the open one does nothing.
     pub fn lost(&self, session: &Session, error: &StorageError) {
         self.shared.lose(session.generation, error);
+    }
+
+    /// Looks whether anybody still listens at the server's address: an error if
+    /// not, none if so or if that cannot be told soon. Blocks for a second at
+    /// most, beside resolving a name.
+    pub fn is_gone(&self) -> Option<StorageError> {
+        port::nobody_listens(&self.shared.config.address)
     }
 
     /// What is known about the connection now.

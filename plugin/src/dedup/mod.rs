@@ -21,6 +21,21 @@ pub fn key_columns(table: &str) -> &'static [&'static str] {
         .map_or(&["id"], |known| known.key)
 }
 
+/// The columns beside the id that tell which row it is, and those that a wide
+/// delete goes by.
+pub fn identity_columns(table: &str) -> &'static [&'static str] {
+    match table {
+        "kv_memories" => &["user_id", "key"],
+        "knowledge_base" => &["file_path", "source_file"],
+        "code_projects" | "code_indexing_jobs" => &["project_id"],
+        "code_files" => &["project_id", "file_path"],
+        "code_symbols" => &["project_id", "name_path", "file_path"],
+        "code_chunks" => &["symbol_id", "chunk_index", "project_id", "file_path"],
+        "vector_memories" | "entities" | "events" => &[],
+        _ => &["from_entity", "to_entity"],
+    }
+}
+
 /// A table and the values of its key columns.
 ///
 /// Kept as bytes that mean the same in every version of this module: they are

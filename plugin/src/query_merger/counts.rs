@@ -13,6 +13,7 @@ use super::{
     row::{Identity, Row, Slim},
     side::Side,
 };
+use crate::dedup::identity_columns;
 use abi_stable::std_types::RString;
 use plugin_api::{
     error::StorageResult,
@@ -20,7 +21,10 @@ use plugin_api::{
     storage::{CallContext, Names, UserCounts},
     value::{Object, RecordId, RecordKey, Value},
 };
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Instant,
+};
 use surreal_storage::schema::TABLES;
 
 /// A digest goes through a whole table: so many times the query timeout.
@@ -118,20 +122,6 @@ impl Scan {
     }
 }
 
-/// The columns that tell which row it is, and those that a wide delete goes by.
-fn identity_columns(table: &str) -> &'static [&'static str] {
-    match table {
-        "kv_memories" => &["user_id", "key"],
-        "knowledge_base" => &["file_path", "source_file"],
-        "code_projects" | "code_indexing_jobs" => &["project_id"],
-        "code_files" => &["project_id", "file_path"],
-        "code_symbols" => &["project_id", "name_path", "file_path"],
-        "code_chunks" => &["symbol_id", "chunk_index", "project_id", "file_path"],
-        "vector_memories" | "entities" | "events" => &[],
-        _ => &["from_entity", "to_entity"],
-    }
-}
-
 /// The digest of each scan; none where the table is missing.
 fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageResult<Vec<Value>> {
     let digests: Vec<_> = scans.iter().map(Scan::digest).collect();
@@ -152,6 +142,11 @@ fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageRes
 }
 
 impl QueryMerger {
+    /// Whom to ask for scans, in a call that began at `started`.
+    fn scanning<'m>(&'m self, context: &'m CallContext, started: Instant) -> Panel<'m> {
+        Panel::new(self, context).since(started).patient(PATIENCE)
+    }
+
     /// The rows of these scans that only secondaries have.
     fn only_in_secondaries(
         &self,
@@ -189,8 +184,9 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn list_user_ids(&self, context: &CallContext, table: &str) -> StorageResult<Names> {
+        let started = Instant::now();
         let ours = self.primary().list_user_ids(context, table)?;
-        let theirs = self.users_beyond_primary(context, table)?;
+        let theirs = self.users_beyond_primary(&mut self.scanning(context, started), table)?;
         if theirs.is_empty() {
             return Ok(ours);
         }
@@ -207,8 +203,9 @@ impl QueryMerger {
         context: &CallContext,
         table: &str,
     ) -> StorageResult<UserCounts> {
+        let started = Instant::now();
         let ours = self.primary().count_by_user_id(context, table)?;
-        let mut counts = self.users_beyond_primary(context, table)?;
+        let mut counts = self.users_beyond_primary(&mut self.scanning(context, started), table)?;
         if counts.is_empty() {
             return Ok(ours);
         }
@@ -224,7 +221,7 @@ impl QueryMerger {
     /// How many rows of `table` each user has that are only in secondaries.
     fn users_beyond_primary(
         &self,
-        context: &CallContext,
+        panel: &mut Panel<'_>,
         table: &str,
     ) -> StorageResult<BTreeMap<RString, u64>> {
         let mut counts = BTreeMap::new();
@@ -235,9 +232,7 @@ impl QueryMerger {
         let scan = Scan::of(table)
             .reading(&["user_id"])
             .only("type::is_string(user_id)", &Object::new());
-        for row in
-            self.only_in_secondaries(&mut Panel::new(self, context).patient(PATIENCE), &[scan])?
-        {
+        for row in self.only_in_secondaries(panel, &[scan])? {
             *counts.entry(row.text("user_id").into()).or_default() += 1;
         }
         Ok(counts)
@@ -248,8 +243,9 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn get_stats(&self, context: &CallContext, user_id: &str) -> StorageResult<MemoryStats> {
+        let started = Instant::now();
         let mut stats = self.primary().get_stats(context, user_id)?;
-        let mut panel = Panel::new(self, context).patient(PATIENCE);
+        let mut panel = self.scanning(context, started);
         let (condition, user) = match user_id {
             "" | "global" => ("true", Object::new()),
             _ => ("user_id = $user", Object::new().with("user", user_id)),
@@ -308,6 +304,7 @@ impl QueryMerger {
         context: &CallContext,
         project_id: &str,
     ) -> StorageResult<ProjectStats> {
+        let started = Instant::now();
         let mut stats = self.primary().get_code_project_stats(context, project_id)?;
         let project = Object::new().with("project", project_id);
         let of_project = |table| Scan::of(table).only("project_id = $project", &project);
@@ -316,9 +313,7 @@ impl QueryMerger {
             of_project("code_symbols").reading(&["symbol_type"]),
             of_project("code_chunks"),
         ];
-        for row in
-            self.only_in_secondaries(&mut Panel::new(self, context).patient(PATIENCE), &scans)?
-        {
+        for row in self.only_in_secondaries(&mut self.scanning(context, started), &scans)? {
             match row.table() {
                 "code_files" => {
                     stats.file_count += 1;

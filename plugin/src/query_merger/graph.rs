@@ -11,6 +11,7 @@ use plugin_api::{
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    time::Instant,
 };
 use surreal_storage::schema::{TABLES, relationships};
 
@@ -36,10 +37,11 @@ impl QueryMerger {
         context: &CallContext,
         id_or_name: &str,
     ) -> StorageResult<MaybeEntity> {
+        let started = Instant::now();
         if let ROption::RSome(found) = self.primary().get_entity(context, id_or_name)? {
             return Ok(ROption::RSome(found));
         }
-        let mut panel = Panel::new(self, context);
+        let mut panel = Panel::new(self, context).since(started);
         Ok(self.entity_beyond_primary(&mut panel, id_or_name)?.into())
     }
 

@@ -28,6 +28,10 @@ pub(super) type Order<T> = fn(&T, &T) -> Ordering;
 /// By how much a page grows that was crowded.
 const GROWTH: u32 = 4;
 
+/// How often the sides are looked through again because of deletes meanwhile: a
+/// read must end among deletes that do not.
+const LOOKS: u32 = 4;
+
 /// A secondary's answer.
 #[derive(Clone, Debug)]
 pub(super) struct Page<T> {
@@ -62,6 +66,9 @@ pub(super) trait Source {
     /// Which names of these rows these secondaries have. One that does not
     /// answer is missing from the result.
     fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>>;
+
+    /// How many deletes there were so far.
+    fn deletes(&self) -> u64;
 
     /// Is the row deleted?
     fn hides(&self, row: &impl Row, identity: &Identity) -> bool;
@@ -130,7 +137,10 @@ pub(super) fn only_theirs<T: Row>(
     primary: &[T],
     pages: &mut Pages<T>,
 ) -> StorageResult<Vec<T>> {
+    let mut looks = 0;
     loop {
+        looks += 1;
+        let deletes = source.deletes();
         let mut candidates = candidates(source, primary, pages);
         if candidates.is_empty() {
             return Ok(Vec::new());
@@ -164,6 +174,11 @@ pub(super) fn only_theirs<T: Row>(
         }
         // Once more: a row may have been deleted since the primary was asked.
         candidates.retain(|c| !source.hides(&c.row, &c.identity));
+        if !candidates.is_empty() && source.deletes() != deletes && looks < LOOKS {
+            // One may even have been written again: then the primary has it,
+            // and nothing says any more that it was deleted.
+            continue;
+        }
         return Ok(candidates.into_iter().map(|c| c.row).collect());
     }
 }

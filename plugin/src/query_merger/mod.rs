@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`reads`] | every read method as data: order, limit, what merging means |
 //! | `memory`, `code` | the methods, each a line or a few |
+//! | `raw` | a plain SELECT of the host's own |
 //! | `merge` | the one way in which lists and searches are merged |
 //! | `row`, `order` | which row is which, and which comes first |
 //! | `presence` | does a side have these rows? |
@@ -21,6 +22,7 @@ mod merge;
 mod order;
 mod panel;
 mod presence;
+mod raw;
 pub mod reads;
 mod row;
 mod seat;
@@ -42,7 +44,7 @@ use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::runtime::Handle;
 
@@ -153,11 +155,12 @@ impl QueryMerger {
         context: &CallContext,
         ask: impl Fn(&dyn Side, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
     ) -> StorageResult<Option<T>> {
+        let started = Instant::now();
         if let Some(found) = ask(self.primary(), context)? {
             return Ok(Some(found));
         }
         let as_it_comes: Order<T> = |_, _| Ordering::Equal;
-        let mut panel = Panel::new(self, context);
+        let mut panel = Panel::new(self, context).since(started);
         let found =
             self.beyond_primary(&mut panel, as_it_comes, None, move |side, context, _| {
                 Ok(ask(side, context)?.into_iter().collect())
@@ -221,6 +224,11 @@ impl Source for Panel<'_> {
             (place, question)
         }));
         self.collect(pending)
+    }
+
+    fn deletes(&self) -> u64 {
+        let tombstones = self.merger().tombstones.as_ref();
+        tombstones.map_or(0, |tombstones| tombstones.marks())
     }
 
     fn hides(&self, row: &impl Row, identity: &Identity) -> bool {

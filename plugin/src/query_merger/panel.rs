@@ -1,7 +1,7 @@
 //! [`Panel`]: the secondaries that take part in one read, asked in parallel.
 
 use super::{QueryMerger, seat::Member, side::Side};
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use plugin_api::{error::StorageResult, storage::CallContext};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +13,10 @@ pub(super) type Question<T> = Box<dyn FnOnce(&dyn Side, &CallContext) -> Storage
 
 /// A secondary's place in the order of precedence; the primary stands before all.
 pub(super) type Place = usize;
+
+/// An answer that takes longer than this is late: whether its server is gone is
+/// looked at on the side.
+const LATE: Duration = Duration::from_millis(50);
 
 /// The secondaries that take part in one read.
 ///
@@ -27,9 +31,12 @@ pub(super) struct Panel<'m> {
     members: BTreeMap<Place, Member>,
 }
 
+type Answer<T> = (Place, StorageResult<T>);
+
 /// Answers on their way.
 pub(super) struct Pending<T> {
-    receiver: Receiver<(Place, StorageResult<T>)>,
+    sender: Sender<Answer<T>>,
+    receiver: Receiver<Answer<T>>,
     asked: BTreeSet<Place>,
     asked_at: Instant,
     patience: Duration,
@@ -51,6 +58,12 @@ impl<'m> Panel<'m> {
             patience: merger.settings.query_timeout,
             members,
         }
+    }
+
+    /// The same for a call that began before: that much less time is left.
+    pub(super) fn since(mut self, started: Instant) -> Self {
+        self.started = started;
+        self
     }
 
     /// The same for a read that goes through whole tables: each question may
@@ -121,6 +134,7 @@ impl<'m> Panel<'m> {
             });
         }
         Pending {
+            sender,
             receiver,
             asked,
             asked_at: Instant::now(),
@@ -141,46 +155,66 @@ impl<'m> Panel<'m> {
 
     /// Waits for the answers, but for no probe and not longer than its patience.
     /// Who has not answered leaves the panel.
-    pub(super) fn collect<T>(&mut self, pending: Pending<T>) -> BTreeMap<Place, T> {
+    pub(super) fn collect<T: Send + 'static>(&mut self, pending: Pending<T>) -> BTreeMap<Place, T> {
+        let Pending {
+            sender,
+            receiver,
+            asked,
+            asked_at,
+            patience,
+        } = pending;
+        let is_awaited = |place: &Place| self.members.get(place).is_some_and(|m| m.awaited);
+        let mut awaited: BTreeSet<Place> = asked.iter().copied().filter(is_awaited).collect();
+        let mut received = BTreeMap::new();
+        receive(
+            &receiver,
+            asked_at + patience.min(LATE),
+            &mut awaited,
+            &mut received,
+        );
+        if patience > LATE {
+            for place in &awaited {
+                self.look(*place, sender.clone());
+            }
+        }
+        // Only those who may still answer hold the channel open.
+        drop(sender);
+        receive(&receiver, asked_at + patience, &mut awaited, &mut received);
+        for (place, answer) in receiver.try_iter() {
+            received.entry(place).or_insert(answer);
+        }
+
         let mut answers = BTreeMap::new();
-        let mut silent = pending.asked.clone();
-        let awaited: BTreeSet<Place> = pending
-            .asked
-            .iter()
-            .copied()
-            .filter(|place| self.members.get(place).is_some_and(|member| member.awaited))
-            .collect();
-        let mut take = |(place, answer): (Place, StorageResult<T>),
-                        silent: &mut BTreeSet<Place>| {
-            silent.remove(&place);
-            match answer {
-                Ok(answer) => {
+        for place in asked {
+            match received.remove(&place) {
+                Some(Ok(answer)) => {
                     answers.insert(place, answer);
+                    continue;
                 }
-                Err(_) => {
-                    self.members.remove(&place);
+                Some(Err(_)) => {}
+                None if asked_at.elapsed() >= patience => {
+                    if let Some(member) = self.members.get(&place).filter(|m| m.awaited) {
+                        member.seat.left_behind(patience);
+                    }
                 }
+                None => {}
             }
-        };
-        let deadline = pending.asked_at + pending.patience;
-        while !silent.is_disjoint(&awaited) {
-            match pending.receiver.recv_deadline(deadline) {
-                Ok(answer) => take(answer, &mut silent),
-                Err(_) => break,
-            }
-        }
-        for answer in pending.receiver.try_iter() {
-            take(answer, &mut silent);
-        }
-        for place in silent {
-            let member = self.members.remove(&place);
-            if let Some(member) = member.filter(|member| member.awaited)
-                && pending.asked_at.elapsed() >= pending.patience
-            {
-                member.seat.left_behind(pending.patience);
-            }
+            self.members.remove(&place);
         }
         answers
+    }
+
+    /// Looks on the side whether the server of one that is late is gone: then
+    /// that is its answer.
+    fn look<T: Send + 'static>(&self, place: Place, sender: Sender<Answer<T>>) {
+        let Some(member) = self.members.get(&place).cloned() else {
+            return;
+        };
+        self.merger.runtime.spawn_blocking(move || {
+            if let Some(error) = member.seat.look(member.connection) {
+                let _ = sender.send((place, Err(error)));
+            }
+        });
     }
 
     /// Asks everyone and waits.
@@ -190,5 +224,21 @@ impl<'m> Panel<'m> {
     ) -> BTreeMap<Place, T> {
         let pending = self.begin_all(question);
         self.collect(pending)
+    }
+}
+
+/// Takes answers until none is awaited any more, or until `deadline`.
+fn receive<T>(
+    receiver: &Receiver<Answer<T>>,
+    deadline: Instant,
+    awaited: &mut BTreeSet<Place>,
+    received: &mut BTreeMap<Place, StorageResult<T>>,
+) {
+    while !awaited.is_empty() {
+        let Ok((place, answer)) = receiver.recv_deadline(deadline) else {
+            return;
+        };
+        awaited.remove(&place);
+        received.entry(place).or_insert(answer);
     }
 }

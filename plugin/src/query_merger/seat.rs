@@ -102,6 +102,14 @@ impl Seat {
         self.now(condition, error);
     }
 
+    /// An answer is late: looks whether the server is gone, and notes it if so.
+    pub(super) fn look(&self, connection: u64) -> Option<StorageError> {
+        let error = self.secondary.is_gone()?;
+        self.secondary.lost(connection, &error);
+        self.now(Condition::Failing, Some(&error));
+        Some(error)
+    }
+
     /// No answer came within `patience`. No verdict if that was the caller's own
     /// deadline, shorter than the query timeout.
     pub(super) fn left_behind(&self, patience: Duration) {

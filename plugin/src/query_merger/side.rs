@@ -24,6 +24,12 @@ pub trait Secondary: Send + Sync {
     /// connected.
     fn storage(&self) -> Option<(Arc<dyn Side>, u64)>;
 
+    /// Is its server gone? Asked when an answer is late: an error if the server
+    /// is known to be gone. May block for a second.
+    fn is_gone(&self) -> Option<StorageError> {
+        None
+    }
+
     /// A call on that connection failed because the connection is gone.
     fn lost(&self, connection: u64, error: &StorageError);
 }
@@ -40,6 +46,10 @@ impl Secondary for SecondaryConnectionManager {
     fn storage(&self) -> Option<(Arc<dyn Side>, u64)> {
         let session = self.session()?;
         Some((Arc::new(session.storage.clone()), session.generation))
+    }
+
+    fn is_gone(&self) -> Option<StorageError> {
+        self.is_gone()
     }
 
     fn lost(&self, connection: u64, error: &StorageError) {

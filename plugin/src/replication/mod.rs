@@ -175,7 +175,12 @@ impl Replication {
             },
             self.handle.clone(),
         );
-        MergedStorage::new(primary, Arc::new(synced), Arc::new(merger))
+        MergedStorage::new(
+            primary,
+            Arc::new(synced),
+            Arc::new(merger),
+            settings.merge_reads && settings.merge_raw_queries,
+        )
     }
 
     /// What it is doing.

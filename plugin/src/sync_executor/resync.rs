@@ -15,7 +15,7 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use surreal_storage::schema::relationships::replicated_tables;
+use surreal_storage::schema::{self, relationships::replicated_tables};
 
 /// Rows of one page.
 const PAGE: i64 = 500;
@@ -53,14 +53,25 @@ impl Replicator {
         if mark.table == EVERY_TABLE {
             return self.mark_every_table(&mark).await;
         }
+        let mut mark = mark;
+        if mark.cursor.is_none() && !self.may_begin(&mark.table).await? {
+            return self
+                .queue
+                .clear_resync(self.name(), &mark)
+                .map_err(log_failure);
+        }
         let total = self.count(&mark.table).await?;
         self.progress.walk_begins(&mark.table, total);
-        let mut mark = mark;
+        // What is queued already must not come after what the walk finds: a
+        // row may have changed its key, and keys are in order only each with
+        // itself.
+        let ends = self.queue.ends();
         loop {
             if self.is_stopped() || self.is_paused() || self.manager.session().is_none() {
                 return Ok(());
             }
-            if self.queue.backlog_operations(self.name()) > ENOUGH {
+            let waits = mark.cursor.is_none() && !self.queue.has_passed(self.name(), &ends);
+            if waits || self.queue.backlog_operations(self.name()) > ENOUGH {
                 tokio::time::sleep(TICK).await;
                 continue;
             }
@@ -94,6 +105,17 @@ impl Replicator {
                 return Ok(());
             }
         }
+    }
+
+    /// Is the table replicated? A raw query may write to others.
+    async fn may_begin(&self, table: &str) -> StorageResult<bool> {
+        if schema::table(table).is_some() {
+            return Ok(true);
+        }
+        let (primary, table) = (self.primary.clone(), table.to_owned());
+        let context = CallContext::with_timeout(self.config.operation_timeout);
+        let tables = blocking(move || replicated_tables(&primary, &context)).await?;
+        Ok(tables.contains(&table))
     }
 
     /// Replaces the mark for every table by one for each.

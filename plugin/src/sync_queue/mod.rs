@@ -417,6 +417,19 @@ impl SyncQueue {
             .collect()
     }
 
+    /// Where each partition ends now.
+    pub fn ends(&self) -> Vec<Watermark> {
+        self.partitions.iter().map(|it| it.lock().tail()).collect()
+    }
+
+    /// Has a secondary passed all operations up to these ends?
+    pub fn has_passed(&self, secondary: &str, ends: &[Watermark]) -> bool {
+        self.acked(secondary)
+            .iter()
+            .zip(ends)
+            .all(|(acked, end)| acked.operations >= end.operations)
+    }
+
     /// Lets the next position of a partition lie behind `position`, which a
     /// secondary says that it has applied.
     pub fn raise_tail(&self, partition: u16, position: Position) {

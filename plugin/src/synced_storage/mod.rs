@@ -2,24 +2,33 @@
 //!
 //! Every write runs on the primary first. What the primary stored is then
 //! appended to the log, and only then does the write return; it never waits for
-//! a secondary. [`SyncedStorage::write`] is that mechanism; [`methods`] says of
-//! each method which keys it holds meanwhile and what its rows are.
+//! a secondary.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | [`methods`] | each method: which keys it holds meanwhile, and what its rows are |
+//! | [`query`] | raw SurrealQL that may write |
+//! | [`announced`] | a write under way, as the log knows it |
+//!
+//! [`SyncedStorage::write`] is the mechanism that the methods share.
 
+mod announced;
 mod methods;
+mod query;
 
 use crate::{
     dedup::{Key, key_columns},
     fail_points,
     key_locks::{KeyGuard, KeyLocks},
     sync_executor::TableFilter,
-    sync_queue::{Intent, QueueError, SyncQueue},
+    sync_queue::SyncQueue,
     sync_types::{Row, SyncOperation},
     tombstones::{Scope, TombstoneError, Tombstones},
 };
+use announced::Announced;
 use parking_lot::RwLock;
 use plugin_api::{
-    error::{ErrorKind, StorageError, StorageResult},
-    panic::guard_or,
+    error::{StorageError, StorageResult},
     records::{EMBEDDING_DIMENSION, WriteReceipt},
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, Value},
@@ -35,6 +44,17 @@ enum Hold {
     /// A row by its id, which another write may just have made up: nobody else
     /// writes the table meanwhile.
     ById(Option<Key>),
+}
+
+impl Hold {
+    /// The keys, as far as they are known beforehand.
+    fn keys(&self) -> Vec<Key> {
+        match self {
+            Self::Keys(keys) => keys.clone(),
+            Self::NewRow => Vec::new(),
+            Self::ById(key) => key.iter().cloned().collect(),
+        }
+    }
 }
 
 /// What the rows of a receipt are to the secondaries.
@@ -147,7 +167,7 @@ impl SyncedStorage {
             self.revive(&write.rows(&receipt), write.table);
             return Ok(receipt);
         };
-        let announced = Announced::begin(queue, write);
+        let announced = Announced::begin(queue, write.table, write.hold.keys());
         fail_points::pass("before_primary_write");
         let receipt = match call(&self.primary) {
             Ok(receipt) => receipt,
@@ -262,102 +282,6 @@ fn as_stored(embedding: &[f32]) -> Vec<f32> {
     let mut stored = embedding.to_vec();
     stored.resize(EMBEDDING_DIMENSION, 0.0);
     stored
-}
-
-/// A write that is under way, and known to the log as such.
-///
-/// Dropped before its outcome is told, by a panic, it has the secondaries look
-/// at what it may have written.
-struct Announced<'a> {
-    queue: &'a SyncQueue,
-    table: &'a str,
-    /// None where the log could not take the announcement: then the table is
-    /// marked, as for any other failure of the log.
-    intent: Option<Intent>,
-    told: bool,
-}
-
-impl<'a> Announced<'a> {
-    fn begin(queue: &'a SyncQueue, write: &Write<'a>) -> Self {
-        let keys = match &write.hold {
-            Hold::Keys(keys) => keys.clone(),
-            Hold::NewRow => Vec::new(),
-            Hold::ById(key) => key.iter().cloned().collect(),
-        };
-        let table = write.table;
-        let intent = queue
-            .begin(table, keys)
-            .map_err(|error| degrade(queue, table, &error))
-            .ok();
-        Self {
-            queue,
-            table,
-            intent,
-            told: false,
-        }
-    }
-
-    /// The primary has it: the secondaries are to have it too.
-    fn stored(mut self, operations: &[SyncOperation]) {
-        if let Err(error) = self.queue.append(operations, self.intent.as_ref()) {
-            degrade(self.queue, self.table, &error);
-        }
-        self.told = true;
-    }
-
-    /// The primary failed. As a rule it is certain that nothing was written.
-    /// After some errors it is not: then the primary is looked at again.
-    fn failed(mut self, error: &StorageError) {
-        let uncertain = [
-            ErrorKind::TIMEOUT,
-            ErrorKind::CONNECTION,
-            ErrorKind::INTERNAL,
-        ]
-        .contains(&error.kind);
-        if uncertain {
-            self.look_again("the primary's answer was unclear");
-        } else if let Some(intent) = &self.intent {
-            self.queue.cancel(intent);
-        }
-        self.told = true;
-    }
-
-    fn look_again(&self, reason: &str) {
-        match &self.intent {
-            None => mark_everywhere(self.queue, self.table, reason),
-            Some(intent) => {
-                if let Err(error) = self.queue.look_again(intent, reason) {
-                    degrade(self.queue, self.table, &error);
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Announced<'_> {
-    fn drop(&mut self) {
-        if !self.told {
-            // A second panic would end the host. The announcement, if there is
-            // one, is still there for the next start.
-            guard_or((), || self.look_again("a write ended in a panic"));
-        }
-    }
-}
-
-/// The log cannot take a write that the primary has: its table is compared
-/// with the primary as soon as that is possible.
-fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
-    tracing::error!(
-        %error, %table,
-        "the log could not take a write; the table will be compared with the primary"
-    );
-    mark_everywhere(queue, table, "the log could not take a write");
-}
-
-fn mark_everywhere(queue: &SyncQueue, table: &str, reason: &str) {
-    for secondary in queue.secondaries() {
-        queue.mark_resync(secondary, table, reason);
-    }
 }
 
 fn warn_of_tombstones(error: &TombstoneError) {

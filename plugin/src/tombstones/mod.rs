@@ -28,7 +28,7 @@ use parking_lot::RwLock;
 use plugin_api::{error::StorageError, value::Object};
 use scope::Scopes;
 use sha2::{Digest, Sha256};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const KEYSPACE: &str = "tombstones";
 
@@ -67,6 +67,7 @@ pub struct Tombstones {
     entries: Keyspace,
     scopes: RwLock<Scopes>,
     any_keys: AtomicBool,
+    marks: AtomicU64,
 }
 
 impl Tombstones {
@@ -92,6 +93,7 @@ impl Tombstones {
             entries,
             scopes: RwLock::new(scopes),
             any_keys: AtomicBool::new(any_keys),
+            marks: AtomicU64::new(0),
         })
     }
 
@@ -134,7 +136,14 @@ impl Tombstones {
         if !keys.is_empty() {
             self.any_keys.store(true, Ordering::Release);
         }
+        self.marks.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// How many deletes were marked since this was opened. If it is the same
+    /// before and after, no row was deleted and written again in between.
+    pub fn marks(&self) -> u64 {
+        self.marks.load(Ordering::Acquire)
     }
 
     /// Says that a row was written again: `key` with these columns of `table`

@@ -47,6 +47,10 @@ struct Databases {
     answers: Vec<u32>,
     failed: HashSet<Place>,
     lookups: usize,
+    deletes: u64,
+    /// A row that was deleted just before the primary was asked, and is written
+    /// again before the tombstones are.
+    rewritten: Option<Ranked>,
 }
 
 impl Databases {
@@ -67,6 +71,8 @@ impl Databases {
             answers,
             failed: HashSet::new(),
             lookups: 0,
+            deletes: 0,
+            rewritten: None,
         }
     }
 
@@ -152,7 +158,12 @@ impl Databases {
 impl Source for Databases {
     fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>> {
         self.lookups += 1;
-        Ok(self.names(0, rows))
+        let names = self.names(0, rows);
+        if let Some(row) = self.rewritten.take() {
+            self.deletes += 1;
+            self.sides[0].push(row);
+        }
+        Ok(names)
     }
 
     fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>> {
@@ -162,6 +173,10 @@ impl Source for Databases {
             .into_iter()
             .map(|(place, rows)| (place, self.names(place + 1, &rows)))
             .collect()
+    }
+
+    fn deletes(&self) -> u64 {
+        self.deletes
     }
 
     fn hides(&self, _: &impl Row, identity: &Identity) -> bool {
@@ -221,6 +236,18 @@ fn a_row_that_the_primary_ranks_lower_now_does_not_come_back() {
         .map(|row| row.rank)
         .collect();
     assert_eq!(found, [1, 5]);
+}
+
+#[test]
+fn a_row_that_is_deleted_and_written_again_during_a_read_does_not_show_in_an_old_version() {
+    let stale: Rows = [(0, (1, true))].into();
+    let mut databases = Databases::new(vec![Rows::new(), stale], vec![], vec![ALWAYS]);
+    databases.rewritten = Some(Ranked {
+        matches: false,
+        ..databases.sides[1][0].clone()
+    });
+    assert_eq!(databases.merge(None), []);
+    assert_eq!(databases.lookups, 2);
 }
 
 #[test]

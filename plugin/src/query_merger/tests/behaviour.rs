@@ -8,7 +8,7 @@ use plugin_api::{
     value::Object,
 };
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 use surreal_storage::SurrealStorage;
@@ -149,6 +149,19 @@ fn a_slow_secondary_is_left_behind_and_not_waited_for_again_until_it_is_fast() {
 }
 
 #[test]
+fn one_whose_server_is_gone_is_not_waited_for() {
+    let (_closed, wait) = door();
+    let member = Member::new("s", 1, Spy::on(&with_fact("l"), wait));
+    member.gone.store(true, Ordering::SeqCst);
+    // Nobody would wait so long.
+    let hours = Duration::from_secs(36_000);
+    let merger = merger(with_fact("k"), &[Arc::clone(&member)], None, hours);
+    assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
+    assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
+    assert_eq!(member.lost.lock()[0].kind, ErrorKind::CONNECTION);
+}
+
+#[test]
 fn one_that_fails_leaves_the_others_results_in() {
     let gone = |_: &str| Err(StorageError::connection("gone"));
     let failing = Member::new("failing", 1, Spy::on(&with_fact("l"), gone));
@@ -196,6 +209,43 @@ fn the_callers_deadline_is_the_secondaries_too_and_does_not_brand_them_slow() {
         keys(&merger.list_facts(&context(), "ada").unwrap()),
         ["k", "l"]
     );
+}
+
+#[test]
+fn after_the_deadline_the_primary_refuses_and_nobody_else_is_asked() {
+    let secondary = Spy::on(&with_fact("l"), willing);
+    let members = [Member::new("s", 1, secondary.clone())];
+    let merger = merger(with_fact("k"), &members, None, PATIENT);
+    let expired = CallContext::with_timeout(Duration::ZERO);
+    for error in [
+        merger.list_facts(&expired, "ada").unwrap_err(),
+        merger.get_fact(&expired, "ada", "l").unwrap_err(),
+        merger.get_stats(&expired, "ada").unwrap_err(),
+        merger.traverse_graph(&expired, "ada", "", 1).unwrap_err(),
+    ] {
+        assert_eq!(error.kind, ErrorKind::TIMEOUT, "{error}");
+    }
+    assert!(secondary.calls().is_empty());
+}
+
+#[test]
+fn the_primarys_time_is_taken_from_the_deadline_of_a_point_read_too() {
+    let allowed = Duration::from_secs(1);
+    let began = Arc::new(Mutex::new(None));
+    let clock = Arc::clone(&began);
+    // Its answer comes when the caller's time is over.
+    let primary = Spy::on(&with_fact("k"), move |_| {
+        let began: Instant = clock.lock().unwrap().unwrap();
+        std::thread::sleep(allowed.saturating_sub(began.elapsed()));
+        Ok(())
+    });
+    let secondary = Spy::on(&with_fact("l"), willing);
+    let members = [Member::new("s", 1, secondary.clone())];
+    let merger = merger(primary, &members, None, PATIENT);
+    *began.lock().unwrap() = Some(Instant::now());
+    let found = merger.get_fact(&CallContext::with_timeout(allowed), "ada", "l");
+    assert!(found.unwrap().is_none());
+    assert!(secondary.calls().is_empty());
 }
 
 #[test]

@@ -19,7 +19,10 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::{
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use surreal_storage::{SurrealStorage, Target, Timeouts};
@@ -66,6 +69,7 @@ struct Member {
     priority: u32,
     storage: Mutex<Option<Arc<dyn Side>>>,
     lost: Mutex<Vec<StorageError>>,
+    gone: AtomicBool,
 }
 
 impl Member {
@@ -75,6 +79,7 @@ impl Member {
             priority,
             storage: Mutex::new(Some(Arc::new(storage))),
             lost: Mutex::default(),
+            gone: AtomicBool::new(false),
         })
     }
 }
@@ -90,6 +95,11 @@ impl Secondary for Member {
 
     fn storage(&self) -> Option<(Arc<dyn Side>, u64)> {
         Some((self.storage.lock().clone()?, 1))
+    }
+
+    fn is_gone(&self) -> Option<StorageError> {
+        let gone = self.gone.load(Ordering::SeqCst);
+        gone.then(|| StorageError::connection("nobody listens"))
     }
 
     fn lost(&self, _: u64, error: &StorageError) {

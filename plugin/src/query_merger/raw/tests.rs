@@ -1,0 +1,307 @@
+//! Plain SELECTs, merged, against a database that holds the union.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::{
+    query_merger::{ReadSettings, Secondary},
+    raw_query::{Verdict, recognise},
+};
+use plugin_api::{
+    storage::{FullStorage, Storage},
+    value::{RecordKey, Timestamp},
+};
+use proptest::prelude::*;
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering as AtomicOrdering},
+    },
+    time::Duration,
+};
+use surreal_storage::{SurrealStorage, Target, Timeouts, stored_embedding};
+use tokio::runtime::{Builder, Runtime};
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(10 << 20)
+        .enable_all()
+        .build()
+        .unwrap()
+});
+
+/// Long enough that nobody is late.
+const PATIENT: Duration = Duration::from_secs(60);
+
+const TABLES: &[&str] = &["code_symbols", "events", "kv_memories", "knowledge_base"];
+
+fn database() -> SurrealStorage {
+    let target = Target {
+        url: "mem://".to_owned(),
+        credentials: None,
+        namespace: "test".to_owned(),
+        database: "test".to_owned(),
+    };
+    let storage = SurrealStorage::new(target, Timeouts::default(), RUNTIME.handle().clone());
+    storage.connect(&CallContext::new()).unwrap();
+    storage.initialize_schema(&CallContext::new()).unwrap();
+    storage
+}
+
+struct Member(SurrealStorage, u32);
+
+impl Secondary for Member {
+    fn name(&self) -> &str {
+        "secondary"
+    }
+
+    fn priority(&self) -> u32 {
+        self.1
+    }
+
+    fn storage(&self) -> Option<(Arc<dyn Side>, u64)> {
+        Some((Arc::new(self.0.clone()), 1))
+    }
+
+    fn lost(&self, _: u64, error: &StorageError) {
+        panic!("{error}");
+    }
+}
+
+/// A primary, two secondaries, and the database that holds their union.
+struct Scene {
+    sides: [SurrealStorage; 3],
+    union: SurrealStorage,
+    merger: QueryMerger,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let sides = [database(), database(), database()];
+        let member = |side: usize, priority| {
+            Arc::new(Member(sides[side].clone(), priority)) as Arc<dyn Secondary>
+        };
+        let merger = QueryMerger::new(
+            FullStorage::new(sides[0].clone()),
+            [member(2, 2), member(1, 1)],
+            None,
+            ReadSettings {
+                merge: true,
+                query_timeout: PATIENT,
+            },
+            RUNTIME.handle().clone(),
+        );
+        Self {
+            sides,
+            union: database(),
+            merger,
+        }
+    }
+
+    fn clear(&self) {
+        for database in self.sides.iter().chain([&self.union]) {
+            for table in TABLES {
+                query(database, &format!("DELETE {table}"), &Object::new());
+            }
+        }
+    }
+
+    /// Puts the versions of one row where they belong: to each side its own,
+    /// and to the union that of the first side that has one.
+    fn put(&self, table: &str, versions: [Option<Object>; 3]) {
+        let insert = |database: &SurrealStorage, row: &Object| {
+            let row = Object::new().with("row", row.clone());
+            query(database, &format!("INSERT INTO {table} $row"), &row);
+        };
+        for (side, version) in self.sides.iter().zip(&versions) {
+            version.iter().for_each(|row| insert(side, row));
+        }
+        let shown = versions.iter().flatten().next();
+        shown.iter().for_each(|row| insert(&self.union, row));
+    }
+
+    fn merged(&self, text: &str, parameters: &Object) -> Value {
+        let Verdict::Select(plain) = recognise(text, true) else {
+            panic!("{text} is no plain SELECT");
+        };
+        let answer = self
+            .merger
+            .select(&CallContext::new(), text, parameters, &plain);
+        answer.unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+}
+
+fn query(database: &SurrealStorage, text: &str, parameters: &Object) -> Value {
+    let answer = database.query(&CallContext::new(), text, parameters);
+    answer.unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Values of every kind that orders differently.
+fn values() -> Vec<Value> {
+    let scratch = database();
+    let kinds = query(
+        &scratch,
+        "RETURN [NULL, false, true, -1, 1, 1.5, 1e30, 2dec, 'a', 'B', 'b', 1s, 2h, \
+          d'2026-01-01T00:00:00Z', u'0189d6e3-8eac-703a-9a48-d9faa78b44b9', [], [1], [1, 2], [2], \
+          {}, { a: 1 }, { a: 2 }, { b: 1 }, <bytes> 'x', events:a, events:b, entities:z, events:1]",
+        &Object::new(),
+    );
+    let kinds = kinds.as_array().unwrap().first().unwrap();
+    kinds.as_array().unwrap().to_vec()
+}
+
+static VALUES: LazyLock<Vec<Value>> = LazyLock::new(values);
+
+/// What is generated of one row: which sides have it, and what is in them.
+type Plan = ([Option<u8>; 3], u8);
+
+fn row(table: &str, number: usize, side: usize, version: u8) -> Object {
+    let key = RecordKey::String(format!("{number}").into());
+    let id = RecordId {
+        table: table.into(),
+        key,
+    };
+    let rank = i64::from(version % 5);
+    let base = Object::new().with("id", id);
+    match table {
+        "code_symbols" => base
+            .with("project_id", if version % 4 == 0 { "other" } else { "p" })
+            .with("name_path", format!("path-{number}"))
+            .with("name", format!("name-{}", version % 7))
+            .with("start_line", rank)
+            // Of each row and side another one, so that none are equally near.
+            .with(
+                "embedding",
+                near((usize::from(version) * 64 + number) * 3 + side),
+            ),
+        "events" => base
+            .with("user_id", if version % 3 == 0 { "v" } else { "u" })
+            .with("subject", format!("s{}", version % 5))
+            .with(
+                "created_at",
+                Timestamp {
+                    seconds: rank,
+                    nanos: u32::from(version),
+                },
+            ),
+        "kv_memories" => base
+            .with("user_id", "u")
+            .with("key", format!("k{number:02}"))
+            .with("value", VALUES[usize::from(version) % VALUES.len()].clone()),
+        _ => base
+            .with("file_path", format!("f{number:02}"))
+            .with("content", format!("{version}"))
+            .with("metadata", Object::new().with("rank", rank)),
+    }
+}
+
+fn near(step: usize) -> Value {
+    #[allow(clippy::cast_precision_loss, reason = "a few thousand at most")]
+    let angle = step as f32 / 20_000.0;
+    stored_embedding(&[angle.cos(), angle.sin()])
+}
+
+/// Statements whose order is total: with what each is compared as it is.
+const ORDERED: &[&str] = &[
+    "SELECT * FROM events ORDER BY created_at, id",
+    "SELECT id, subject AS s FROM events WHERE user_id = $u ORDER BY s DESC, id LIMIT $n START 1",
+    "SELECT id FROM events ORDER BY id DESC LIMIT 2",
+    "SELECT subject FROM events ORDER BY subject, created_at DESC, id LIMIT 6",
+    "SELECT VALUE name_path FROM code_symbols ORDER BY start_line DESC, name_path LIMIT 7",
+    "SELECT *, vector::similarity::cosine(embedding, $q) AS similarity FROM code_symbols \
+     WHERE project_id = $p ORDER BY similarity DESC LIMIT 5",
+    "SELECT name_path, vector::similarity::cosine(embedding, $q) AS similarity FROM code_symbols \
+     WHERE project_id = $p AND embedding != NONE ORDER BY similarity DESC LIMIT $n",
+    "SELECT * OMIT embedding, start_line FROM code_symbols ORDER BY start_line, name_path START 2",
+    "SELECT name, start_line * -1 AS start_line FROM code_symbols ORDER BY start_line, name, name_path LIMIT 9",
+    "SELECT name_path, string::concat(name, '!') AS loud FROM code_symbols WHERE start_line IN [1, 2, 3] \
+     ORDER BY loud, name_path LIMIT 5",
+    "SELECT key, value FROM kv_memories ORDER BY value, key",
+    "SELECT key, value FROM kv_memories ORDER BY value DESC, key DESC LIMIT 4",
+    "SELECT VALUE key FROM kv_memories WHERE type::is_number(value) ORDER BY key",
+    "SELECT file_path, metadata.rank AS rank FROM knowledge_base ORDER BY metadata.rank DESC, file_path LIMIT 4",
+    "SELECT VALUE file_path FROM knowledge_base ORDER BY metadata.rank, file_path LIMIT 3 START 3",
+];
+
+/// Statements without an order: compared as sets.
+const UNORDERED: &[&str] = &[
+    "SELECT * FROM events WHERE user_id = 'u'",
+    "SELECT VALUE id FROM kv_memories",
+];
+
+fn parameters() -> Object {
+    Object::new()
+        .with("u", "u")
+        .with("p", "p")
+        .with("n", 3i64)
+        .with("q", near(0))
+}
+
+fn sorted(answer: &Value) -> Vec<String> {
+    let rows = answer
+        .as_array()
+        .unwrap()
+        .first()
+        .unwrap()
+        .as_array()
+        .unwrap();
+    let mut rows: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
+    rows.sort();
+    rows
+}
+
+fn plans() -> impl Strategy<Value = Vec<Vec<Plan>>> {
+    let version = prop::option::weighted(0.6, any::<u8>());
+    let plan = ([version.clone(), version.clone(), version], any::<u8>());
+    prop::collection::vec(prop::collection::vec(plan, 0..14), TABLES.len())
+}
+
+fn cases() -> u32 {
+    let set = std::env::var("RAW_MERGE_CASES").ok();
+    set.and_then(|cases| cases.parse().ok()).unwrap_or(24)
+}
+
+#[test]
+fn a_merged_select_answers_as_a_database_with_the_union() {
+    let scene = Scene::new();
+    let beyond_primary = AtomicU32::new(0);
+    let mut runner = prop::test_runner::TestRunner::new(ProptestConfig {
+        cases: cases(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let outcome = runner.run(&plans(), |plans| {
+        scene.clear();
+        for (table, plans) in TABLES.iter().zip(plans) {
+            for (number, (versions, same)) in plans.into_iter().enumerate() {
+                let mut side = 0;
+                let rows = versions.map(|version| {
+                    let version = version.map(|it| if same % 2 == 0 { same } else { it });
+                    side += 1;
+                    version.map(|it| row(table, number, side, it))
+                });
+                scene.put(table, rows);
+            }
+        }
+        for text in ORDERED {
+            let expected = query(&scene.union, text, &parameters());
+            let own = query(&scene.sides[0], text, &parameters());
+            beyond_primary.fetch_add(u32::from(own != expected), AtomicOrdering::Relaxed);
+            prop_assert_eq!(scene.merged(text, &parameters()), expected, "{}", text);
+        }
+        for text in UNORDERED {
+            let expected = query(&scene.union, text, &parameters());
+            prop_assert_eq!(
+                sorted(&scene.merged(text, &parameters())),
+                sorted(&expected),
+                "{}",
+                text
+            );
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+    // Otherwise there was nothing to merge.
+    assert!(beyond_primary.into_inner() > cases());
+}

@@ -1,0 +1,109 @@
+//! [`Announced`]: a write under way, as the log knows it.
+
+use crate::{
+    dedup::Key,
+    sync_queue::{Intent, QueueError, SyncQueue},
+    sync_types::SyncOperation,
+};
+use plugin_api::{
+    error::{ErrorKind, StorageError},
+    panic::guard_or,
+};
+
+/// A write that is under way, and known to the log as such.
+///
+/// Dropped before its outcome is told, by a panic, it has the secondaries look
+/// at what it may have written.
+pub(super) struct Announced<'a> {
+    queue: &'a SyncQueue,
+    table: &'a str,
+    /// None where the log could not take the announcement: then the table is
+    /// marked, as for any other failure of the log.
+    intent: Option<Intent>,
+    told: bool,
+}
+
+impl<'a> Announced<'a> {
+    /// Announces a write of `table`, of these order keys; of none if they are
+    /// not known beforehand.
+    pub(super) fn begin(queue: &'a SyncQueue, table: &'a str, keys: Vec<Key>) -> Self {
+        let intent = queue
+            .begin(table, keys)
+            .map_err(|error| degrade(queue, table, &error))
+            .ok();
+        Self {
+            queue,
+            table,
+            intent,
+            told: false,
+        }
+    }
+
+    /// The primary has it: the secondaries are to have it too.
+    pub(super) fn stored(mut self, operations: &[SyncOperation]) {
+        if let Err(error) = self.queue.append(operations, self.intent.as_ref()) {
+            degrade(self.queue, self.table, &error);
+        }
+        self.told = true;
+    }
+
+    /// The primary failed. As a rule it is certain that nothing was written.
+    /// After some errors it is not: then the primary is looked at again.
+    pub(super) fn failed(mut self, error: &StorageError) {
+        let uncertain = [
+            ErrorKind::TIMEOUT,
+            ErrorKind::CONNECTION,
+            ErrorKind::INTERNAL,
+        ]
+        .contains(&error.kind);
+        if uncertain {
+            self.look_again("the primary's answer was unclear");
+        } else if let Some(intent) = &self.intent {
+            self.queue.cancel(intent);
+        }
+        self.told = true;
+    }
+
+    /// Something may have been written: the primary is looked at again.
+    pub(super) fn unclear(mut self, reason: &str) {
+        self.look_again(reason);
+        self.told = true;
+    }
+
+    fn look_again(&self, reason: &str) {
+        match &self.intent {
+            None => mark_everywhere(self.queue, self.table, reason),
+            Some(intent) => {
+                if let Err(error) = self.queue.look_again(intent, reason) {
+                    degrade(self.queue, self.table, &error);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            // A second panic would end the host. The announcement, if there is
+            // one, is still there for the next start.
+            guard_or((), || self.look_again("a write ended in a panic"));
+        }
+    }
+}
+
+/// The log cannot take a write that the primary has: its table is compared
+/// with the primary as soon as that is possible.
+fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
+    tracing::error!(
+        %error, %table,
+        "the log could not take a write; the table will be compared with the primary"
+    );
+    mark_everywhere(queue, table, "the log could not take a write");
+}
+
+fn mark_everywhere(queue: &SyncQueue, table: &str, reason: &str) {
+    for secondary in queue.secondaries() {
+        queue.mark_resync(secondary, table, reason);
+    }
+}

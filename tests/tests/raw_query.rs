@@ -1,0 +1,454 @@
+//! What raw SurrealQL writes reaches the secondary; what it reads is left
+//! alone, or merged where that was asked for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use host_harness::{
+    config::HostConfig,
+    host::Host,
+    server::{Keeps, SecondaryServer},
+};
+use plugin_api::{
+    error::ErrorKind,
+    storage::{CallContext, Storage},
+    value::{Object, RecordId, Value},
+};
+use replication_tests::{
+    site::{Site, caught_up, connected, replication, run},
+    wait, writes,
+};
+use std::{os::unix::process::ExitStatusExt, path::Path, process::Command};
+
+/// SIGABRT.
+const ABORTED: i32 = 6;
+
+fn query(storage: &dyn Storage, sql: &str, parameters: &Object) -> Value {
+    storage
+        .query(&CallContext::new(), sql, parameters)
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// The first statement's result.
+fn first(answer: &Value) -> Value {
+    answer.as_array().unwrap().first().unwrap().clone()
+}
+
+fn parameters() -> Object {
+    let symbol = |name: &str| {
+        Value::from(
+            Object::new()
+                .with("project_id", "p")
+                .with("name_path", name)
+                .with("name", name)
+                .with("start_line", 1i64),
+        )
+    };
+    Object::new()
+        .with("id", RecordId::new("events", "one"))
+        .with("table", "entities")
+        .with("symbols", vec![symbol("raw/a"), symbol("raw/b")])
+        .with("value", Object::new().with("deep", vec![Value::Int(1)]))
+}
+
+/// Raw writes of every kind, one after the other.
+const WRITES: &[&str] = &[
+    "CREATE events:one SET user_id = 'u', subject = 's', content = 'raw', created_at = time::now()",
+    "CREATE kv_memories SET user_id = 'u', key = 'raw', value = $value",
+    "CREATE |entities:3| SET name = 'many', entity_type = 'raw' RETURN NONE",
+    "CREATE ONLY vector_memories SET user_id = 'u', content = 'only'",
+    "INSERT INTO code_symbols $symbols",
+    "INSERT INTO kv_memories (user_id, key, value) VALUES ('u', 'a', 1), ('u', 'b', 2)",
+    "INSERT INTO kv_memories { user_id: 'u', key: 'a', value: 3 } ON DUPLICATE KEY UPDATE value = 4",
+    "UPDATE $id SET subject = 'changed'",
+    "UPDATE type::table($table) SET properties.seen = true WHERE name = 'many'",
+    "UPDATE kv_memories SET value = 'again' WHERE key = 'raw'",
+    "UPDATE code_symbols MERGE { signature: 'fn()' } RETURN DIFF",
+    "UPDATE kv_memories SET key = 'renamed' WHERE key = 'raw'",
+    "UPSERT kv_memories SET user_id = 'u', key = 'up', value = 1 WHERE user_id = 'u' AND key = 'up'",
+    "UPSERT kv_memories SET user_id = 'u', key = 'up', value = 2 WHERE user_id = 'u' AND key = 'up'",
+    "UPSERT entities:known SET name = 'known'",
+    "UPDATE knowledge_base SET content = 'raw words', embedding = NONE",
+    "UPDATE knowledge_base SET source_file = 'moved.md' WHERE chunk_index != NONE",
+    "CREATE likes SET from_entity = 'entities:a', to_entity = 'entities:b', relationship_type = 'likes'",
+    "RELATE entities:known->leads_to->entities:known SET from_entity = 'entities:known', to_entity = 'entities:known'",
+    "FOR $n IN 1..4 { CREATE events SET user_id = 'u', subject = 'loop', content = <string> $n }",
+    "LET $made = (CREATE entities SET name = 'let'); UPDATE $made SET properties = { let: true }",
+    "IF true { UPDATE events SET content = 'if' WHERE subject = 'loop' } ELSE { CREATE nothing }",
+    "BEGIN; CREATE kv_memories SET user_id = 'u', key = 'tx', value = 1; UPDATE entities SET name = 'tx' WHERE name = 'let'; COMMIT",
+    "SELECT * FROM (CREATE events SET user_id = 'u', subject = 'inside', content = 'a select')",
+    "RETURN [1, 2].map(|$n| (CREATE entities SET name = <string> $n))",
+    "DEFINE FUNCTION fn::remember($key: string) { RETURN CREATE kv_memories SET user_id = 'u', key = $key, value = 'fn' }",
+    "RETURN fn::remember('by function')",
+    "UPDATE code_indexing_jobs SET status = 'completed' TIMEOUT 5s",
+    "UPDATE code_projects, code_files SET metadata = { raw: true }",
+    "CREATE kv_memories:fixed SET user_id = 'u', key = 'first'",
+    "UPDATE kv_memories:fixed SET key = 'second', value = 'moved'",
+];
+
+#[test]
+fn every_kind_of_raw_write_reaches_the_secondary() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "x");
+    for text in WRITES {
+        query(host.storage(), text, &parameters());
+        caught_up(&host);
+        let comparison = host_harness::compare::compare(host.primary(), &site.database(&server));
+        let comparison = comparison.unwrap();
+        assert!(comparison.is_equal(), "{text}: {comparison:#?}");
+    }
+    assert_eq!(replication(&host).dead_letters, 0);
+}
+
+#[test]
+fn raw_writes_that_met_an_absent_secondary_reach_it_later() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "x");
+    caught_up(&host);
+    server.kill();
+    for text in WRITES {
+        query(host.storage(), text, &parameters());
+    }
+    writes::one_of_each(host.storage(), "y");
+    server.restart().unwrap();
+    caught_up(&host);
+    site.assert_equal(&host, &server);
+}
+
+/// What is queued for a row's former key comes before what the walk finds.
+#[test]
+fn a_row_that_changes_its_key_back_and_forth_ends_as_the_primary_has_it() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    caught_up(&host);
+    let context = CallContext::new();
+    for round in 0..4i64 {
+        server.kill();
+        for n in 0..40 {
+            let (here, there) = (format!("here-{n}"), format!("there-{n}"));
+            host.storage()
+                .save_fact(&context, "u", &here, &round.into())
+                .unwrap();
+            let names = Object::new().with("here", here).with("there", there);
+            let swap = "DELETE kv_memories WHERE key = $there; \
+                        UPDATE kv_memories SET key = $there WHERE key = $here";
+            query(host.storage(), swap, &names);
+        }
+        server.restart().unwrap();
+        caught_up(&host);
+        let copies = site.database(&server);
+        for n in 0..40 {
+            let there = Object::new().with("there", format!("there-{n}"));
+            let text = "SELECT id, value FROM kv_memories WHERE key = $there";
+            let ours = query(host.primary(), text, &there);
+            assert_eq!(query(&copies, text, &there), ours, "round {round}");
+            assert_ne!(first(&ours), Value::from(Vec::<Value>::new()));
+        }
+    }
+}
+
+#[test]
+fn statements_before_one_that_failed_are_copied() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "x");
+    caught_up(&host);
+    let text = "CREATE events SET user_id = 'u', subject = 's', content = 'kept'; THROW 'no'";
+    let error = host
+        .storage()
+        .query(&CallContext::new(), text, &Object::new())
+        .unwrap_err();
+    assert!(error.message.contains("no"), "{error}");
+    caught_up(&host);
+    let kept = "SELECT VALUE content FROM events WHERE content = 'kept'";
+    assert_eq!(
+        first(&query(&site.database(&server), kept, &Object::new())),
+        Value::from(vec![Value::from("kept")])
+    );
+    site.assert_equal(&host, &server);
+}
+
+/// With the secondary away, whatever were queued or marked would stay.
+#[test]
+fn reads_and_failed_statements_leave_nothing_behind() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    writes::one_of_each(host.storage(), "x");
+    caught_up(&host);
+    server.kill();
+    let nothing_left = |text: &str| {
+        let status = replication(&host);
+        assert_eq!((status.backlog, status.resyncs), (0, 0), "{text}");
+    };
+    let reads = [
+        "SELECT * FROM events",
+        "SELECT *,/* as is */ 'it''s' FROM kv_memories -- to the end",
+        "LET $n = (SELECT count() FROM events GROUP ALL); RETURN $n",
+        "RETURN r'raw\\text'; RETURN [1, 2].map(|$x| $x + 1)",
+        "INFO FOR DB",
+    ];
+    for text in reads {
+        let parameters = parameters();
+        let answer = host.storage().query(&CallContext::new(), text, &parameters);
+        let own = host.primary().query(&CallContext::new(), text, &parameters);
+        assert_eq!(answer.is_ok(), own.is_ok(), "{text}");
+        if let (Ok(answer), Ok(own)) = (answer, own) {
+            assert_eq!(answer, own, "{text}");
+        }
+        nothing_left(text);
+    }
+    for text in [
+        "CREATE events:a; SELECT * FROM nonsense WHERE (",
+        "CREATE events:one SET embedding = 'no list of floats'",
+        "no SurrealQL at all",
+    ] {
+        let answer = host
+            .storage()
+            .query(&CallContext::new(), text, &Object::new());
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{text}: {error}");
+        nothing_left(&format!("{text}: {error}"));
+    }
+    let delete = "DELETE events WHERE subject = 'nobody has this'";
+    query(host.storage(), delete, &Object::new());
+    nothing_left(delete);
+}
+
+#[test]
+fn a_raw_write_to_a_table_that_is_not_replicated_is_not_copied() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &["tables: [events]"]);
+    caught_up(&host);
+    let texts = [
+        "CREATE kv_memories SET user_id = 'u', key = 'k', value = 1",
+        "CREATE notes SET text = 'no memory'",
+        "CREATE events SET user_id = 'u', subject = 's', content = 'c'",
+        "RETURN array::len([(CREATE notes), (CREATE events SET user_id = 'u')])",
+    ];
+    for text in texts {
+        query(host.storage(), text, &Object::new());
+    }
+    caught_up(&host);
+    let copies = site.database(&server);
+    let count = |table: &str| {
+        let text = format!("RETURN array::len((SELECT * FROM {table}))");
+        first(&query(&copies, &text, &Object::new()))
+    };
+    assert_eq!(count("events"), Value::from(2i64));
+    assert_eq!(count("kv_memories"), Value::from(0i64));
+    let tables = query(
+        &copies,
+        "RETURN (INFO FOR DB).tables.keys()",
+        &Object::new(),
+    );
+    let tables = first(&tables);
+    assert!(
+        !tables.as_array().unwrap().contains(&"notes".into()),
+        "{tables:?}"
+    );
+}
+
+#[test]
+fn what_a_raw_delete_took_does_not_show_until_it_is_written_again() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let (storage, context) = (host.storage(), CallContext::new());
+    for key in ["a", "b", "c"] {
+        storage.save_fact(&context, "u", key, &key.into()).unwrap();
+    }
+    caught_up(&host);
+    let keys = || {
+        let keys = storage.list_fact_keys(&context, "u").unwrap();
+        keys.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let one = Object::new().with("key", "a");
+    query(storage, "DELETE kv_memories WHERE key = $key", &one);
+    assert_eq!(keys(), ["b", "c"]);
+    query(storage, "DELETE kv_memories", &Object::new());
+    assert!(keys().is_empty());
+    let again = "CREATE kv_memories SET user_id = 'u', key = 'b', value = 'again'";
+    query(storage, again, &Object::new());
+    assert_eq!(keys(), ["b"]);
+    // Behind the module's back: the copy of what was written again shows.
+    query(host.primary(), "DELETE kv_memories", &Object::new());
+    assert_eq!(keys(), ["b"]);
+}
+
+#[test]
+fn after_cleanup_raw_writes_are_refused_and_raw_reads_answered() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let storage = host.storage().clone();
+    query(
+        &storage,
+        "CREATE events:one SET user_id = 'u'",
+        &Object::new(),
+    );
+    for module in host.modules().modules() {
+        plugin_api::module::Module::cleanup(module.handle()).unwrap();
+    }
+    for text in [
+        "CREATE events:two SET user_id = 'u'",
+        "DELETE events",
+        "RETURN fn::any()",
+    ] {
+        let refused = storage.query(&CallContext::new(), text, &Object::new());
+        assert_eq!(refused.unwrap_err().kind, ErrorKind::CLOSED, "{text}");
+    }
+    let ids = query(&storage, "SELECT VALUE id FROM events", &Object::new());
+    let one = Value::from(RecordId::new("events", "one"));
+    assert_eq!(first(&ids), Value::from(vec![one]));
+}
+
+/// Which configuration the child process is to start a host with.
+const CHILD: &str = "RAW_QUERY_CHILD";
+/// What it is to run.
+const TEXT: &str = "RAW_QUERY_TEXT";
+
+/// Not a test of its own: the host of the next one, in a process of its own.
+#[test]
+#[ignore = "a part of the next test"]
+fn a_host_that_is_killed() {
+    let (config, text) = (std::env::var(CHILD).unwrap(), std::env::var(TEXT).unwrap());
+    let config = HostConfig::load(Path::new(&config)).unwrap();
+    let host = Host::start(&config).unwrap();
+    query(host.storage(), &text, &parameters());
+    caught_up(&host);
+    host.shutdown().unwrap();
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
+fn a_host_killed_at_any_step_of_a_raw_write_converges() {
+    let site = Site::new();
+    let server = site.server("a");
+    let config = site.config_file(&[("a", &server)], &[]);
+    {
+        let host = site.host(&[("a", &server)], &[]);
+        writes::one_of_each(host.storage(), "x");
+        caught_up(&host);
+        host.shutdown().unwrap();
+    }
+    let steps = [
+        "before_intent",
+        "before_primary_write",
+        "after_primary_commit",
+        "after_append",
+        "before_apply",
+        "after_apply",
+    ];
+    let texts = [
+        // Copied by its answer, by a walk of its tables, by a walk of all.
+        "CREATE events SET user_id = 'u', subject = '{}', content = 'c'",
+        "UPDATE events SET subject = '{}' RETURN NONE; UPDATE entities SET name = '{}'",
+        "UPDATE type::table(string::concat('ev', 'ents')) SET subject = '{}'",
+    ];
+    for (n, step) in steps.iter().enumerate() {
+        // A walk puts what it finds into the log in its own way.
+        let passing = if *step == "after_append" {
+            1
+        } else {
+            texts.len()
+        };
+        for text in &texts[..passing] {
+            let text = text.replace("{}", &format!("{step}-{n}"));
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "a_host_that_is_killed", "--ignored"])
+                .env(CHILD, &config)
+                .env(TEXT, &text)
+                .env("DB_SYNC_FAIL_POINTS", format!("{step}=abort"))
+                .output()
+                .unwrap();
+            assert_eq!(child.status.signal(), Some(ABORTED), "{step}: {child:?}");
+            let host = site.host(&[("a", &server)], &[]);
+            caught_up(&host);
+            let copies = site.database(&server);
+            let comparison = host_harness::compare::compare(host.primary(), &copies).unwrap();
+            assert!(comparison.is_equal(), "{step}, {text}: {comparison:#?}");
+            host.shutdown().unwrap();
+        }
+    }
+}
+
+/// A search as the host's code tools send it.
+const SEARCH: &str = "SELECT name, vector::similarity::cosine(embedding, $q) AS similarity \
+     FROM code_symbols WHERE project_id = $p AND embedding != NONE \
+     ORDER BY similarity DESC LIMIT $n";
+
+fn turned(degrees: u32) -> Value {
+    let angle = f64::from(degrees).to_radians();
+    let mut floats = vec![Value::Float(0.0); 768];
+    floats[0] = angle.cos().into();
+    floats[1] = angle.sin().into();
+    Value::from(floats)
+}
+
+fn symbol(name: &str, degrees: u32) -> Object {
+    let row = Object::new()
+        .with("project_id", "p")
+        .with("name_path", name)
+        .with("name", name)
+        .with("embedding", turned(degrees));
+    Object::new().with("row", row)
+}
+
+fn found(storage: &dyn Storage, n: i64) -> Vec<String> {
+    let parameters = Object::new()
+        .with("q", turned(0))
+        .with("p", "p")
+        .with("n", n);
+    let answer = first(&query(storage, SEARCH, &parameters));
+    let name = |row: &Value| {
+        let row = row.as_object().unwrap();
+        assert_eq!(row.keys().collect::<Vec<_>>(), ["name", "similarity"]);
+        row.get("name").unwrap().as_str().unwrap().to_owned()
+    };
+    answer.as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn a_search_of_the_hosts_own_is_merged_where_that_is_asked_for() {
+    let site = Site::new();
+    let server = SecondaryServer::start(Keeps::Memory).unwrap();
+    for (merged, expected) in [
+        (true, ["near", "archived", "moved away"]),
+        (false, ["near", "moved away", "far"]),
+    ] {
+        let setting = format!("merge_raw_queries: {merged}");
+        let host = site.host(&[("a", &server)], &["initial_sync: off", &setting]);
+        connected(&host);
+        wait::until(
+            "the schema",
+            || {
+                query(
+                    &site.database(&server),
+                    "RETURN 'code_symbols' IN (INFO FOR DB).tables.keys()",
+                    &Object::new(),
+                )
+            },
+            |there| first(there) == Value::Bool(true),
+        );
+        if merged {
+            let create = "CREATE code_symbols CONTENT $row";
+            let copies = site.database(&server);
+            query(&copies, create, &symbol("archived", 20));
+            query(&copies, create, &symbol("moved away", 1));
+            query(host.primary(), create, &symbol("near", 10));
+            query(host.primary(), create, &symbol("moved away", 30));
+            query(host.primary(), create, &symbol("far", 80));
+        }
+        assert_eq!(found(host.storage(), 3), expected);
+        assert_eq!(found(host.storage(), 1), expected[..1]);
+        host.shutdown().unwrap();
+    }
+    run(&site.database(&server), "REMOVE TABLE code_symbols");
+}
