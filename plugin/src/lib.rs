@@ -17,6 +17,7 @@
 //! | [`sync_executor`] | from the log to the secondaries |
 //! | [`merged_storage`] | each method to whoever answers for its kind |
 //! | [`query_merger`] | the read path: the union of the primary and the secondaries |
+//! | [`durable`] | a database on disk that may fail, and is opened again by itself |
 //! | [`raw_query`] | what raw SurrealQL does, by SurrealQL's own parser |
 //! | [`dedup`] | which row is which |
 //! | [`tombstones`] | what was deleted stays deleted for merged reads |
@@ -27,6 +28,7 @@
 pub mod config;
 pub mod connection;
 pub mod dedup;
+pub mod durable;
 pub mod fail_points;
 pub mod http;
 pub mod key_locks;

@@ -2,6 +2,7 @@
 
 use crate::{
     connection::{ConnectionState, Failure, Phase},
+    durable::Trouble,
     sync_executor::{Progress, Walk},
     sync_queue::{Backlog, ResyncMark},
 };
@@ -64,6 +65,10 @@ pub struct LogStatus {
     pub held_bytes: u64,
     /// How many it may hold.
     pub max_bytes: u64,
+    /// Why it cannot be used; none if it can.
+    pub trouble: Option<Trouble>,
+    /// Why what is deleted cannot be stored; none if it can.
+    pub deletes_trouble: Option<Trouble>,
 }
 
 /// What is still to be copied to a secondary.
@@ -260,6 +265,35 @@ impl Status {
                 mended_by: "a person: resume".to_owned(),
             });
         }
+        let directory = &self.log.directory;
+        if let Some(trouble) = &self.log.trouble {
+            self.reasons.push(Reason {
+                secondary: None,
+                what: format!(
+                    "the log cannot be used, so nothing is copied: {}",
+                    trouble.what
+                ),
+                mended_by: format!(
+                    "{directory}: {}; it goes on by itself then, and what was written meanwhile \
+                     is copied",
+                    trouble.mended_by()
+                ),
+            });
+        }
+        if let Some(trouble) = &self.log.deletes_trouble {
+            self.reasons.push(Reason {
+                secondary: None,
+                what: format!(
+                    "deletes are not remembered beyond the end of the process, and merged reads \
+                     leave out what only secondaries have: {}",
+                    trouble.what
+                ),
+                mended_by: format!(
+                    "{directory}: {}; it goes on by itself then",
+                    trouble.mended_by()
+                ),
+            });
+        }
         if self.log.held_bytes > self.log.max_bytes / 10 * 9 {
             self.reasons.push(Reason {
                 secondary: None,
@@ -322,6 +356,7 @@ mod tests {
                 directory: "/log".to_owned(),
                 held_bytes: 10,
                 max_bytes: 100,
+                ..LogStatus::default()
             },
             secondaries: vec![secondary],
         }

@@ -230,6 +230,14 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds what went on beside it.
+    pub fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.survived += other.survived;
+        self.acked += other.acked;
+        self.verdict.add(other.verdict);
+    }
+
     /// Tells how a long run is going, about twenty times on its way to `total`.
     pub fn tell_progress(&self, total: u64) {
         if self.tried.is_multiple_of((total / 20).max(1)) {

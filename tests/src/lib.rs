@@ -8,13 +8,15 @@
 //! | [`writer`] | a host in a process of its own under such a load, to be killed |
 //! | [`proxy`] | a network that can be spoilt |
 //! | [`ledger`] | what was acknowledged, and whether a database has it, once and in order |
+//! | [`damage`] | damage to files |
+//! | [`small_disk`] | a disk that can be filled |
 //! | [`chance`] | chance that can be repeated |
 //! | [`wait`] | waiting for a condition, with a reason when it does not come |
 //!
 //! The tests themselves are in `tests/tests`: `replication` (what is written
-//! arrives), `faults` (whatever happens meanwhile), `crash` (the host is
-//! killed), `panics` (a step of the plugin fails),
-//! `backlog` (what a long outage costs), `builds` (debug and release
+//! arrives), `faults` (whatever happens meanwhile), `disk` (the disk under the
+//! log fails), `crash` (the host is killed), `panics` (a step of the plugin
+//! fails), `backlog` (what a long outage costs), `builds` (debug and release
 //! go together).
 
 #![allow(
@@ -26,10 +28,14 @@
 )]
 
 pub mod chance;
+#[cfg(unix)]
+pub mod damage;
 pub mod ledger;
 pub mod load;
 pub mod proxy;
 pub mod site;
+#[cfg(target_os = "linux")]
+pub mod small_disk;
 pub mod wait;
 pub mod writer;
 pub mod writes;

@@ -10,7 +10,7 @@ use plugin_api::{
     error::StorageResult,
     records::{CodeProject, CodeSymbol, IndexingJob},
     storage::{CallContext, CodeStorage as _, FullStorage, Storage as _},
-    value::Object,
+    value::{Object, Value},
 };
 use std::{
     sync::{
@@ -162,6 +162,8 @@ const WRITES: &[fn(&Hand<'_>) -> StorageResult<()>] = &[
     |hand| hand.edge(),
     |hand| hand.project(),
     |hand| hand.job(),
+    |hand| hand.raw_fact(),
+    |hand| hand.raw_project(),
 ];
 
 impl Hand<'_> {
@@ -316,5 +318,37 @@ impl Hand<'_> {
             self.acked("ended job", key.clone());
         }
         Ok(())
+    }
+
+    /// A raw write that is copied by its answer.
+    fn raw_fact(&self) -> StorageResult<()> {
+        let key = self.own_key();
+        let text = "UPSERT kv_memories SET user_id = $owner, key = $key, value = $number \
+                    WHERE user_id = $owner AND key = $key";
+        self.raw(text, &key)?;
+        self.acked("fact", key);
+        Ok(())
+    }
+
+    /// A raw write that is copied by a walk of its table.
+    fn raw_project(&self) -> StorageResult<()> {
+        let key = self.own_key();
+        let text = "UPDATE code_projects SET language_stats = $mark WHERE project_id = $key; \
+                    RETURN array::len((SELECT id FROM code_projects WHERE project_id = $key))";
+        let answer = self.raw(text, &key)?;
+        // It may be that nobody has made the project yet.
+        if answer.as_array().and_then(<[Value]>::last) == Some(&Value::Int(1)) {
+            self.acked("project", key);
+        }
+        Ok(())
+    }
+
+    fn raw(&self, text: &str, key: &str) -> StorageResult<Value> {
+        let parameters = Object::new()
+            .with("owner", OWNER)
+            .with("key", key)
+            .with("number", self.number)
+            .with("mark", self.mark(key));
+        self.storage.query(&CallContext::new(), text, &parameters)
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::{ledger::Ledger, wait};
 use parking_lot::Mutex;
+use serde_json::Value as Json;
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
@@ -14,12 +15,20 @@ use std::{
 /// The variable by which steps of the plugin fail.
 pub const FAIL_POINTS: &str = "DB_SYNC_FAIL_POINTS";
 
+/// The variable that says how many milliseconds a thread of it waits between two
+/// writes; none if it is not set.
+pub const PACE: &str = "WRITER_PACE_MS";
+
+/// How a line begins that tells the module's status.
+pub const STATUS: &str = "status\t";
+
 /// The running process. It is killed when this is dropped.
 pub struct Writer {
     child: Child,
     /// What it said beside that, for people.
     log: PathBuf,
     ledger: Arc<Mutex<Ledger>>,
+    statuses: Arc<Mutex<Vec<Json>>>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -33,8 +42,19 @@ impl Writer {
         round: i64,
         fail_points: &str,
     ) -> Self {
+        Self::spawn(Command::new(program), config, threads, round, fail_points)
+    }
+
+    /// The same, for a command that starts the program in its own way.
+    pub fn spawn(
+        mut command: Command,
+        config: &Path,
+        threads: i64,
+        round: i64,
+        fail_points: &str,
+    ) -> Self {
         let log = config.with_extension("log");
-        let mut child = Command::new(program)
+        let mut child = command
             .arg(config)
             .args([threads.to_string(), round.to_string()])
             .env(FAIL_POINTS, fail_points)
@@ -46,11 +66,15 @@ impl Writer {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let told = Arc::clone(&ledger);
+        let statuses = Arc::<Mutex<Vec<Json>>>::default();
+        let (told, answers) = (Arc::clone(&ledger), Arc::clone(&statuses));
         let reader = std::thread::spawn(move || {
             let mut line = String::new();
             while lines.read_line(&mut line).unwrap() > 0 {
-                told.lock().note_line(&line);
+                match line.strip_prefix(STATUS) {
+                    Some(status) => answers.lock().push(serde_json::from_str(status).unwrap()),
+                    None => told.lock().note_line(&line),
+                }
                 line.clear();
             }
         });
@@ -58,8 +82,27 @@ impl Writer {
             child,
             log,
             ledger,
+            statuses,
             reader: Some(reader),
         }
+    }
+
+    /// What the module's status says in that process.
+    pub fn status(&mut self) -> Json {
+        let seen = self.statuses.lock().len();
+        self.child
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(b"status\n")
+            .unwrap();
+        wait::until(
+            "the status of the child process",
+            || (self.statuses.lock().len(), self.child.try_wait().unwrap()),
+            |(answers, ended)| *answers > seen || ended.is_some(),
+        );
+        let last = self.statuses.lock().pop();
+        last.expect("the child process ended")
     }
 
     /// Waits until it has had `acked` writes acknowledged.

@@ -27,6 +27,7 @@ const STEPS: &[&str] = &[
     "after_primary_commit",
     "after_append",
     "before_apply",
+    "build_statement",
     "after_apply",
     "after_ack",
 ];

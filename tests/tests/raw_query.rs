@@ -17,7 +17,12 @@ use replication_tests::{
     site::{Site, caught_up, connected, replication, run},
     wait, writes,
 };
-use std::{os::unix::process::ExitStatusExt, path::Path, process::Command};
+use std::{
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// SIGABRT.
 const ABORTED: i32 = 6;
@@ -307,6 +312,46 @@ fn after_cleanup_raw_writes_are_refused_and_raw_reads_answered() {
     let ids = query(&storage, "SELECT VALUE id FROM events", &Object::new());
     let one = Value::from(RecordId::new("events", "one"));
     assert_eq!(first(&ids), Value::from(vec![one]));
+}
+
+#[test]
+fn a_table_that_is_marked_again_and_again_is_walked_to_its_end() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let fill =
+        "FOR $n IN 0..700 { CREATE type::record('events', $n) SET user_id = 'u' RETURN NONE }";
+    query(host.storage(), fill, &Object::new());
+    caught_up(&host);
+    let copies = site.database(&server);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let text = "UPDATE events:0 SET subject = rand::string(); RETURN 1";
+                query(host.storage(), text, &Object::new());
+            }
+        });
+        // A panic must not leave the thread at it for ever.
+        let _stops = StopsAtItsEnd(&stop);
+        let text = "UPDATE events:699 SET content = 'last'; RETURN 1";
+        query(host.storage(), text, &Object::new());
+        wait::until(
+            "the table's last row",
+            || first(&query(&copies, "RETURN events:699.content", &Object::new())),
+            |content| *content == Value::from("last"),
+        );
+    });
+    caught_up(&host);
+    site.assert_equal(&host, &server);
+}
+
+struct StopsAtItsEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopsAtItsEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Which configuration the child process is to start a host with.

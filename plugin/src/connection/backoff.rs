@@ -7,13 +7,13 @@ const FIRST: Duration = Duration::from_millis(100);
 
 /// How long to wait before each next attempt.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     ceiling: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(ceiling: Duration) -> Self {
+    pub(crate) fn new(ceiling: Duration) -> Self {
         Self {
             ceiling,
             next: FIRST.min(ceiling),
@@ -22,14 +22,14 @@ impl Backoff {
 
     /// The wait before the next attempt: a length that doubles up to the
     /// ceiling, with [`jitter`].
-    pub(super) fn wait(&mut self) -> Duration {
+    pub(crate) fn wait(&mut self) -> Duration {
         let longest = self.next;
         self.next = longest.saturating_mul(2).min(self.ceiling);
         jitter(longest)
     }
 
     /// Starts again with the shortest wait.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::new(self.ceiling);
     }
 }

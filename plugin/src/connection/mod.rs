@@ -17,8 +17,7 @@ pub use state::{ConnectionState, Failure, Phase};
 
 use crate::config::{SecondaryConfig, Settings};
 use arc_swap::ArcSwapOption;
-use backoff::Backoff;
-pub(crate) use backoff::jitter;
+pub(crate) use backoff::{Backoff, jitter};
 use plugin_api::error::{ErrorKind, StorageError, StorageResult};
 use std::{
     sync::Arc,

@@ -467,6 +467,39 @@ fn a_verdict_is_kept_and_an_old_one_let_go() {
     assert_eq!(recogniser.kept.lock().len(), KEPT);
 }
 
+/// Prints it: `cargo test -p db-sync-server -- --ignored --nocapture verdict_takes`.
+#[test]
+#[ignore = "it measures"]
+#[allow(clippy::print_stdout)]
+fn what_a_verdict_takes() {
+    let long = format!(
+        "INSERT INTO events [{}]",
+        "{ subject: 'x', n: [1, 2, 3] }, ".repeat(200)
+    );
+    let texts = [
+        "SELECT * FROM events WHERE user_id = $u LIMIT 10",
+        "SELECT *, vector::similarity::cosine(embedding, $q) AS similarity FROM code_symbols \
+         WHERE project_id = $p ORDER BY similarity DESC LIMIT 10",
+        "UPSERT kv_memories SET user_id = $u, key = $k, value = $v WHERE user_id = $u AND key = $k",
+        &long,
+    ];
+    let kept = Recogniser::new(true);
+    for text in texts {
+        let took = |call: &dyn Fn()| {
+            let started = std::time::Instant::now();
+            (0..500).for_each(|_| call());
+            started.elapsed() / 500
+        };
+        println!(
+            "{:>6} bytes: {:>8.1?} anew, {:>8.1?} if a SELECT matters, {:>8.1?} kept",
+            text.len(),
+            took(&|| drop(recognise(text, false))),
+            took(&|| drop(recognise(text, true))),
+            took(&|| drop(kept.verdict(text))),
+        );
+    }
+}
+
 /// Runs `check` on a stack as small as a host's threads may have.
 fn on_a_small_stack(check: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new()

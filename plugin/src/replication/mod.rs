@@ -1,7 +1,8 @@
 //! [`Replication`]: everything that works between provisioning and cleanup,
 //! put together.
 
-mod deleted;
+mod dirty_flag;
+mod mending;
 mod steering;
 mod verify;
 
@@ -20,13 +21,14 @@ use crate::{
     synced_storage::SyncedStorage,
     tombstones::Tombstones,
 };
+use dirty_flag::PrimaryFlag;
 use parking_lot::Mutex;
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::FullStorage,
     value::Timestamp,
 };
-use std::{fs::DirBuilder, sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The database's futures are deep.
@@ -76,18 +78,28 @@ impl Replication {
             tracing::warn!("{warning}");
         }
         let settings = &config.settings;
-        create_private(&settings.queue_dir);
         let names: Vec<String> = config
             .secondaries
             .iter()
             .map(|one| one.name.clone())
             .collect();
         let queue = match settings.sync_enabled {
-            true => Some(Arc::new(open_queue(settings, &names)?)),
+            true => Some(Arc::new(open_queue(settings, &names, &primary)?)),
             false => None,
         };
-        let tombstones = Arc::new(deleted::open(&settings.queue_dir)?);
+        let tombstones = Arc::new(
+            Tombstones::open_in(
+                &settings.queue_dir.join("deleted"),
+                settings.queue_fsync == QueueFsync::Always,
+            )
+            .map_err(|error| StorageError::invalid_input(error.to_string()))?,
+        );
         let runtime = runtime(&log)?;
+        runtime.spawn(mending::mend_regularly(
+            queue.clone(),
+            Arc::clone(&tombstones),
+            settings.queue_fsync,
+        ));
         let policy = ConnectionPolicy::from(settings);
         let start = |secondary: &SecondaryConfig| {
             SecondaryConnectionManager::start(secondary.clone(), policy, runtime.handle().clone())
@@ -209,6 +221,11 @@ impl Replication {
                     .as_ref()
                     .map_or(0, |copying| copying.queue.held_bytes()),
                 max_bytes: settings.queue_max_bytes,
+                trouble: self
+                    .copying
+                    .as_ref()
+                    .and_then(|copying| copying.queue.trouble()),
+                deletes_trouble: self.tombstones.trouble(),
             },
             secondaries,
         }
@@ -281,6 +298,7 @@ impl Replication {
             }
             queue.close();
         }
+        self.tombstones.close();
         on_own_thread(move || runtime.shutdown_timeout(ENDING))?;
         tracing::info!("replication has ended");
         Ok(())
@@ -309,17 +327,11 @@ fn log_error(error: QueueError) -> StorageError {
     }
 }
 
-/// Makes the directory for its owner alone. What keeps it from that is told by
-/// whoever opens something in it.
-fn create_private(dir: &std::path::Path) {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let _ = builder.create(dir);
-}
-
-fn open_queue(settings: &Settings, secondaries: &[String]) -> StorageResult<SyncQueue> {
+fn open_queue(
+    settings: &Settings,
+    secondaries: &[String],
+    primary: &FullStorage,
+) -> StorageResult<SyncQueue> {
     let config = QueueConfig {
         dir: settings.queue_dir.join("log"),
         max_bytes: settings.queue_max_bytes,
@@ -329,7 +341,8 @@ fn open_queue(settings: &Settings, secondaries: &[String]) -> StorageResult<Sync
             QueueFsync::Always => Fsync::Always,
         },
     };
-    SyncQueue::open(config, secondaries).map_err(log_error)
+    let flag = PrimaryFlag::new(primary.clone(), &settings.queue_dir);
+    SyncQueue::open_with(config, secondaries, Box::new(flag)).map_err(log_error)
 }
 
 fn executor_config(settings: &Settings, tables: &TableFilter) -> ExecutorConfig {

@@ -232,6 +232,8 @@ async fn sync_regularly(queue: Arc<SyncQueue>, interval: Duration) {
         match queue.sync() {
             Ok(()) => failing = false,
             Err(QueueError::Closed) => return,
+            // It is told by whoever opens it again.
+            Err(QueueError::Unavailable) => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     tracing::error!(%error, "the log cannot be brought to the disk");

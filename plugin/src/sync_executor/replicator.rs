@@ -206,7 +206,7 @@ impl Replicator {
                 return None;
             }
             let woken = self.queue.woken();
-            if self.is_paused() {
+            if self.is_paused() || !self.queue.is_available() {
                 woken.await;
                 continue;
             }
@@ -259,7 +259,7 @@ impl Replicator {
     /// Takes a partition that has something to do, each in its turn. None
     /// while paused: the pause may have come since the worker was ready.
     fn take(&self) -> Option<u16> {
-        if self.is_paused() {
+        if self.is_paused() || !self.queue.is_available() {
             return None;
         }
         let mut taken = self.taken.lock();

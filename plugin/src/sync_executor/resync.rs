@@ -33,7 +33,8 @@ impl Replicator {
             let marks = self.queue.resync_marks(self.name()).unwrap_or_default();
             // A secondary that is away needs no walk yet, and would let the
             // log fill up with what the walk finds.
-            if marks.is_empty() || self.is_paused() || self.manager.session().is_none() {
+            let may_walk = self.queue.is_available() && !self.is_paused();
+            if marks.is_empty() || !may_walk || self.manager.session().is_none() {
                 tokio::time::sleep(TICK).await;
                 continue;
             }
@@ -97,13 +98,12 @@ impl Replicator {
                 .into_iter()
                 .map(|key| SyncOperation::refresh(key).only_for(self.name()))
                 .collect();
-            let goes_on = self
-                .queue
+            // Where the table was marked again meanwhile, this walk goes on and
+            // the next one follows: one that is marked often would otherwise
+            // never be walked to its end.
+            self.queue
                 .walk_page(self.name(), &refreshes, &mark)
                 .map_err(log_failure)?;
-            if !goes_on {
-                return Ok(());
-            }
         }
     }
 

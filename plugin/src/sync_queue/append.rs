@@ -65,19 +65,37 @@ impl SyncQueue {
                 tails.push((guard, tail));
             }
             beside(store, &mut batch);
-            if self.config.fsync == Fsync::Always {
-                batch = batch.durability(Some(fjall::PersistMode::SyncData));
-            }
-            batch.commit()?;
+            self.durable(batch).commit()?;
             for (mut guard, tail) in tails {
                 guard.set_tail(tail);
             }
+            self.held.fetch_add(wanted, Ordering::Relaxed);
             Ok(())
         })?;
-        self.held.fetch_add(wanted, Ordering::Relaxed);
         self.unsynced.store(true, Ordering::Relaxed);
         self.wake();
         Ok(())
+    }
+
+    /// Commits something that must survive as long as an operation does.
+    pub(super) fn commit(
+        &self,
+        fill: impl FnOnce(&Store, &mut WriteBatch),
+    ) -> Result<(), QueueError> {
+        self.with_store(|store| {
+            let mut batch = store.database.batch();
+            fill(store, &mut batch);
+            Ok(self.durable(batch).commit()?)
+        })?;
+        self.unsynced.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn durable(&self, batch: WriteBatch) -> WriteBatch {
+        match self.config.fsync {
+            Fsync::Always => batch.durability(Some(fjall::PersistMode::SyncData)),
+            Fsync::None | Fsync::Interval(_) => batch,
+        }
     }
 
     /// Lets go of the secondaries that are furthest behind until `wanted` bytes

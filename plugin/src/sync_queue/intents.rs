@@ -5,7 +5,7 @@
 //! first; the append ends the announcement in the same batch, and one that is
 //! found at the next start says what to look at again.
 
-use super::{QueueError, SyncQueue};
+use super::{QueueError, SyncQueue, store::Store};
 use crate::{dedup::Key, fail_points, sync_types::SyncOperation};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 const PREFIX: &str = "intent/";
 
 /// The announcement of one write.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Intent {
     number: u64,
     table: String,
@@ -62,7 +62,7 @@ impl SyncQueue {
             table: stored.table,
             keys,
         };
-        self.with_store(|store| Ok(store.state.insert(intent.key(), value)?))?;
+        self.commit(|store, batch| batch.insert(&store.state, intent.key(), value))?;
         Ok(intent)
     }
 
@@ -96,24 +96,22 @@ impl SyncQueue {
         }
     }
 
-    /// The announcements that a former process left.
-    pub(super) fn open_intents(&self) -> Result<Vec<Intent>, QueueError> {
-        let intents = self.with_store(|store| {
-            store
-                .state
-                .prefix(PREFIX)
-                .map(|entry| {
-                    let (key, value) = entry.into_inner()?;
-                    parse(&key, &value).ok_or(QueueError::Damaged("an intent makes no sense"))
-                })
-                .collect::<Result<Vec<_>, _>>()
-        })?;
+    /// Has the numbers go on behind those of a former process.
+    pub(super) fn next_intent_after(&self, intents: &[Intent]) {
         if let Some(last) = intents.last() {
             self.next_intent
                 .fetch_max(last.number + 1, Ordering::Relaxed);
         }
-        Ok(intents)
     }
+}
+
+/// The announcements that are in the log.
+pub(super) fn open_intents(store: &Store) -> Result<Vec<Intent>, QueueError> {
+    let intents = store.state.prefix(PREFIX).map(|entry| {
+        let (key, value) = entry.into_inner()?;
+        parse(&key, &value).ok_or(QueueError::Damaged("an intent makes no sense"))
+    });
+    intents.collect()
 }
 
 fn parse(key: &[u8], value: &[u8]) -> Option<Intent> {

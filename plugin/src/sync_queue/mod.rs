@@ -5,8 +5,11 @@
 //! | [`store`] | the files: keyspaces and their keys |
 //! | [`wire`] | how an operation is written |
 //! | [`watermark`] | positions, and how far somebody has come |
-//! | [`opening`] | opening those, also when they are damaged |
+//! | [`reached`] | how much must be in them |
+//! | [`opening`] | opening them, also when they are damaged, and again when they fail |
+//! | [`dirty_flag`] | a trace outside of them that they miss something |
 //! | [`append`] | adding to it, and what happens when it is full |
+//! | [`reading`] | what waits for a secondary, and that it has it |
 //! | [`partition`] | one partition: its end, and each secondary's watermark |
 //! | [`intents`] | writes under way, so that a killed process leaves a trace |
 //! | [`refused`] | operations that wait for their retry, and dead letters |
@@ -17,23 +20,32 @@
 //! partition; an entry is removed when the last of them has passed it.
 
 mod append;
+mod boot;
+mod dirty_flag;
 mod intents;
 mod opening;
 mod partition;
+mod reached;
+mod reading;
 mod refused;
 mod resync;
 mod store;
 mod watermark;
 mod wire;
 
+pub use dirty_flag::{DirtyFlag, NoFlag};
 pub use intents::Intent;
 pub use refused::{DeadLetter, Retry};
 pub use resync::{EVERY_TABLE, ResyncMark};
 pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
-use crate::{dedup::Key, sync_types::SyncOperation};
-use parking_lot::{Mutex, RwLock};
+use crate::{
+    dedup::Key,
+    durable::{self, Durable, Failure, Severity, Trouble},
+    sync_types::SyncOperation,
+};
+use parking_lot::Mutex;
 use partition::Partition;
 use plugin_api::value::Timestamp;
 use std::{
@@ -41,20 +53,17 @@ use std::{
     hash::Hasher,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
-use store::{Store, acked_key, log_key};
+use store::Store;
 use tokio::sync::Notify;
 
 /// How many partitions the log has. The number is part of what is stored here
 /// and on the secondaries.
 pub const PARTITIONS: u16 = 16;
-
-/// Bytes of operations that one read returns at most.
-const READ_BYTES: u64 = 8 << 20;
 
 /// When what was appended reaches the disk itself. A crash of the process
 /// loses nothing either way; this is about power cuts.
@@ -110,9 +119,35 @@ pub enum QueueError {
     /// The disk, or the database on it.
     #[error("the log cannot be read or written: {0}")]
     Storage(#[from] fjall::Error),
+    /// It has failed, and is not open again yet.
+    #[error("the log is unavailable; status says why")]
+    Unavailable,
     /// It was closed.
     #[error("the log is closed")]
     Closed,
+}
+
+impl Failure for QueueError {
+    fn severity(&self) -> Option<Severity> {
+        match self {
+            Self::Storage(error) => durable::severity(error),
+            Self::Directory { .. } => Some(Severity::Hindered),
+            Self::Wire(_) | Self::Damaged(_) => Some(Severity::Damaged),
+            Self::Locked(_) | Self::Full { .. } | Self::Unavailable | Self::Closed => None,
+        }
+    }
+
+    fn unavailable() -> Self {
+        Self::Unavailable
+    }
+
+    fn closed() -> Self {
+        Self::Closed
+    }
+
+    fn panicked() -> Self {
+        Self::Damaged("working with it panicked")
+    }
 }
 
 /// What waits for one secondary.
@@ -139,9 +174,10 @@ pub struct Batch {
 
 /// The durable, partitioned log. All methods may be called from any thread.
 pub struct SyncQueue {
-    id: String,
+    /// Known once the log was open.
+    id: OnceLock<String>,
     config: QueueConfig,
-    store: RwLock<Option<Store>>,
+    files: Durable<Store>,
     partitions: Vec<Mutex<Partition>>,
     secondaries: Vec<String>,
     /// Bytes between the slowest secondary's watermarks and the log's end.
@@ -155,6 +191,7 @@ pub struct SyncQueue {
     /// What had to be marked for resync while nothing could be written. Locked
     /// for every change of a mark.
     unwritten_marks: Mutex<BTreeMap<(String, String), ResyncMark>>,
+    dirty_flag: dirty_flag::Known,
 }
 
 /// Which partition a key belongs to: the same in every version.
@@ -187,21 +224,33 @@ impl Hasher for Fnv {
 }
 
 impl SyncQueue {
+    /// Opens the log for these secondaries, without a [`DirtyFlag`].
+    ///
+    /// # Errors
+    /// As [`SyncQueue::open_with`].
+    pub fn open(config: QueueConfig, secondaries: &[String]) -> Result<Self, QueueError> {
+        Self::open_with(config, secondaries, Box::new(NoFlag))
+    }
+
     /// Opens the log for these secondaries. What a secondary that is no longer
     /// among them had not yet applied is let go.
     ///
     /// A log that is damaged is set aside under another name and a new one
-    /// begun, with every table marked for resync.
+    /// begun, with every table marked for resync. One that cannot be opened now
+    /// is unavailable until [`SyncQueue::mend`] has opened it.
     ///
     /// # Errors
-    /// [`QueueError::Locked`] and [`QueueError::Directory`].
-    pub fn open(config: QueueConfig, secondaries: &[String]) -> Result<Self, QueueError> {
-        let (store, set_aside) = opening::open_or_set_aside(&config.dir)?;
+    /// [`QueueError::Locked`].
+    pub fn open_with(
+        config: QueueConfig,
+        secondaries: &[String],
+        dirty_flag: Box<dyn DirtyFlag>,
+    ) -> Result<Self, QueueError> {
         let queue = Self {
-            id: opening::queue_id(&store)?,
-            partitions: partition::load(&store, secondaries)?,
+            id: OnceLock::new(),
+            partitions: opening::no_partitions(),
             config,
-            store: RwLock::new(Some(store)),
+            files: Durable::unopened(),
             secondaries: secondaries.to_vec(),
             held: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
@@ -209,27 +258,33 @@ impl SyncQueue {
             changed: Arc::new(Notify::new()),
             refused_somewhere: AtomicBool::new(false),
             unwritten_marks: Mutex::default(),
+            dirty_flag: dirty_flag::Known::new(dirty_flag),
         };
-        let held = queue.partitions.iter().map(|p| p.lock().held_bytes()).sum();
-        queue.held.store(held, Ordering::Relaxed);
-        if let Some(aside) = set_aside {
-            tracing::error!(
-                set_aside = %aside.display(),
-                "the log was damaged; it was set aside, a new one begun, and every table will be \
-                 compared with the primary again"
-            );
-            for secondary in secondaries {
-                queue.mark_resync(secondary, EVERY_TABLE, "the log was damaged");
-            }
+        if queue.dirty_flag.was_set() {
+            queue.mark_everything("the log could not take what was written before the last end");
         }
-        queue.look_for_refused()?;
-        queue.finish_intents()?;
-        Ok(queue)
+        match queue.mend() {
+            Err(QueueError::Storage(fjall::Error::Locked)) => {
+                Err(QueueError::Locked(queue.config.dir))
+            }
+            // It is told, and tried again.
+            Ok(()) | Err(_) => Ok(queue),
+        }
     }
 
     /// The name under which the secondaries keep this log's positions.
     pub fn id(&self) -> &str {
-        &self.id
+        self.id.get().map_or("", String::as_str)
+    }
+
+    /// Why the log cannot be used; none if it can.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.files.trouble()
+    }
+
+    /// Can the log be used, as far as anybody knows?
+    pub fn is_available(&self) -> bool {
+        self.files.works()
     }
 
     /// The secondaries that read this log.
@@ -245,55 +300,17 @@ impl SyncQueue {
         &self,
         call: impl FnOnce(&Store) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
-        call(self.store.read().as_ref().ok_or(QueueError::Closed)?)
+        self.files.with(|store| {
+            let result = call(store);
+            store.note_reached();
+            result
+        })
     }
 
     /// Bytes of operations that it holds: those that some secondary has yet to
     /// pass, each once. This is what `max_bytes` limits.
     pub fn held_bytes(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
-    }
-
-    /// How many operations wait for a secondary.
-    pub fn backlog_operations(&self, secondary: &str) -> u64 {
-        self.backlog_sums(secondary).operations
-    }
-
-    fn backlog_sums(&self, secondary: &str) -> Backlog {
-        let Some(index) = self.index(secondary) else {
-            return Backlog::default();
-        };
-        let mut sum = Backlog::default();
-        for partition in &self.partitions {
-            let (operations, bytes) = partition.lock().behind(index);
-            sum.operations += operations;
-            sum.bytes += bytes;
-        }
-        sum
-    }
-
-    /// What waits for a secondary.
-    pub fn backlog(&self, secondary: &str) -> Backlog {
-        let oldest = (0..PARTITIONS)
-            .filter(|&partition| self.has_backlog(secondary, partition))
-            .filter_map(|partition| self.read(secondary, partition, 1).ok())
-            .filter_map(|batch| Some(batch.operations.first()?.1.timestamp))
-            .min();
-        Backlog {
-            oldest,
-            ..self.backlog_sums(secondary)
-        }
-    }
-
-    /// Is there anything in the partition that the secondary has not passed?
-    pub fn has_backlog(&self, secondary: &str, partition: u16) -> bool {
-        self.index(secondary).is_some_and(|index| {
-            self.partitions[usize::from(partition)]
-                .lock()
-                .behind(index)
-                .0
-                > 0
-        })
     }
 
     /// A future that is ready when there is something to look at: an append, or
@@ -306,94 +323,6 @@ impl SyncQueue {
     /// Wakes everybody who waits for the log.
     pub fn wake(&self) {
         self.changed.notify_waiters();
-    }
-
-    /// The next operations of a partition for a secondary, in order, at most
-    /// `limit` of them.
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn read(&self, secondary: &str, partition: u16, limit: usize) -> Result<Batch, QueueError> {
-        let Some(index) = self.index(secondary) else {
-            return Err(QueueError::Damaged("an unknown secondary reads the log"));
-        };
-        let (from, tail) = {
-            let partition = self.partitions[usize::from(partition)].lock();
-            (partition.acked(index), partition.tail())
-        };
-        let mut batch = Batch {
-            operations: Vec::new(),
-            begin: from,
-            end: from,
-        };
-        if from.position >= tail.position {
-            return Ok(batch);
-        }
-        self.with_store(|store| {
-            let range =
-                log_key(partition, from.position.next())..=log_key(partition, tail.position);
-            for entry in store.log.range(range) {
-                let (key, value) = entry.into_inner()?;
-                let position = store::position_of(&key)?;
-                let (totals, bytes) = value
-                    .split_at_checked(16)
-                    .ok_or(QueueError::Damaged("an entry is cut short"))?;
-                let mut operation = wire::decode(bytes)?;
-                let mut watermark = position.0.to_be_bytes().to_vec();
-                watermark.extend_from_slice(totals);
-                batch.end = Watermark::from_bytes(&watermark)?;
-                if operation.is_for(secondary) {
-                    operation.id = format!("{}-{partition}-{}", self.id, position.0);
-                    batch.operations.push((batch.end, operation));
-                }
-                let read = batch.end.bytes - from.bytes;
-                if batch.operations.len() >= limit || read >= READ_BYTES {
-                    return Ok(());
-                }
-            }
-            // A partition whose end was let go has a tail without an entry.
-            batch.end = tail;
-            Ok(())
-        })?;
-        Ok(batch)
-    }
-
-    /// Notes that a secondary has everything of a partition up to `end`, and
-    /// removes what no secondary needs any more.
-    ///
-    /// # Errors
-    /// If the log cannot be written; the secondary then sees the operations
-    /// again, which changes nothing there.
-    pub fn ack(&self, secondary: &str, partition: u16, end: Watermark) -> Result<(), QueueError> {
-        let Some(index) = self.index(secondary) else {
-            return Ok(());
-        };
-        self.with_store(|store| {
-            let mut guard = self.partitions[usize::from(partition)].lock();
-            if end.position <= guard.acked(index).position {
-                return Ok(());
-            }
-            let before = guard.slowest();
-            let after = guard.slowest_if(index, end);
-            let mut batch = store.database.batch();
-            batch.insert(
-                &store.state,
-                acked_key(secondary, partition),
-                end.to_bytes(),
-            );
-            if after.position > before.position {
-                let range =
-                    log_key(partition, before.position.next())..=log_key(partition, after.position);
-                for entry in store.log.range(range) {
-                    batch.remove(&store.log, entry.key()?);
-                }
-            }
-            batch.commit()?;
-            guard.set_acked(index, end);
-            self.held
-                .fetch_sub(after.bytes - before.bytes, Ordering::Relaxed);
-            Ok(())
-        })
     }
 
     /// Does a secondary know positions that this log knows nothing of?
@@ -442,13 +371,17 @@ impl SyncQueue {
     /// there is anything new.
     ///
     /// # Errors
-    /// What the disk says.
+    /// What the disk says. What it was to take may be gone, so every table is
+    /// marked then.
     pub fn sync(&self) -> Result<(), QueueError> {
-        if self.unsynced.swap(false, Ordering::Relaxed) {
-            self.with_store(Store::sync)
-        } else {
-            Ok(())
+        if self.config.fsync == Fsync::None || !self.unsynced.swap(false, Ordering::Relaxed) {
+            return Ok(());
         }
+        let synced = self.with_store(Store::sync);
+        if let Err(QueueError::Storage(fjall::Error::Io(_))) = &synced {
+            self.mark_everything("the log could not be brought to the disk");
+        }
+        synced
     }
 
     /// How often [`SyncQueue::sync`] should be called, if at all.
@@ -461,20 +394,18 @@ impl SyncQueue {
 
     /// Closes the log. Whatever is in it stays for the next start.
     pub fn close(&self) {
-        if let Err(error) = self.sync() {
+        self.settle_marks();
+        let closed = self.with_store(|store| {
+            store.sync()?;
+            // From here on nothing can be lost by the machine going down.
+            store.state.remove(opening::OPEN_SINCE)?;
+            store.sync()
+        });
+        if let Err(error) = closed {
             tracing::warn!(%error, "the end of the log may not be on the disk yet");
         }
-        *self.store.write() = None;
+        self.files.close();
         self.wake();
-    }
-}
-
-impl SyncQueue {
-    /// Ends what a killed process had begun.
-    fn finish_intents(&self) -> Result<(), QueueError> {
-        self.open_intents()?.iter().try_for_each(|intent| {
-            self.look_again(intent, "a write was under way when the process ended")
-        })
     }
 }
 

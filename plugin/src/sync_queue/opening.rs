@@ -1,41 +1,222 @@
-//! Opening the files of the log, also when they are damaged.
+//! Opening the files of the log: at the start, and again whenever they have
+//! failed.
+//!
+//! | what is found | what follows |
+//! | --- | --- |
+//! | no room, no permission, a file in the way | the log is unavailable; it is tried again |
+//! | another process has it open | an error at the start: two hosts, one `queue_dir` |
+//! | damage, or less than it must have | set aside; a new one, and every table is marked |
+//! | the machine went down while it was open | every table is marked, unless all was on the disk |
 
-use super::{Position, QueueError, store::Store};
-use std::path::{Path, PathBuf};
+use super::{
+    EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueError, SyncQueue, boot,
+    partition::{self, Partition},
+    store::Store,
+};
+use crate::durable::{self, Failure, Severity};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Opens the database; one that is damaged is renamed and replaced.
-pub(super) fn open_or_set_aside(dir: &Path) -> Result<(Store, Option<PathBuf>), QueueError> {
-    // A damaged file can make the database panic as well as fail.
-    let opened = std::panic::catch_unwind(|| Store::open(dir))
-        .unwrap_or(Err(QueueError::Damaged("opening it panicked")));
-    match opened {
-        Ok(store) => Ok((store, None)),
-        Err(QueueError::Storage(fjall::Error::Locked)) => Err(QueueError::Locked(dir.to_owned())),
-        Err(error @ QueueError::Directory { .. }) => Err(error),
-        Err(error) => {
-            tracing::error!(%error, dir = %dir.display(), "the log cannot be opened");
-            let name = format!("damaged-{}", Position::first_of_now().0 >> 31);
-            let aside = dir.with_extension(name);
-            std::fs::rename(dir, &aside).map_err(|source| QueueError::Directory {
-                dir: dir.to_owned(),
-                source,
-            })?;
-            Ok((Store::open(dir)?, Some(aside)))
+/// Under it lies the boot of the machine in which the log was opened; gone once
+/// it was closed in order.
+pub(super) const OPEN_SINCE: &str = "open_since";
+
+/// An open log, and what is to be taken over from it.
+struct Opened {
+    store: Store,
+    id: String,
+    partitions: Vec<Partition>,
+    intents: Vec<Intent>,
+    any_refused: bool,
+    machine_went_down: bool,
+}
+
+impl SyncQueue {
+    /// Opens the log if it is not open. Blocks; call it again and again. True
+    /// if the log works.
+    ///
+    /// # Errors
+    /// Why it cannot be opened now.
+    pub fn mend(&self) -> Result<(), QueueError> {
+        let mut intents = Vec::new();
+        let opened = self.files.mend(
+            |damaged| self.open_files(damaged),
+            |opened| {
+                intents = self.take_over(&opened);
+                opened.store
+            },
+        )?;
+        if opened {
+            tracing::info!(dir = %self.config.dir.display(), "the log is open");
+            self.finish_intents(&intents);
+            self.wake();
+        }
+        self.settle_marks();
+        Ok(())
+    }
+
+    /// Opens the files; damaged ones are set aside and new ones begun.
+    fn open_files(&self, damaged: bool) -> Result<Opened, QueueError> {
+        if damaged {
+            self.set_aside()?;
+        }
+        let opened = match self.attempt() {
+            Err(error) if error.severity() == Some(Severity::Damaged) => {
+                tracing::error!(%error, "the log cannot be opened");
+                self.set_aside()?;
+                self.attempt()?
+            }
+            other => other?,
+        };
+        if opened.machine_went_down && self.config.fsync != Fsync::Always {
+            self.mark_everything("the machine went down while the log was open");
+        }
+        Ok(opened)
+    }
+
+    fn attempt(&self) -> Result<Opened, QueueError> {
+        // A damaged file can make the database panic as well as fail.
+        let open = || {
+            let store = Store::open(&self.config.dir)?;
+            let (id, replaced) = self.id_of(&store)?;
+            let machine_went_down = was_open_in_another_boot(&store)?;
+            let found = partition::load(&store, &self.secondaries)?;
+            let partitions = self.seen_from_now(found, replaced);
+            if replaced {
+                partition::save(&store, &self.secondaries, &partitions)?;
+            }
+            let opened = Opened {
+                id,
+                machine_went_down,
+                partitions,
+                intents: super::intents::open_intents(&store)?,
+                any_refused: !store.refused.is_empty()?,
+                store,
+            };
+            opened.store.sync()?;
+            opened.store.note_reached();
+            Ok(opened)
+        };
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(QueueError::panicked()))
+    }
+
+    /// What was found, where the log was open before in this process: whether
+    /// it is the same or another `replaced` it, its positions go on.
+    fn seen_from_now(&self, found: Vec<Partition>, replaced: bool) -> Vec<Partition> {
+        if self.id.get().is_none() {
+            return found;
+        }
+        let pairs = found.into_iter().zip(&self.partitions);
+        pairs
+            .map(|(found, before)| found.after(&before.lock(), replaced))
+            .collect()
+    }
+
+    /// The id of the log: made once, kept with it. A log that replaces a
+    /// damaged one while the module works goes by the same name; true says so.
+    fn id_of(&self, store: &Store) -> Result<(String, bool), QueueError> {
+        let stored = store.state.get("id")?;
+        let stored = stored
+            .map(|id| String::from_utf8(id.to_vec()))
+            .transpose()
+            .map_err(|_| QueueError::Damaged("its id is no text"))?;
+        let id = match (self.id.get(), stored) {
+            (None, Some(stored)) => return Ok((stored, false)),
+            (Some(known), Some(stored)) if *known == stored => return Ok((stored, false)),
+            (Some(_), Some(_)) => return Err(QueueError::Damaged("it is not this log")),
+            (Some(known), None) => (known.clone(), true),
+            (None, None) => (new_id(), false),
+        };
+        store.state.insert("id", &id.0)?;
+        Ok(id)
+    }
+
+    /// Makes what was opened the log's state. Gives the intents that a former
+    /// process left.
+    fn take_over(&self, opened: &Opened) -> Vec<Intent> {
+        // Opened before: the intents belong to writes that are under way.
+        let again = self.id.set(opened.id.clone()).is_err();
+        let mut held = 0;
+        for (ours, found) in self.partitions.iter().zip(&opened.partitions) {
+            let mut ours = ours.lock();
+            let tail = ours.tail().position;
+            ours.clone_from(found);
+            ours.raise_tail(tail);
+            held += ours.held_bytes();
+        }
+        self.held.store(held, std::sync::atomic::Ordering::Relaxed);
+        self.refused_somewhere
+            .store(opened.any_refused, std::sync::atomic::Ordering::Release);
+        if again {
+            return Vec::new();
+        }
+        self.next_intent_after(&opened.intents);
+        opened.intents.clone()
+    }
+
+    /// Renames the damaged files and marks every table. What is in memory
+    /// stands for what was in the files until then.
+    fn set_aside(&self) -> Result<(), QueueError> {
+        let dir = &self.config.dir;
+        let aside = durable::set_aside(dir).map_err(|source| QueueError::Directory {
+            dir: dir.clone(),
+            source,
+        })?;
+        tracing::error!(
+            set_aside = %aside.display(),
+            "the log was damaged; it was set aside, a new one begun, and every table will be \
+             compared with the primary again"
+        );
+        for partition in &self.partitions {
+            partition.lock().forget_entries();
+        }
+        self.mark_everything("the log was damaged");
+        Ok(())
+    }
+
+    /// Marks every table of every secondary.
+    pub(super) fn mark_everything(&self, reason: &str) {
+        for secondary in &self.secondaries {
+            self.mark_resync(secondary, EVERY_TABLE, reason);
+        }
+    }
+
+    /// Ends what a killed process had begun.
+    fn finish_intents(&self, intents: &[Intent]) {
+        const REASON: &str = "a write was under way when the process ended";
+        for intent in intents {
+            if let Err(error) = self.look_again(intent, REASON) {
+                // The intent stays for the next start; what it names does not
+                // wait that long.
+                tracing::warn!(%error, "a former write cannot be looked at; its table is marked");
+                for secondary in &self.secondaries {
+                    self.mark_resync(secondary, intent.table(), REASON);
+                }
+            }
         }
     }
 }
 
-/// The id of the log: made once, kept with it.
-pub(super) fn queue_id(store: &Store) -> Result<String, QueueError> {
-    if let Some(id) = store.state.get("id")? {
-        return String::from_utf8(id.to_vec())
-            .map_err(|_| QueueError::Damaged("the id of the log is no text"));
-    }
-    let id: String = std::iter::repeat_with(fastrand::alphanumeric)
+/// Did the machine go down while the log was open? Then what had not reached
+/// the disk is gone. Notes that it is open in this boot.
+fn was_open_in_another_boot(store: &Store) -> Result<bool, QueueError> {
+    let former = store.state.get(OPEN_SINCE)?;
+    let boot = boot::current();
+    let other =
+        former.is_some_and(|former| boot.as_deref().is_none_or(|now| *former != *now.as_bytes()));
+    store.state.insert(OPEN_SINCE, boot.unwrap_or_default())?;
+    Ok(other)
+}
+
+fn new_id() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric)
         .map(|c| c.to_ascii_lowercase())
         .take(20)
-        .collect();
-    store.state.insert("id", &id)?;
-    store.sync()?;
-    Ok(id)
+        .collect()
+}
+
+/// The partitions of a log that is not open yet.
+pub(super) fn no_partitions() -> Vec<parking_lot::Mutex<Partition>> {
+    (0..PARTITIONS)
+        .map(|_| parking_lot::Mutex::default())
+        .collect()
 }

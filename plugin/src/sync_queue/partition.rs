@@ -6,9 +6,9 @@ use super::{
     watermark::{Position, Watermark},
 };
 use fjall::OwnedWriteBatch as WriteBatch;
-use parking_lot::Mutex;
 
 /// The ends of one partition. What lies between them is in the store.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
     tail: Watermark,
     /// The end that was found when the log was opened.
@@ -52,6 +52,33 @@ impl Partition {
         }
     }
 
+    /// Its entries are gone: what secondaries had yet to see counts as seen,
+    /// while they stay at the positions that they have reached.
+    pub(super) fn forget_entries(&mut self) {
+        for acked in &mut self.acked {
+            *acked = Watermark {
+                position: acked.position,
+                ..self.tail
+            };
+        }
+    }
+
+    /// What was found when the log was opened again, seen from what was known
+    /// of it before: no position is handed out again. A log that took its place
+    /// goes on where it ended.
+    pub(super) fn after(mut self, before: &Self, replaced: bool) -> Self {
+        if replaced {
+            self.acked.clone_from(&before.acked);
+            self.tail = Watermark {
+                position: self.tail.position,
+                ..before.tail
+            };
+        }
+        self.raise_tail(before.tail.position);
+        (self.found, self.run) = (before.found, before.run);
+        self
+    }
+
     /// Operations and bytes that a secondary has not.
     pub(super) fn behind(&self, secondary: usize) -> (u64, u64) {
         let acked = self.acked(secondary);
@@ -88,15 +115,12 @@ impl Partition {
 
 /// Loads all partitions. A secondary that is new begins at the end: what came
 /// before it is filled in by its initial sync.
-pub(super) fn load(
-    store: &Store,
-    secondaries: &[String],
-) -> Result<Vec<Mutex<Partition>>, QueueError> {
+pub(super) fn load(store: &Store, secondaries: &[String]) -> Result<Vec<Partition>, QueueError> {
     // All at once: this is the part of a start that grows with the secondaries.
     let mut batch = store.database.batch();
     forget_others(store, &mut batch, secondaries)?;
     let partitions = (0..PARTITIONS)
-        .map(|partition| load_one(store, &mut batch, partition, secondaries).map(Mutex::new))
+        .map(|partition| load_one(store, &mut batch, partition, secondaries))
         .collect::<Result<_, QueueError>>()?;
     batch.commit()?;
     Ok(partitions)
@@ -145,6 +169,22 @@ fn load_one(
     };
     remove_up_to(store, batch, partition, ends.slowest().position)?;
     Ok(ends)
+}
+
+/// Stores how far each secondary is.
+pub(super) fn save(
+    store: &Store,
+    secondaries: &[String],
+    partitions: &[Partition],
+) -> Result<(), QueueError> {
+    let mut batch = store.database.batch();
+    for (partition, ends) in (0u16..).zip(partitions) {
+        for (secondary, acked) in secondaries.iter().zip(&ends.acked) {
+            let key = acked_key(secondary, partition);
+            batch.insert(&store.state, key, acked.to_bytes());
+        }
+    }
+    Ok(batch.commit()?)
 }
 
 /// Removes the entries that every secondary has: what a secondary that is no

@@ -109,13 +109,6 @@ impl SyncQueue {
         })
     }
 
-    /// Finds out at the start whether anything is refused.
-    pub(super) fn look_for_refused(&self) -> Result<(), QueueError> {
-        let any = self.with_store(|store| Ok(!store.refused.is_empty()?))?;
-        self.refused_somewhere.store(any, Ordering::Release);
-        Ok(())
-    }
-
     /// May there be refused operations? False is certain, and cheap.
     pub fn may_have_refused(&self) -> bool {
         self.refused_somewhere.load(Ordering::Acquire)

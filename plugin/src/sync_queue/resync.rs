@@ -1,9 +1,10 @@
 //! Tables that have to be walked and compared with the primary again.
 
-use super::{QueueError, SyncQueue};
+use super::{QueueError, SyncQueue, store::Store};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::{RecordId, Value};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Stands for every replicated table, and is replaced by their names when the
 /// walk begins.
@@ -89,25 +90,48 @@ impl ResyncMark {
 }
 
 impl SyncQueue {
-    /// Marks a table of a secondary for resync: a walk of it that is under way
-    /// begins again. If nothing can be written the mark is kept in memory until
+    /// Marks a table of a secondary for resync: a walk of it that is under way is
+    /// followed by another. If nothing can be written the mark is kept in memory until
     /// it can.
     pub fn mark_resync(&self, secondary: &str, table: &str, reason: &str) {
         let mark = ResyncMark::new(table, reason);
         let mut unwritten = self.unwritten_marks.lock();
-        if let Err(error) = self.write_mark(secondary, &mark) {
-            tracing::error!(%error, %secondary, %table, "a resync mark is in memory only");
-            unwritten.insert((secondary.to_owned(), table.to_owned()), mark);
+        let place = (secondary.to_owned(), table.to_owned());
+        match self.write_mark(secondary, &mark) {
+            Ok(()) => {
+                unwritten.remove(&place);
+            }
+            Err(error) => {
+                if unwritten.insert(place, mark).is_none() {
+                    tracing::error!(%error, %secondary, %table, "a resync mark is in memory only");
+                }
+                self.dirty_flag.set();
+            }
         }
         drop(unwritten);
         self.wake();
     }
 
     fn write_mark(&self, secondary: &str, mark: &ResyncMark) -> Result<(), QueueError> {
-        self.with_store(|store| {
-            let key = mark_key(secondary, &mark.table);
-            Ok(store.state.insert(key, encode(mark))?)
-        })
+        let key = mark_key(secondary, &mark.table);
+        self.commit(|store, batch| batch.insert(&store.state, key, encode(mark)))
+    }
+
+    /// Writes the marks that are in memory. Once all of them are in the log,
+    /// nothing has to be remembered elsewhere.
+    pub(super) fn settle_marks(&self) {
+        let mut unwritten = self.unwritten_marks.lock();
+        self.write_marks(&mut unwritten);
+        if unwritten.is_empty()
+            && self.dirty_flag.is_known_set()
+            && self.with_store(Store::sync).is_ok()
+        {
+            self.dirty_flag.clear();
+        }
+    }
+
+    fn write_marks(&self, unwritten: &mut BTreeMap<(String, String), ResyncMark>) {
+        unwritten.retain(|(secondary, _), mark| self.write_mark(secondary, mark).is_err());
     }
 
     /// What is marked for a secondary.
@@ -116,8 +140,8 @@ impl SyncQueue {
     /// If the log cannot be read.
     pub fn resync_marks(&self, secondary: &str) -> Result<Vec<ResyncMark>, QueueError> {
         let mut unwritten = self.unwritten_marks.lock();
-        unwritten.retain(|(secondary, _), mark| self.write_mark(secondary, mark).is_err());
-        let mut marks = self.with_store(|store| {
+        self.write_marks(&mut unwritten);
+        let written = self.with_store(|store| {
             store
                 .state
                 .prefix(prefix(secondary))
@@ -126,7 +150,11 @@ impl SyncQueue {
                     decode(&value).ok_or(QueueError::Damaged("a resync mark makes no sense"))
                 })
                 .collect::<Result<Vec<ResyncMark>, _>>()
-        })?;
+        });
+        let mut marks = match written {
+            Err(_) if !unwritten.is_empty() => Vec::new(),
+            written => written?,
+        };
         // One in memory is the newer one.
         let waiting = unwritten
             .iter()
@@ -149,8 +177,8 @@ impl SyncQueue {
     }
 
     /// Appends the refreshes of one page of a walk and moves its cursor. False
-    /// if the table has been marked again meanwhile: then the walk is over,
-    /// and a new one due.
+    /// if the table has been marked again meanwhile: then the cursor is not
+    /// kept, and another walk is due after this one.
     ///
     /// # Errors
     /// If the log cannot take them; the page is walked again later.

@@ -5,13 +5,16 @@
 //! | `log` | partition, position | an operation ([`super::wire`]) |
 //! | `state` | a path such as `acked/NAME/3` | see the module that writes it |
 //! | `refused` | secondary, order key | a refused operation ([`super::refused`]) |
+//!
+//! Beside them lies the file `reached` ([`super::reached`]).
 
-use super::{QueueError, watermark::Position};
+use super::{QueueError, reached::Reached, watermark::Position};
+use crate::durable;
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
     config::{BlockSizePolicy, CompressionPolicy},
 };
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Bytes of a keyspace kept in memory before they go to disk.
 const LOG_MEMTABLE_BYTES: u64 = 8 << 20;
@@ -27,20 +30,27 @@ pub(super) struct Store {
     pub(super) log: Keyspace,
     pub(super) state: Keyspace,
     pub(super) refused: Keyspace,
+    reached: Reached,
 }
 
 impl Store {
     /// Opens or creates the database in `dir`, readable by its owner only.
     pub(super) fn open(dir: &Path) -> Result<Self, QueueError> {
-        create_private(dir).map_err(|source| QueueError::Directory {
+        let directory = |source| QueueError::Directory {
             dir: dir.to_owned(),
             source,
-        })?;
+        };
+        // A file in its place is not ours to set aside.
+        durable::create_private(dir).map_err(directory)?;
+        if !dir.metadata().map_err(directory)?.is_dir() {
+            return Err(directory(std::io::ErrorKind::NotADirectory.into()));
+        }
         let database = Database::builder(dir)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
             .worker_threads(1)
             .open()?;
+        let reached = Reached::open(dir, &database)?;
         let small = || KeyspaceCreateOptions::default().max_memtable_size(SMALL_MEMTABLE_BYTES);
         let log = database.keyspace("log", || {
             KeyspaceCreateOptions::default()
@@ -58,7 +68,14 @@ impl Store {
             state: database.keyspace("state", small)?,
             refused: database.keyspace("refused", small)?,
             database,
+            reached,
         })
+    }
+
+    /// Notes what has been committed, where damage to the database does not
+    /// take it along.
+    pub(super) fn note_reached(&self) {
+        self.reached.note(&self.database);
     }
 
     /// Brings everything written so far to the disk itself.
@@ -67,16 +84,8 @@ impl Store {
     }
 }
 
-/// Creates a directory that only its owner can look into.
-fn create_private(dir: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(dir)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
+/// The names of the keyspaces.
+pub(super) const KEYSPACES: &[&str] = &["log", "state", "refused"];
 
 /// The key of an entry in the log. Sorted like (partition, position).
 pub(super) fn log_key(partition: u16, position: Position) -> [u8; 10] {

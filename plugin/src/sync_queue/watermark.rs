@@ -55,6 +55,16 @@ impl Watermark {
         }
     }
 
+    /// The same place with totals no smaller than these: an entry of a log that
+    /// another one has replaced counted less.
+    pub(super) fn counted_from(self, least: Self) -> Self {
+        Self {
+            position: self.position,
+            operations: self.operations.max(least.operations),
+            bytes: self.bytes.max(least.bytes),
+        }
+    }
+
     pub(super) fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.position.0.to_be_bytes());

@@ -50,13 +50,7 @@ impl<'a> Announced<'a> {
     /// The primary failed. As a rule it is certain that nothing was written.
     /// After some errors it is not: then the primary is looked at again.
     pub(super) fn failed(mut self, error: &StorageError) {
-        let uncertain = [
-            ErrorKind::TIMEOUT,
-            ErrorKind::CONNECTION,
-            ErrorKind::INTERNAL,
-        ]
-        .contains(&error.kind);
-        if uncertain {
+        if is_uncertain(error) {
             self.look_again("the primary's answer was unclear");
         } else if let Some(intent) = &self.intent {
             self.queue.cancel(intent);
@@ -95,10 +89,13 @@ impl Drop for Announced<'_> {
 /// The log cannot take a write that the primary has: its table is compared
 /// with the primary as soon as that is possible.
 fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
-    tracing::error!(
-        %error, %table,
-        "the log could not take a write; the table will be compared with the primary"
-    );
+    // Once for all writes while the log is unavailable, not for each of them.
+    if queue.is_available() {
+        tracing::error!(
+            %error, %table,
+            "the log could not take a write; the table will be compared with the primary"
+        );
+    }
     mark_everywhere(queue, table, "the log could not take a write");
 }
 
@@ -106,4 +103,14 @@ fn mark_everywhere(queue: &SyncQueue, table: &str, reason: &str) {
     for secondary in queue.secondaries() {
         queue.mark_resync(secondary, table, reason);
     }
+}
+
+/// May the primary have done it all the same?
+pub(super) fn is_uncertain(error: &StorageError) -> bool {
+    [
+        ErrorKind::TIMEOUT,
+        ErrorKind::CONNECTION,
+        ErrorKind::INTERNAL,
+    ]
+    .contains(&error.kind)
 }

@@ -226,7 +226,7 @@ impl SyncedStorage {
         user_id: &str,
     ) -> StorageResult<()> {
         let table = "vector_memories";
-        self.delete_by_id(context, table, id, |primary| {
+        self.delete_of_user(context, table, (id, user_id), |primary| {
             primary.delete_vector(context, id, user_id)
         })
     }
@@ -328,7 +328,7 @@ impl SyncedStorage {
         id: &str,
         user_id: &str,
     ) -> StorageResult<()> {
-        self.delete_by_id(context, "events", id, |primary| {
+        self.delete_of_user(context, "events", (id, user_id), |primary| {
             primary.delete_event(context, id, user_id)
         })
     }
@@ -490,14 +490,21 @@ impl SyncedStorage {
         })
     }
 
-    fn delete_by_id(
+    fn delete_of_user(
         &self,
         context: &CallContext,
         table: &str,
-        id: &str,
+        (id, user_id): (&str, &str),
         call: impl FnOnce(&plugin_api::storage::FullStorage) -> StorageResult<()>,
     ) -> StorageResult<()> {
-        let keys = id_key(table, id).into_iter().collect();
-        self.delete(context, &Delete::wide(&[table], keys, []), call)
+        let tables = [table];
+        let delete = Delete {
+            doomed: Doomed::OfUser {
+                id: record_id(table, id),
+                user_id,
+            },
+            ..Delete::wide(&tables, Vec::new(), [])
+        };
+        self.delete(context, &delete, call)
     }
 }

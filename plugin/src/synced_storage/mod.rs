@@ -25,13 +25,13 @@ use crate::{
     sync_types::{Row, SyncOperation},
     tombstones::{Scope, TombstoneError, Tombstones},
 };
-use announced::Announced;
+use announced::{Announced, is_uncertain};
 use parking_lot::RwLock;
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::{ErrorKind, StorageError, StorageResult},
     records::{EMBEDDING_DIMENSION, WriteReceipt},
     storage::{CallContext, FullStorage, Storage as _},
-    value::{Object, Value},
+    value::{Object, RecordId, Value},
 };
 use std::sync::Arc;
 
@@ -85,6 +85,13 @@ enum Doomed<'a> {
         project_id: &'a str,
         /// The file.
         file_path: &'a str,
+    },
+    /// This one, unless the primary has it as another user's.
+    OfUser {
+        /// The row.
+        id: Option<RecordId>,
+        /// The user who deletes it.
+        user_id: &'a str,
     },
 }
 
@@ -212,41 +219,74 @@ impl SyncedStorage {
         let keys = delete.keys(&self.primary, context)?;
         // First the mark: while the row is still there the primary shows it,
         // whatever is marked; once it is gone nobody must show a copy.
-        if let Err(error) = self.tombstones.mark(&keys, &delete.scopes) {
+        let marked = match self.tombstones.mark(&keys, &delete.scopes) {
+            Ok(marked) => Some(marked),
+            Err(error) => {
+                warn_of_tombstones(&error);
+                None
+            }
+        };
+        let deleted = call(&self.primary);
+        // It is certain that nothing was deleted: what a scope covers on the
+        // secondaries is not hidden either.
+        if let (Err(error), Some(marked)) = (&deleted, marked)
+            && !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND)
+            && let Err(error) = self.tombstones.take_back(marked)
+        {
             warn_of_tombstones(&error);
         }
-        call(&self.primary)
+        deleted
     }
 }
 
 impl Delete<'_> {
     /// The keys of the rows that it takes.
     fn keys(&self, primary: &FullStorage, context: &CallContext) -> StorageResult<Vec<Key>> {
-        let (project_id, file_path) = match &self.doomed {
-            Doomed::Keys(keys) => return Ok(keys.clone()),
+        match &self.doomed {
+            Doomed::Keys(keys) => Ok(keys.clone()),
+            Doomed::OfUser { id: None, .. } => Ok(Vec::new()),
+            Doomed::OfUser {
+                id: Some(id),
+                user_id,
+            } => {
+                let row = Object::new().with("id", id.clone());
+                let sql = "SELECT VALUE user_id FROM $id";
+                let owner = answered(primary.query(context, sql, &row)?);
+                let anothers = owner.iter().any(|owner| *owner != Value::from(*user_id));
+                Ok(if anothers {
+                    vec![]
+                } else {
+                    vec![Key::of_id(id)]
+                })
+            }
             Doomed::InFile {
                 project_id,
                 file_path,
-            } => (*project_id, *file_path),
-        };
-        let file = Object::new()
-            .with("project_id", project_id)
-            .with("file_path", file_path);
-        let mut keys = Vec::new();
-        for table in self.tables {
-            let columns = key_columns(table).join(", ");
-            let sql = format!(
-                "SELECT {columns} FROM {table} \
-                 WHERE project_id = $project_id AND file_path = $file_path"
-            );
-            let answer = primary.query(context, &sql, &file)?;
-            let rows = answer.as_array().and_then(|answers| answers.first());
-            let rows = rows.and_then(Value::as_array).unwrap_or_default();
-            let rows = rows.iter().filter_map(Value::as_object);
-            keys.extend(rows.map(|row| Key::of_columns(table, row)));
+            } => {
+                let file = Object::new()
+                    .with("project_id", *project_id)
+                    .with("file_path", *file_path);
+                let mut keys = Vec::new();
+                for table in self.tables {
+                    let columns = key_columns(table).join(", ");
+                    let sql = format!(
+                        "SELECT {columns} FROM {table} \
+                         WHERE project_id = $project_id AND file_path = $file_path"
+                    );
+                    let rows = answered(primary.query(context, &sql, &file)?);
+                    let rows = rows.iter().filter_map(Value::as_object);
+                    keys.extend(rows.map(|row| Key::of_columns(table, row)));
+                }
+                Ok(keys)
+            }
         }
-        Ok(keys)
     }
+}
+
+/// What the first statement of a query answers, as a list.
+fn answered(answer: Value) -> Vec<Value> {
+    let first = answer.as_array().and_then(|answers| answers.first());
+    first.and_then(Value::as_array).unwrap_or_default().to_vec()
 }
 
 impl Write<'_> {
@@ -285,7 +325,7 @@ fn as_stored(embedding: &[f32]) -> Vec<f32> {
 }
 
 fn warn_of_tombstones(error: &TombstoneError) {
-    tracing::error!(%error, "a delete could not be remembered; merged reads may show archived rows");
+    tracing::warn!(%error, "what was deleted or revived is remembered by this process only");
 }
 
 fn closed_error() -> StorageError {

@@ -140,7 +140,7 @@ impl SyncedStorage {
         parameters: &Object,
     ) {
         let marked = match &deletion.rows {
-            None => self.tombstones.mark_scope(Scope::new(table, &[])),
+            None => self.tombstones.mark(&[], &[Scope::new(table, &[])]),
             Some(query) => match self.primary.query(context, query, parameters) {
                 Ok(answer) => {
                     let rows = AnsweredRows::rows(&answer).unwrap_or_default();

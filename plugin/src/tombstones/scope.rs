@@ -112,6 +112,21 @@ impl Scopes {
         self.marks.is_empty()
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Scope, u64)> {
+        self.marks.iter().map(|(scope, count)| (scope, *count))
+    }
+
+    /// The count at which this very scope was last marked.
+    pub(super) fn marked(&self, scope: &Scope) -> Option<u64> {
+        self.marks.get(scope).copied()
+    }
+
+    /// Takes a scope out; counts are not given out again.
+    pub(super) fn remove(&mut self, scope: &Scope) {
+        self.marks.remove(scope);
+    }
+
     pub(super) fn insert(&mut self, scope: Scope, count: u64) {
         let (table, columns) = scope.shape();
         self.shapes.entry(table).or_default().insert(columns);

@@ -164,7 +164,7 @@ proptest! {
                     let scope = Scope::symbols_of_file("p", &file.to_string());
                     opened.1.mark_scope(scope).unwrap();
                 }
-                Step::DeleteProject => opened.1.mark(&[], &Scope::of_project("p")).unwrap(),
+                Step::DeleteProject => drop(opened.1.mark(&[], &Scope::of_project("p")).unwrap()),
                 Step::Write { name, file } => {
                     let (key, row) = symbol(&name.to_string(), &file.to_string());
                     opened.1.clear(&key, "code_symbols", &row).unwrap();
@@ -186,4 +186,108 @@ proptest! {
             }
         }
     }
+}
+
+fn is_hidden(tombstones: &Tombstones, key: &Key) -> bool {
+    tombstones.hides("events", key, &Object::new())
+}
+
+#[test]
+fn what_was_deleted_is_remembered_and_a_damaged_record_is_set_aside() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("deleted");
+    let key = Key::new("events", [&"e".into()]);
+    let tombstones = Tombstones::open_in(&dir, true).unwrap();
+    tombstones.mark_key(&key).unwrap();
+    let in_use = Tombstones::open_in(&dir, true).map(drop).unwrap_err();
+    assert!(in_use.to_string().contains("in use"), "{in_use}");
+    drop(tombstones);
+    let tombstones = Tombstones::open_in(&dir, true).unwrap();
+    assert!(is_hidden(&tombstones, &key));
+    drop(tombstones);
+
+    for file in std::fs::read_dir(&dir).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            std::fs::write(path, "nonsense").unwrap();
+        }
+    }
+    let tombstones = Tombstones::open_in(&dir, true).unwrap();
+    assert!(!is_hidden(&tombstones, &key));
+    let names = std::fs::read_dir(place.path()).unwrap();
+    let aside = names.filter(|name| {
+        let name = name.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("deleted.damaged-")
+    });
+    assert_eq!(aside.count(), 1);
+}
+
+#[test]
+fn what_cannot_be_written_is_written_once_it_can() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("deleted");
+    std::fs::write(&dir, "in the way").unwrap();
+    let key = Key::new("events", [&"e".into()]);
+    let other = Key::new("events", [&"f".into()]);
+    let tombstones = Tombstones::open_in(&dir, false).unwrap();
+    tombstones.mark_key(&key).unwrap_err();
+    tombstones
+        .mark_scope(Scope::symbols_of_file("p", "f"))
+        .unwrap_err();
+    assert!(is_hidden(&tombstones, &key));
+    assert!(
+        is_hidden(&tombstones, &other),
+        "nobody knows what was deleted before"
+    );
+    assert!(tombstones.trouble().is_some());
+    tombstones.mend().unwrap_err();
+
+    std::fs::remove_file(&dir).unwrap();
+    tombstones.mend().unwrap();
+    assert!(tombstones.trouble().is_none());
+    let symbol = symbol("s", "f");
+    let found = |tombstones: &Tombstones| {
+        (
+            is_hidden(tombstones, &key),
+            is_hidden(tombstones, &other),
+            tombstones.hides("code_symbols", &symbol.0, &symbol.1),
+        )
+    };
+    assert_eq!(found(&tombstones), (true, false, true));
+    tombstones.close();
+    let again = Tombstones::open_in(&dir, false).unwrap();
+    assert_eq!(found(&again), (true, false, true));
+}
+
+#[test]
+fn a_delete_that_did_not_happen_hides_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let tombstones = Tombstones::open_in(&place.path().join("deleted"), false).unwrap();
+    let (first, first_row) = symbol("first", "a.rs");
+    let (second, second_row) = symbol("second", "a.rs");
+    let file = Scope::symbols_of_file("p", "a.rs");
+    let hidden = || {
+        [
+            tombstones.hides("code_symbols", &first, &first_row),
+            tombstones.hides("code_symbols", &second, &second_row),
+        ]
+    };
+    let marked = tombstones
+        .mark(std::slice::from_ref(&first), std::slice::from_ref(&file))
+        .unwrap();
+    assert_eq!(hidden(), [true, true]);
+    tombstones.take_back(marked).unwrap();
+    assert_eq!(hidden(), [false, false]);
+
+    // What was deleted before stays deleted.
+    tombstones.mark_scope(file.clone()).unwrap();
+    tombstones
+        .clear(&first, "code_symbols", &first_row)
+        .unwrap();
+    let marked = tombstones
+        .mark(std::slice::from_ref(&first), &[file])
+        .unwrap();
+    assert_eq!(hidden(), [true, true]);
+    tombstones.take_back(marked).unwrap();
+    assert_eq!(hidden(), [false, true]);
 }

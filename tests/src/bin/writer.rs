@@ -1,13 +1,19 @@
 //! `writer CONFIG THREADS ROUND`: a host that writes from several threads and
 //! prints a line for every acknowledged write, until it is killed, or its input
-//! is closed: then it waits until it has caught up and ends. Tests start it.
+//! is closed: then it waits until it has caught up and ends. A line of input
+//! asks for the module's status. Tests start it.
 
 #![allow(clippy::unwrap_used, reason = "a test's program ends with its reason")]
 
-use host_harness::{config::HostConfig, host::Host};
-use replication_tests::{ledger, load::Load, site};
+use host_harness::{config::HostConfig, host::Host, steering::Steering};
+use replication_tests::{
+    ledger,
+    load::Load,
+    site,
+    writer::{PACE, STATUS},
+};
 use std::{
-    io::{self, Read, Write},
+    io::{self, Write},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -29,12 +35,19 @@ fn main() {
     let load = Load {
         threads: threads.parse().unwrap(),
         round: round.parse().unwrap(),
-        pace: Duration::ZERO,
+        pace: std::env::var(PACE).map_or(Duration::ZERO, |pace| {
+            Duration::from_millis(pace.parse().unwrap())
+        }),
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Whatever ends the reading ends the writing.
-            let _ = io::stdin().read_to_end(&mut Vec::new());
+            // Each line asks for the status. Whatever ends the reading ends
+            // the writing.
+            for _ in io::stdin().lines().map_while(Result::ok) {
+                let status = Steering::of(&host).unwrap().get("status", &[]).unwrap();
+                let mut out = io::stdout().lock();
+                let _ = writeln!(out, "{STATUS}{status}").and_then(|()| out.flush());
+            }
             stop.store(true, Ordering::Relaxed);
         });
         load.run(host.storage(), &stop, &|told| {

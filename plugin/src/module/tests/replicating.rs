@@ -362,6 +362,29 @@ fn a_symbol_that_moved_and_was_deleted_does_not_show_in_its_old_file() {
 }
 
 #[test]
+fn deleting_another_users_event_hides_nothing() {
+    let host = Host::new();
+    let server = Server::start();
+    let module = host.module(&server, for_real(Object::new()));
+    let storage = host.wrap(&module);
+    let context = CallContext::new();
+    let none = Object::new();
+    let receipt = storage.save_event(&context, "ada", "s", "content", &[], &none);
+    let id = receipt.unwrap().rows[0].id.to_string();
+    wait_for(&module, is_drained);
+    // Whatever the storage answers: nothing of hers goes.
+    let _ = storage.delete_event(&context, &id, "bob");
+    let lost = "DELETE events";
+    host.primary.query(&context, lost, &none).unwrap();
+    let shown = storage.get_events_by_subject(&context, "ada", "s", 0);
+    assert_eq!(shown.unwrap().len(), 1, "the copy still shows");
+    storage.delete_event(&context, &id, "ada").ok();
+    let shown = storage.get_events_by_subject(&context, "ada", "s", 0);
+    assert_eq!(shown.unwrap().len(), 0);
+    module.cleanup().unwrap();
+}
+
+#[test]
 fn cleanup_lets_the_log_drain() {
     let host = Host::new();
     let server = Server::start();

@@ -4,9 +4,17 @@
 //! | --- | --- |
 //! | here | examples, one for each promise |
 //! | [`model`] | every promise at once, against a simple model, with kills and restarts |
+//! | [`backlog`] | what a long one takes on the disk |
+//! | [`damage`] | its files, spoilt in every way |
+//! | [`failing`] | its files fail, and it goes on |
 //! | [`entries`] | how an operation is written |
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use super::*;
 use crate::sync_types::Row;
@@ -15,7 +23,9 @@ use std::collections::BTreeSet;
 use tempfile::TempDir;
 
 mod backlog;
+mod damage;
 mod entries;
+mod failing;
 mod model;
 
 fn config(dir: &TempDir) -> QueueConfig {
@@ -209,7 +219,8 @@ fn a_write_that_was_under_way_is_looked_at_again() {
     let marked: Vec<_> = queue.resync_marks("a").unwrap();
     assert_eq!(marked.len(), 1);
     assert_eq!(marked[0].table, "events");
-    assert!(queue.open_intents().unwrap().is_empty());
+    let left = queue.with_store(intents::open_intents).unwrap();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::super::super::{
     Batch, EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueConfig, QueueError, ResyncMark, SyncQueue,
-    Watermark,
+    Watermark, intents::open_intents, reached::FILE as REACHED,
 };
 use super::super::{fact, names};
 use super::{
@@ -413,7 +413,7 @@ impl Machine {
 
     fn restart(&mut self, secondaries: u8) {
         let chosen: Vec<&str> = (0..SECONDARIES.len())
-            .filter(|at| secondaries >> at & 1 == 1)
+            .filter(|at| (secondaries >> at) & 1 == 1)
             .map(|at| SECONDARIES[at])
             .collect();
         self.settle_intents_that_may_not_fit();
@@ -434,15 +434,18 @@ impl Machine {
         });
         let before = half_written.as_ref().map(|operation| {
             let (_, before) = crash::journal(&here);
+            let noted = std::fs::read(here.join(REACHED)).unwrap();
             self.queue
                 .append(std::slice::from_ref(operation), None)
                 .unwrap();
-            before
+            (before, noted)
         });
         self.runs += 1;
         let next = home(&self.dir, self.runs);
         crash::copy(&here, &next);
-        if let Some(before) = before {
+        if let Some((before, noted)) = before {
+            // What is not written is not noted either.
+            std::fs::write(next.join(REACHED), noted).unwrap();
             let (journal, after) = crash::journal(&next);
             let written = cut % (after - before);
             let written = if crash::LENGTHS.contains(&written) {
@@ -506,7 +509,7 @@ impl Machine {
         self.check_counts();
         let entries = self.queue.with_store(|store| Ok(store.log.len()?)).unwrap();
         assert_eq!(entries, self.expected.held().0, "entries held");
-        let open = self.queue.open_intents().unwrap();
+        let open = self.queue.with_store(open_intents).unwrap();
         let keys: Vec<_> = open.iter().map(|intent| intent.keys().first()).collect();
         let expected: Vec<_> = self.intents.iter().map(|(_, key)| key.as_ref()).collect();
         assert_eq!(keys, expected, "announced writes");

@@ -1,0 +1,303 @@
+//! [`Durable`]: a database on disk that may fail while it is in use, and is
+//! opened again by itself.
+//!
+//! fjall takes no more writes after its first failed one, so a disk that was
+//! full for a moment would end it for good. Here a failure is noted, whoever
+//! uses the database gets an error meanwhile, and [`Durable::mend`], called
+//! again and again in the background, closes and opens it until that works.
+//!
+//! What kept it from working decides how it is opened again, see [`Severity`].
+
+use parking_lot::{Mutex, RwLock};
+use serde::Serialize;
+use std::{
+    error::Error as _,
+    io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// How often a database may fail for no clear reason before it counts as
+/// damaged: a part of the disk that cannot be read fails every time.
+const FAILURES: u32 = 3;
+
+/// What a failure means for the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// They are whole. Something is in the way: no room, no permission.
+    Hindered,
+    /// Nobody can tell. If it happens again and again they count as damaged.
+    Unclear,
+    /// What is in them is wrong, or missing: they are set aside.
+    Damaged,
+}
+
+/// An error of somebody who works on a database.
+pub trait Failure: std::fmt::Display + Sized {
+    /// What it means for the files; none if it does not come from them.
+    fn severity(&self) -> Option<Severity>;
+    /// The database cannot be used now.
+    fn unavailable() -> Self;
+    /// It was closed for good.
+    fn closed() -> Self;
+    /// Working with it panicked: a damaged file can do that.
+    fn panicked() -> Self;
+}
+
+/// Why a database does not work, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// What happened.
+    pub what: String,
+    #[serde(skip)]
+    severity: Severity,
+}
+
+impl Trouble {
+    /// What will mend it.
+    pub fn mended_by(&self) -> &'static str {
+        match self.severity {
+            Severity::Hindered => {
+                "free space on the disk that holds it, and let the host's user make directories \
+                 and write files there"
+            }
+            Severity::Unclear => "look after the disk that holds it",
+            Severity::Damaged => {
+                "nothing to do; if the damage comes back, look after the disk that holds it"
+            }
+        }
+    }
+}
+
+enum Slot<S> {
+    Open(S),
+    Unavailable,
+    Closed,
+}
+
+/// A database that is open as a rule.
+pub struct Durable<S> {
+    slot: RwLock<Slot<S>>,
+    trouble: Mutex<Option<Trouble>>,
+    unclear: AtomicU32,
+}
+
+impl<S> Durable<S> {
+    /// One that [`Durable::mend`] has yet to open.
+    pub fn unopened() -> Self {
+        Self {
+            slot: RwLock::new(Slot::Unavailable),
+            trouble: Mutex::new(Some(Trouble {
+                what: "it is not open yet".to_owned(),
+                severity: Severity::Hindered,
+            })),
+            unclear: AtomicU32::new(0),
+        }
+    }
+
+    /// Works with the database. A failure of its files is noted.
+    ///
+    /// # Errors
+    /// What `call` says, or that the database is not there.
+    pub fn with<T, E: Failure>(&self, call: impl FnOnce(&S) -> Result<T, E>) -> Result<T, E> {
+        let slot = self.slot.read();
+        let store = match &*slot {
+            Slot::Open(store) => store,
+            Slot::Unavailable => return Err(E::unavailable()),
+            Slot::Closed => return Err(E::closed()),
+        };
+        let result =
+            catch_unwind(AssertUnwindSafe(|| call(store))).unwrap_or_else(|_| Err(E::panicked()));
+        if let Err(error) = &result {
+            self.note(error);
+        }
+        result
+    }
+
+    /// Notes a failure; the first one is what people are told.
+    fn note(&self, error: &impl Failure) {
+        let Some(severity) = error.severity() else {
+            return;
+        };
+        let mut trouble = self.trouble.lock();
+        if trouble
+            .as_ref()
+            .is_none_or(|known| severity == Severity::Damaged && known.severity != severity)
+        {
+            tracing::error!(%error, "a database of the module fails; it is opened again");
+            *trouble = Some(Trouble {
+                what: error.to_string(),
+                severity,
+            });
+        }
+    }
+
+    /// Why it does not work; none if it does.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().clone()
+    }
+
+    /// Is it open, as far as anybody knows?
+    pub fn works(&self) -> bool {
+        self.trouble.lock().is_none()
+    }
+
+    /// If it has failed: closes it and opens it again with `open`, which is
+    /// told whether the files are to be set aside first. `publish` makes the
+    /// database of what was opened, before anybody else can use it. True if
+    /// this opened it.
+    ///
+    /// # Errors
+    /// Why it cannot be opened yet. It stays closed until the next call.
+    pub fn mend<O, E: Failure>(
+        &self,
+        open: impl FnOnce(bool) -> Result<O, E>,
+        publish: impl FnOnce(O) -> S,
+    ) -> Result<bool, E> {
+        let Some(trouble) = self.trouble() else {
+            return Ok(false);
+        };
+        let damaged = match trouble.severity {
+            Severity::Damaged => true,
+            Severity::Hindered => false,
+            Severity::Unclear => self.unclear.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES,
+        };
+        if !self.take() {
+            return Ok(false);
+        }
+        let opened = match open(damaged) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let mut known = self.trouble.lock();
+                let what = error.to_string();
+                if known.as_ref().is_none_or(|known| known.what != what) {
+                    tracing::error!(%error, "a database of the module cannot be opened; it is tried again");
+                }
+                // What is damaged was set aside, or the next call tries that.
+                let severity = error.severity().unwrap_or(Severity::Hindered);
+                if severity == Severity::Hindered {
+                    self.unclear.store(0, Ordering::Relaxed);
+                }
+                *known = Some(Trouble { what, severity });
+                return Err(error);
+            }
+        };
+        if damaged {
+            self.unclear.store(0, Ordering::Relaxed);
+        }
+        let mut slot = self.slot.write();
+        if !matches!(*slot, Slot::Closed) {
+            *slot = Slot::Open(publish(opened));
+            *self.trouble.lock() = None;
+        }
+        Ok(true)
+    }
+
+    /// Takes the database out, so that its files are closed. False if it was
+    /// closed for good.
+    fn take(&self) -> bool {
+        let mut slot = self.slot.write();
+        if matches!(*slot, Slot::Closed) {
+            return false;
+        }
+        let former = std::mem::replace(&mut *slot, Slot::Unavailable);
+        drop(slot);
+        release(former);
+        true
+    }
+
+    /// Closes it for good.
+    pub fn close(&self) {
+        let former = std::mem::replace(&mut *self.slot.write(), Slot::Closed);
+        release(former);
+    }
+}
+
+/// One whose threads have panicked may panic when it is dropped.
+fn release<S>(slot: Slot<S>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(slot))).is_err() {
+        tracing::debug!("a database that had failed could not be closed in order");
+    }
+}
+
+/// What an error of the database means for its files; none if another process
+/// has them open.
+pub fn severity(error: &fjall::Error) -> Option<Severity> {
+    match error {
+        fjall::Error::Locked => return None,
+        // A write has failed, or a thread of the database. The reason was told
+        // to whoever it met first.
+        fjall::Error::Poisoned => return Some(Severity::Unclear),
+        fjall::Error::Io(error) => return Some(severity_of_io(error)),
+        _ => {}
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return Some(severity_of_io(error));
+        }
+        source = cause.source();
+    }
+    Some(Severity::Damaged)
+}
+
+fn severity_of_io(error: &io::Error) -> Severity {
+    match error.kind() {
+        ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::FileTooLarge
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::PermissionDenied => Severity::Hindered,
+        // Files that are missing, cut short, or not what they should be.
+        ErrorKind::NotFound
+        | ErrorKind::UnexpectedEof
+        | ErrorKind::InvalidData
+        | ErrorKind::InvalidInput
+        | ErrorKind::AlreadyExists
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory => Severity::Damaged,
+        _ => Severity::Unclear,
+    }
+}
+
+/// Creates a directory that only its owner can look into.
+///
+/// # Errors
+/// What the system says.
+pub fn create_private(dir: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// Renames a damaged database's directory, for people to look at. Only the
+/// latest one is kept, so that damage does not fill the disk.
+///
+/// # Errors
+/// What the system says; the directory is still where it was.
+pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{name}.damaged-");
+    let parent = dir.parent().unwrap_or(Path::new("."));
+    let former: Vec<PathBuf> = std::fs::read_dir(parent)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+        })
+        .collect();
+    let now = plugin_api::value::Timestamp::now();
+    let aside = parent.join(format!("{prefix}{}-{:09}", now.seconds, now.nanos));
+    std::fs::rename(dir, &aside)?;
+    for path in former {
+        // One that cannot be removed is only in the way.
+        let _ = std::fs::remove_dir_all(path);
+    }
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! [`PrimaryFlag`]: the log's dirty flag, kept in the primary.
+//!
+//! What the log misses is writes that the primary took. So the primary is the
+//! one place that is there whenever there is something to remember, and it is
+//! as durable as the writes themselves: one row of a table of the module's own,
+//! made only when the log fails, and removed once nothing is missing.
+
+use super::on_own_thread;
+use crate::sync_queue::DirtyFlag;
+use plugin_api::{
+    error::{ErrorKind, StorageError, StorageResult},
+    storage::{CallContext, FullStorage, Storage as _},
+    value::{Object, RecordId, Value},
+};
+use std::{path::Path, time::Duration};
+
+/// The table of the flags, one for each `queue_dir`.
+const TABLE: &str = "db_sync_log";
+
+/// How long the primary may take. A write waits for it, once.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The flag of one log.
+pub(super) struct PrimaryFlag {
+    primary: FullStorage,
+    row: RecordId,
+}
+
+impl PrimaryFlag {
+    pub(super) fn new(primary: FullStorage, queue_dir: &Path) -> Self {
+        Self {
+            primary,
+            row: RecordId::new(TABLE, queue_dir.display().to_string()),
+        }
+    }
+
+    /// On a thread of its own: the log may fail those who must not block.
+    fn ask(&self, sql: &'static str) -> StorageResult<Value> {
+        let primary = self.primary.clone();
+        let parameters = Object::new().with("row", self.row.clone());
+        on_own_thread(move || primary.query(&CallContext::with_timeout(TIMEOUT), sql, &parameters))?
+    }
+}
+
+impl DirtyFlag for PrimaryFlag {
+    fn set(&self) -> Result<(), String> {
+        let set = "DEFINE TABLE IF NOT EXISTS db_sync_log SCHEMALESS;
+             UPSERT $row SET incomplete = true RETURN NONE;";
+        self.ask(set).map(drop).map_err(|error| told(&error))
+    }
+
+    fn is_set(&self) -> Result<bool, String> {
+        match self.ask("SELECT VALUE incomplete FROM $row") {
+            Ok(answer) => {
+                let rows = answer.as_array().and_then(|results| results.first());
+                Ok(rows
+                    .and_then(Value::as_array)
+                    .is_some_and(|rows| !rows.is_empty()))
+            }
+            // Nothing was ever missing.
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(false),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        self.ask("DELETE $row RETURN NONE")
+            .map(drop)
+            .map_err(|error| told(&error))
+    }
+}
+
+fn told(error: &StorageError) -> String {
+    format!("the primary: {error}")
+}

@@ -1,0 +1,206 @@
+//! The log's files fail while it is in use, or before.
+
+use super::{super::*, *};
+use crate::sync_queue::{boot, opening::OPEN_SINCE};
+
+/// A flag that outlives the log, as a row of the primary does.
+#[derive(Clone, Default)]
+struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    fn is_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl DirtyFlag for Flag {
+    fn set(&self) -> Result<(), String> {
+        self.0.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_set(&self) -> Result<bool, String> {
+        Ok(self.is_up())
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        self.0.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Nobody knows whether it is up.
+struct Unreadable;
+
+impl DirtyFlag for Unreadable {
+    fn set(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_set(&self) -> Result<bool, String> {
+        Err("as a primary that does not answer".to_owned())
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn open_with(dir: &TempDir, flag: impl DirtyFlag + 'static) -> SyncQueue {
+    SyncQueue::open_with(config(dir), &names(&["a"]), Box::new(flag)).unwrap()
+}
+
+fn marked(queue: &SyncQueue) -> Vec<String> {
+    let marks = queue.resync_marks("a").unwrap();
+    marks.into_iter().map(|mark| mark.table).collect()
+}
+
+/// Changes the files behind the log's back.
+fn tamper(queue: &SyncQueue, change: impl FnOnce(&Store) -> fjall::Result<()>) {
+    queue.with_store(|store| Ok(change(store)?)).unwrap();
+}
+
+#[test]
+fn what_an_unavailable_log_misses_is_known_to_this_process_and_the_next() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(&config(&dir).dir, "in the way").unwrap();
+    let flag = Flag::default();
+    let queue = open_with(&dir, flag.clone());
+    assert!(!queue.is_available());
+    assert!(queue.trouble().is_some());
+    let error = queue.append(&[fact("k", 1)], None).unwrap_err();
+    assert!(matches!(error, QueueError::Unavailable), "{error}");
+    assert!(!flag.is_up());
+    queue.mark_resync("a", "kv_memories", "test");
+    assert!(flag.is_up());
+    assert_eq!(marked(&queue), ["kv_memories"]);
+    queue.mend().unwrap_err();
+    drop(queue);
+
+    // The next process does not know which table.
+    let queue = open_with(&dir, flag.clone());
+    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    std::fs::remove_file(&config(&dir).dir).unwrap();
+    queue.mend().unwrap();
+    assert!(queue.is_available());
+    assert!(!flag.is_up(), "the mark is in the log");
+    drop(queue);
+
+    let queue = open_with(&dir, flag);
+    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    queue.append(&[fact("k", 2)], None).unwrap();
+    assert_eq!(take_all(&queue, "a").len(), 1);
+}
+
+#[test]
+fn a_flag_that_cannot_be_read_counts_as_set() {
+    let dir = TempDir::new().unwrap();
+    assert_eq!(marked(&open_with(&dir, Unreadable)), [EVERY_TABLE]);
+}
+
+#[test]
+fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
+    let nonsense: [fn(&Store, [u8; 10]) -> fjall::Result<()>; 3] = [
+        |store, key| store.log.insert(key, "nonsense"),
+        |store, key| store.log.remove(key),
+        |_, _| panic!("as a damaged file can make the database"),
+    ];
+    for spoil in nonsense {
+        let dir = TempDir::new().unwrap();
+        let queue = open(&dir, &["a", "b"]);
+        let id = queue.id().to_owned();
+        let partition = partition_of(&fact("k", 0).key);
+        for value in 0..4 {
+            queue.append(&[fact("k", value)], None).unwrap();
+        }
+        let first = queue.read("a", partition, 2).unwrap();
+        let at = queue.partitions[usize::from(partition)].lock().tail();
+        let third = store::log_key(partition, Position(at.position.0 - 1));
+        // A panic is an error as well.
+        let _ = queue.with_store(|store| Ok(spoil(store, third)?));
+        if queue.is_available() {
+            queue.read("b", partition, 10).unwrap_err();
+        }
+        assert!(!queue.is_available());
+        queue.mend().unwrap();
+
+        assert_eq!(queue.id(), id, "the secondaries know it by this name");
+        for secondary in ["a", "b"] {
+            assert_eq!(queue.resync_marks(secondary).unwrap()[0].table, EVERY_TABLE);
+            assert!(waiting(&queue, secondary).is_empty());
+        }
+        // Somebody was at work meanwhile.
+        queue.append(&[fact("k", 5)], None).unwrap();
+        queue.ack("a", partition, first.end).unwrap();
+        for secondary in ["a", "b"] {
+            assert_eq!(queue.backlog(secondary).operations, 1);
+            let taken = take_all(&queue, secondary);
+            assert_eq!(taken.iter().filter_map(value_of).collect::<Vec<_>>(), [5]);
+        }
+        assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+        queue.append(&[fact("k", 6)], None).unwrap();
+        drop(queue);
+        let queue = open(&dir, &["a", "b"]);
+        assert_eq!(queue.id(), id);
+        assert_eq!(take_all(&queue, "a").len(), 1);
+    }
+}
+
+#[test]
+fn a_log_that_is_opened_again_goes_on_where_it_was() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    let partition = partition_of(&fact("k", 0).key);
+    queue.append(&[fact("k", 1), fact("k", 2)], None).unwrap();
+    let first = queue.read("a", partition, 1).unwrap();
+    let intent = queue.begin("kv_memories", vec![fact("l", 1).key]).unwrap();
+    let full = || fjall::Error::Io(std::io::ErrorKind::StorageFull.into());
+    let failed: Result<(), _> = queue.with_store(|_| Err(full().into()));
+    failed.unwrap_err();
+    assert!(!queue.is_available());
+    queue.mend().unwrap();
+    assert!(marked(&queue).is_empty());
+    queue.ack("a", partition, first.end).unwrap();
+    queue.append(&[fact("l", 1)], Some(&intent)).unwrap();
+    queue.append(&[fact("k", 3)], None).unwrap();
+    let mut values: Vec<_> = take_all(&queue, "a").iter().filter_map(value_of).collect();
+    values.sort_unstable();
+    assert_eq!(values, [1, 2, 3]);
+    assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_machine_that_went_down_may_have_taken_the_end_of_the_log_with_it() {
+    for (fsync, closed, expected) in [
+        (Fsync::None, false, &[EVERY_TABLE][..]),
+        (
+            Fsync::Interval(Duration::from_secs(1)),
+            false,
+            &[EVERY_TABLE][..],
+        ),
+        (Fsync::Always, false, &[][..]),
+        (Fsync::None, true, &[][..]),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let config = || QueueConfig {
+            fsync,
+            ..config(&dir)
+        };
+        let queue = SyncQueue::open(config(), &names(&["a"])).unwrap();
+        queue.append(&[fact("k", 1)], None).unwrap();
+        drop(queue);
+        let queue = SyncQueue::open(config(), &names(&["a"])).unwrap();
+        if boot::current().is_some() {
+            assert!(marked(&queue).is_empty(), "only the process had gone");
+        }
+        tamper(&queue, |store| {
+            store.state.insert(OPEN_SINCE, "another boot")
+        });
+        match closed {
+            true => queue.close(),
+            false => drop(queue),
+        }
+        let queue = SyncQueue::open(config(), &names(&["a"])).unwrap();
+        assert_eq!(marked(&queue), expected, "{fsync:?}, closed: {closed}");
+    }
+}

@@ -1,0 +1,127 @@
+//! The files of the tombstones: one keyspace of a small fjall database.
+
+use super::{Changes, KEY, SCOPE, Scope, TombstoneError};
+use crate::{
+    dedup::Key,
+    durable::{self, Failure, Severity},
+};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+const KEYSPACE: &str = "tombstones";
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// An open database.
+pub(super) struct Files {
+    database: Database,
+    entries: Keyspace,
+}
+
+/// What was found in it.
+pub(super) struct Found {
+    pub(super) scopes: Vec<(Scope, u64)>,
+    pub(super) any_keys: bool,
+}
+
+impl Files {
+    pub(super) fn of(database: Database) -> Result<Self, TombstoneError> {
+        let entries = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
+        Ok(Self { database, entries })
+    }
+
+    /// Opens or creates the database in `dir`. A damaged one is set aside first;
+    /// then the new one shall have what `lost` sees to.
+    pub(super) fn open_or_set_aside(
+        dir: &Path,
+        damaged: bool,
+        lost: impl Fn(),
+    ) -> Result<Self, TombstoneError> {
+        let set_aside = || {
+            let aside = durable::set_aside(dir).map_err(|source| TombstoneError::Directory {
+                dir: dir.to_owned(),
+                source,
+            })?;
+            tracing::error!(
+                set_aside = %aside.display(),
+                "the record of deleted rows was damaged; it was set aside, and copies of rows \
+                 deleted before now may show in merged reads"
+            );
+            lost();
+            Ok::<_, TombstoneError>(())
+        };
+        if damaged {
+            set_aside()?;
+        }
+        match Self::open(dir) {
+            Err(error) if error.severity() == Some(Severity::Damaged) => {
+                tracing::error!(%error, "the record of deleted rows cannot be opened");
+                set_aside()?;
+                Self::open(dir)
+            }
+            other => other,
+        }
+    }
+
+    /// A damaged file can make the database panic as well as fail.
+    fn open(dir: &Path) -> Result<Self, TombstoneError> {
+        let directory = |source| TombstoneError::Directory {
+            dir: dir.to_owned(),
+            source,
+        };
+        durable::create_private(dir).map_err(directory)?;
+        let open = || {
+            let database = Database::builder(dir)
+                .cache_size(CACHE_BYTES)
+                .worker_threads(1)
+                .open()?;
+            let files = Self::of(database)?;
+            // Reads all of the scopes: damage there is seen now.
+            files.load()?;
+            Ok(files)
+        };
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or(Err(TombstoneError::Panicked))
+    }
+
+    pub(super) fn load(&self) -> Result<Found, TombstoneError> {
+        let mut scopes = Vec::new();
+        for entry in self.entries.prefix([SCOPE]) {
+            let value = entry.value()?;
+            let Some((count, scope)) = value.split_first_chunk() else {
+                continue;
+            };
+            if let Some(scope) = Key::from_bytes(scope) {
+                scopes.push((Scope::from_key(scope), u64::from_be_bytes(*count)));
+            }
+        }
+        let first_key = self.entries.prefix([KEY]).next();
+        let any_keys = first_key.map(fjall::Guard::key).transpose()?.is_some();
+        Ok(Found { scopes, any_keys })
+    }
+
+    pub(super) fn read(&self, entry: &[u8]) -> Result<Option<Vec<u8>>, TombstoneError> {
+        Ok(self.entries.get(entry)?.map(|value| value.to_vec()))
+    }
+
+    /// Writes changes, all or none.
+    pub(super) fn write(&self, changes: &Changes, sync: bool) -> Result<(), TombstoneError> {
+        let mut batch = self.database.batch();
+        for (entry, value) in changes {
+            match value {
+                Some(value) => batch.insert(&self.entries, entry.clone(), value.clone()),
+                None => batch.remove(&self.entries, entry.clone()),
+            }
+        }
+        if sync {
+            batch = batch.durability(Some(PersistMode::SyncData));
+        }
+        Ok(batch.commit()?)
+    }
+
+    /// Brings everything to the disk itself.
+    pub(super) fn sync(&self) -> Result<(), TombstoneError> {
+        Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+}
