@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
-use surreal_storage::schema;
+use surreal_storage::schema::relationships::replicated_tables;
 
 /// How many rows are held at a time.
 const PAGE: u32 = 200;
@@ -145,30 +145,11 @@ type Row = (RecordId, Object);
 
 impl<'a> Side<'a> {
     fn new(storage: &'a dyn Storage) -> StorageResult<Self> {
-        let mut side = Self {
+        let tables = replicated_tables(storage, &CallContext::new())?;
+        Ok(Self {
             storage,
-            tables: BTreeSet::new(),
-        };
-        let info = side.query("INFO FOR DB", Object::new())?;
-        let tables = info
-            .as_object()
-            .and_then(|info| info.get("tables"))
-            .and_then(Value::as_object)
-            .ok_or_else(|| StorageError::internal("INFO FOR DB lists no tables"))?;
-        for table in tables.keys() {
-            if schema::TABLES.iter().any(|known| known.name == table) || side.has_edges(table)? {
-                side.tables.insert(table.to_owned());
-            }
-        }
-        Ok(side)
-    }
-
-    /// A table that the schema does not name holds the edges of one type, or
-    /// is somebody's own and not replicated.
-    fn has_edges(&self, table: &str) -> StorageResult<bool> {
-        let sql = "SELECT VALUE id FROM type::table($table) WHERE from_entity != NONE LIMIT 1";
-        let found = self.query(sql, Object::new().with("table", table))?;
-        Ok(found.as_array().is_some_and(|rows| !rows.is_empty()))
+            tables: tables.into_iter().collect(),
+        })
     }
 
     /// The answer to one statement.

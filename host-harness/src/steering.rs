@@ -229,6 +229,8 @@ pub struct Replication {
     pub resyncs: usize,
     /// How many rows were walked.
     pub walked: u64,
+    /// How many rows the tables that are being walked have left.
+    pub to_walk: u64,
 }
 
 impl Replication {
@@ -252,6 +254,7 @@ impl Replication {
             dead_letters: sum(|secondary| secondary.dead_letters),
             resyncs: all.iter().map(|secondary| secondary.resync.len()).sum(),
             walked: sum(|secondary| secondary.resync.iter().map(|walk| walk.walked).sum()),
+            to_walk: sum(|secondary| secondary.resync.iter().map(Walk::left).sum()),
         })
     }
 
@@ -289,6 +292,14 @@ struct Copied {
 #[derive(Deserialize)]
 struct Walk {
     walked: u64,
+    /// None until it has begun.
+    total: Option<u64>,
+}
+
+impl Walk {
+    fn left(&self) -> u64 {
+        self.total.unwrap_or(0).saturating_sub(self.walked)
+    }
 }
 
 #[cfg(test)]
@@ -316,7 +327,10 @@ mod tests {
         };
         let status = json!({"health": "healthy", "secondaries": [
             secondary("connected", 3, json!([])),
-            secondary("connecting", 5, json!([{"table": "*", "walked": 7}])),
+            secondary("connecting", 5, json!([
+                {"table": "events", "walked": 7, "total": 20},
+                {"table": "*", "walked": 0, "total": null}
+            ])),
         ]});
         let read = Replication::read(&status).unwrap();
         let expected = Replication {
@@ -326,8 +340,9 @@ mod tests {
             copied: 8,
             retries: 0,
             dead_letters: 2,
-            resyncs: 1,
+            resyncs: 2,
             walked: 7,
+            to_walk: 13,
         };
         assert_eq!(read, expected);
         assert!(!read.is_caught_up());

@@ -3,7 +3,7 @@
 use crate::{
     connection::{ConnectionState, Failure, Phase},
     durable::Trouble,
-    sync_executor::Progress,
+    sync_executor::{Progress, Walk},
     sync_queue::{Backlog, ResyncMark},
 };
 use plugin_api::value::Timestamp;
@@ -118,7 +118,35 @@ pub struct SecondaryStatus {
     /// Operations that it refused for good.
     pub dead_letters: usize,
     /// What is marked for resync.
-    pub resync: Vec<ResyncMark>,
+    pub resync: Vec<ResyncStatus>,
+}
+
+/// A table that is marked for resync.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ResyncStatus {
+    /// The table; `*` for every one, until they are listed.
+    pub table: String,
+    /// Why.
+    pub reason: String,
+    /// Rows walked so far; a restart goes on there.
+    pub walked: u64,
+    /// Rows that the table had when the walk began; none before that.
+    pub total: Option<u64>,
+    /// When the walk began, or went on after a restart; none before that.
+    pub started: Option<Timestamp>,
+}
+
+impl ResyncStatus {
+    /// A mark, and the walk if it is under way.
+    pub fn new(mark: ResyncMark, walk: Option<Walk>) -> Self {
+        Self {
+            table: mark.table,
+            reason: mark.reason,
+            walked: mark.walked,
+            total: walk.map(|walk| walk.total),
+            started: walk.map(|walk| walk.started),
+        }
+    }
 }
 
 impl From<Backlog> for BacklogStatus {
@@ -374,12 +402,10 @@ mod tests {
         refused.dead_letters = 3;
         assert!(only_reason(status(refused)).0.starts_with("3 operations"));
         let mut marked = secondary(Phase::Connected);
-        marked.resync.push(ResyncMark {
+        marked.resync.push(ResyncStatus {
             table: "events".to_owned(),
             reason: "the log was full".to_owned(),
-            cursor: None,
-            walked: 0,
-            made: 0,
+            ..ResyncStatus::default()
         });
         assert!(
             only_reason(status(marked))

@@ -14,9 +14,9 @@
 //! | [`wait`] | waiting for a condition, with a reason when it does not come |
 //!
 //! The tests themselves are in `tests/tests`: `replication` (what is written
-//! arrives), `faults` (whatever happens meanwhile), `disk` (the
-//! disk under the log fails), `crash` (the host is
-//! killed), `panics` (a step of the plugin fails), `builds` (debug and release
+//! arrives), `faults` (whatever happens meanwhile), `disk` (the disk under the
+//! log fails), `crash` (the host is killed), `panics` (a step of the plugin
+//! fails), `backlog` (what a long outage costs), `builds` (debug and release
 //! go together).
 
 #![allow(

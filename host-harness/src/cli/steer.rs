@@ -111,7 +111,8 @@ fn watch(steering: &Steering, what: &str) -> Result<(), SteeringError> {
     loop {
         let now: Replication = steering.replication()?;
         let done = now.copied.saturating_sub(before.copied);
-        progress.set_length((done + now.backlog).max(1));
+        // Every row that is walked becomes an operation.
+        progress.set_length((done + now.backlog + now.to_walk).max(1));
         progress.set_position(done);
         if now.is_caught_up() || !now.connected {
             progress.finish_and_clear();

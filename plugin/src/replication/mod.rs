@@ -15,7 +15,7 @@ use crate::{
     logging::Log,
     merged_storage::MergedStorage,
     query_merger::{QueryMerger, ReadSettings, Secondary},
-    status::{Health, LogStatus, SecondaryStatus, Status},
+    status::{Health, LogStatus, ResyncStatus, SecondaryStatus, Status},
     sync_executor::{ExecutorConfig, SyncExecutor, TableFilter},
     sync_queue::{Fsync, QueueConfig, QueueError, SyncQueue},
     synced_storage::SyncedStorage,
@@ -241,7 +241,14 @@ impl Replication {
             // What cannot be read now is told by the log's own warnings.
             let refused = queue.count_refused(name).unwrap_or_default();
             (status.retries, status.dead_letters) = refused;
-            status.resync = queue.resync_marks(name).unwrap_or_default();
+            let walks = executor.walks(name);
+            let marks = queue.resync_marks(name).unwrap_or_default().into_iter();
+            status.resync = marks
+                .map(|mark| {
+                    let walk = walks.get(&mark.table).copied();
+                    ResyncStatus::new(mark, walk)
+                })
+                .collect();
             if status.state == Phase::Connected
                 && !executor.is_paused()
                 && !executor.is_reconciled(name, status.connects)

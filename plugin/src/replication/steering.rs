@@ -3,10 +3,13 @@
 use super::{Replication, log_error};
 use crate::{
     config::{RELATIONSHIPS, nearest, selectable},
-    sync_executor::replicated_tables,
     sync_queue::{DeadLetter, EVERY_TABLE, SyncQueue},
 };
-use plugin_api::error::{StorageError, StorageResult};
+use plugin_api::{
+    error::{StorageError, StorageResult},
+    storage::CallContext,
+};
+use surreal_storage::schema::relationships::replicated_tables;
 
 impl Replication {
     /// Stops copying. Without effect where nothing is copied.
@@ -83,7 +86,8 @@ impl Replication {
     /// The tables of these names; all that are replicated for no names.
     /// `relationships` stands for the tables of all relationship types.
     pub(super) fn replicated(&self, names: &[String]) -> StorageResult<Vec<String>> {
-        let existing = replicated_tables(&self.primary, self.config.settings.operation_timeout)?;
+        let context = CallContext::with_timeout(self.config.settings.operation_timeout);
+        let existing = replicated_tables(&self.primary, &context)?;
         let all = existing.iter().filter(|table| self.tables.selects(table));
         if names.is_empty() {
             return Ok(all.cloned().collect());

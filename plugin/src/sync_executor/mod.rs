@@ -22,8 +22,7 @@ mod replicator;
 mod resync;
 mod statement;
 
-pub use progress::Progress;
-pub(crate) use resync::replicated_tables;
+pub use progress::{Progress, Walk};
 pub use statement::POSITION_TABLE;
 
 use crate::{
@@ -32,7 +31,7 @@ use crate::{
 };
 use plugin_api::storage::FullStorage;
 use replicator::Replicator;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
     task::{AbortHandle, JoinHandle},
@@ -145,6 +144,15 @@ impl SyncExecutor {
             .iter()
             .find(|replicator| replicator.name() == secondary)
             .map(|replicator| replicator.progress.snapshot())
+    }
+
+    /// The walks of a secondary's tables that are under way, by table.
+    pub fn walks(&self, secondary: &str) -> BTreeMap<String, Walk> {
+        self.replicators
+            .iter()
+            .find(|replicator| replicator.name() == secondary)
+            .map(|replicator| replicator.progress.walks())
+            .unwrap_or_default()
     }
 
     /// Is it settled what this session of a secondary lacks? Until then an

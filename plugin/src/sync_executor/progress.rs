@@ -1,8 +1,10 @@
 //! Counts and rates of one secondary.
 
 use parking_lot::Mutex;
+use plugin_api::value::Timestamp;
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -25,8 +27,18 @@ pub struct Progress {
     pub refused: u64,
 }
 
+/// The walk of a table that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// When this process began with it, or went on.
+    pub started: Timestamp,
+    /// Rows that the table had then.
+    pub total: u64,
+}
+
 /// What the workers count.
 pub(super) struct Counters {
+    walks: Mutex<BTreeMap<String, Walk>>,
     applied: AtomicU64,
     batches: AtomicU64,
     refused: AtomicU64,
@@ -43,6 +55,7 @@ struct Recent {
 impl Default for Counters {
     fn default() -> Self {
         Self {
+            walks: Mutex::default(),
             applied: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -79,6 +92,21 @@ impl Counters {
         recent.turn();
         recent.applied += operations;
         recent.latency = latency;
+    }
+
+    /// A walk of a table of so many rows begins, or goes on.
+    pub(super) fn walk_begins(&self, table: &str, total: u64) {
+        let started = Timestamp::now();
+        let walk = Walk { started, total };
+        self.walks.lock().insert(table.to_owned(), walk);
+    }
+
+    pub(super) fn walk_ends(&self, table: &str) {
+        self.walks.lock().remove(table);
+    }
+
+    pub(super) fn walks(&self) -> BTreeMap<String, Walk> {
+        self.walks.lock().clone()
     }
 
     pub(super) fn refused(&self) {

@@ -27,6 +27,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use surreal_storage::schema::relationships;
 
 /// How often a batch that met another transaction is tried again at once.
 const CONFLICT_RETRIES: u32 = 8;
@@ -54,6 +55,8 @@ pub(super) struct Replicator {
     /// which that happens once.
     reconciled: AtomicU64,
     reconciling: tokio::sync::Mutex<()>,
+    /// Tables of relationships that a session is known to have.
+    relationships: Mutex<BTreeSet<(u64, String)>>,
     /// Does work fail for a reason that is not the secondary's?
     failing: AtomicBool,
     paused: AtomicBool,
@@ -118,6 +121,7 @@ impl Replicator {
             next: AtomicU16::new(0),
             reconciled: AtomicU64::new(NO_SESSION),
             reconciling: tokio::sync::Mutex::new(()),
+            relationships: Mutex::default(),
             failing: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -337,9 +341,35 @@ impl Replicator {
             .await
             .map_err(Failure::of_the_primary)?;
         fail_points::pass("before_apply");
+        self.define_relationships(session, piece)
+            .await
+            .map_err(Failure::of_the_secondary)?;
         self.try_apply(session, partition, stretch, piece)
             .await
             .map_err(Failure::of_the_secondary)
+    }
+
+    /// Makes the tables of relationships that are missing there, with their
+    /// indexes: the first row alone would make a table without.
+    async fn define_relationships(
+        &self,
+        session: &Session,
+        changes: &[Change],
+    ) -> StorageResult<()> {
+        for table in changes.iter().map(|change| &change.operation.table) {
+            let known = (session.generation, table.clone());
+            if relationships::relationship_type(table).is_err()
+                || self.relationships.lock().contains(&known)
+            {
+                continue;
+            }
+            let timeout = self.config.operation_timeout;
+            relationships::define(&session.connection, table, timeout).await?;
+            let mut relationships = self.relationships.lock();
+            relationships.retain(|(generation, _)| *generation == session.generation);
+            relationships.insert(known);
+        }
+        Ok(())
     }
 
     /// One attempt, repeated at once where another transaction was in the way.

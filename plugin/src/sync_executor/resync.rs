@@ -11,11 +11,11 @@ use crate::{
 };
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
-    storage::{CallContext, FullStorage, Storage as _},
+    storage::{CallContext, Storage as _},
     value::{Object, Value},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use surreal_storage::schema;
+use surreal_storage::schema::{self, relationships::replicated_tables};
 
 /// Rows of one page.
 const PAGE: i64 = 500;
@@ -39,7 +39,10 @@ impl Replicator {
                 continue;
             }
             for mark in marks {
-                if let Err(error) = guarded("a resync", self.walk(mark)).await {
+                let table = mark.table.clone();
+                let walked = guarded("a resync", self.walk(mark)).await;
+                self.progress.walk_ends(&table);
+                if let Err(error) = walked {
                     tracing::warn!(secondary = %self.name(), %error, "a resync waits");
                     tokio::time::sleep(TICK * 10).await;
                 }
@@ -58,6 +61,8 @@ impl Replicator {
                 .clear_resync(self.name(), &mark)
                 .map_err(log_failure);
         }
+        let total = self.count(&mark.table).await?;
+        self.progress.walk_begins(&mark.table, total);
         // What is queued already must not come after what the walk finds: a
         // row may have changed its key, and keys are in order only each with
         // itself.
@@ -109,17 +114,17 @@ impl Replicator {
         }
         let (primary, table) = (self.primary.clone(), table.to_owned());
         let context = CallContext::with_timeout(self.config.operation_timeout);
-        match blocking(move || is_relationship(&primary, &context, &table)).await {
-            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(false),
-            answer => answer,
-        }
+        let tables = blocking(move || replicated_tables(&primary, &context)).await?;
+        Ok(tables.contains(&table))
     }
 
     /// Replaces the mark for every table by one for each.
     async fn mark_every_table(&self, mark: &ResyncMark) -> StorageResult<()> {
         let primary = self.primary.clone();
         let timeout = self.config.operation_timeout;
-        let tables = blocking(move || replicated_tables(&primary, timeout)).await?;
+        let tables =
+            blocking(move || replicated_tables(&primary, &CallContext::with_timeout(timeout)))
+                .await?;
         for table in tables {
             if self.config.tables.selects(&table) {
                 self.queue.mark_resync(self.name(), &table, &mark.reason);
@@ -128,6 +133,18 @@ impl Replicator {
         self.queue
             .clear_resync(self.name(), mark)
             .map_err(log_failure)
+    }
+
+    /// How many rows a table of the primary has.
+    async fn count(&self, table: &str) -> StorageResult<u64> {
+        let parameters = Object::new().with("table", table);
+        let sql = "SELECT count() AS rows FROM type::table($table) GROUP ALL";
+        let answer = self.ask(sql.to_owned(), parameters).await?;
+        let rows = answer.first().and_then(|row| row.as_object()?.get("rows"));
+        Ok(rows
+            .and_then(Value::as_int)
+            .and_then(|rows| u64::try_from(rows).ok())
+            .unwrap_or(0))
     }
 
     /// The rows of the table behind the mark's cursor, without their embeddings.
@@ -146,56 +163,20 @@ impl Replicator {
             "SELECT * OMIT embedding, content, source_code FROM type::table($table) {after} \
              ORDER BY id LIMIT $page"
         );
+        let rows = self.ask(sql, parameters).await?;
+        rows.iter().map(refresh::row).collect()
+    }
+
+    /// The rows of one statement on the primary; none if there is no such
+    /// table: the write that was to make it did not happen.
+    async fn ask(&self, sql: String, parameters: Object) -> StorageResult<Vec<Value>> {
         let primary = self.primary.clone();
         let context = CallContext::with_timeout(self.config.operation_timeout);
-        let answer = match blocking(move || primary.query(&context, &sql, &parameters)).await {
-            // A table that nothing was ever written to: the write that was to
-            // make it did not happen.
-            Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(Vec::new()),
-            answer => answer?,
-        };
-        first_result(&answer).iter().map(refresh::row).collect()
-    }
-}
-
-/// The tables of the primary that hold memories: those with fixed names, and
-/// one for each type of relationship.
-pub(crate) fn replicated_tables(
-    primary: &FullStorage,
-    timeout: Duration,
-) -> StorageResult<Vec<String>> {
-    let context = CallContext::with_timeout(timeout);
-    let answer = primary.query(&context, "INFO FOR DB", &Object::new())?;
-    let tables = match &answer {
-        Value::Array(results) => results.first(),
-        other => Some(other),
-    };
-    let tables = tables
-        .and_then(|info| info.as_object()?.get("tables")?.as_object())
-        .ok_or_else(|| StorageError::internal("the primary does not list its tables"))?;
-    let mut replicated = Vec::new();
-    for table in tables.keys() {
-        let fixed = surreal_storage::schema::TABLES
-            .iter()
-            .any(|known| known.name == table);
-        if fixed || is_relationship(primary, &context, table)? {
-            replicated.push(table.to_owned());
+        match blocking(move || primary.query(&context, &sql, &parameters)).await {
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(Vec::new()),
+            answer => Ok(first_result(&answer?).to_vec()),
         }
     }
-    Ok(replicated)
-}
-
-/// A table of relationships has rows that lead from one entity to another.
-fn is_relationship(
-    primary: &FullStorage,
-    context: &CallContext,
-    table: &str,
-) -> StorageResult<bool> {
-    let parameters = Object::new().with("table", table);
-    let sql = "SELECT id FROM type::table($table) \
-               WHERE from_entity != NONE AND to_entity != NONE LIMIT 1";
-    let answer = primary.query(context, sql, &parameters)?;
-    Ok(!first_result(&answer).is_empty())
 }
 
 /// The rows of an answer to one statement.

@@ -7,7 +7,7 @@
 
 use crate::{
     dedup::Key,
-    sync_types::{OperationType, Row, SyncOperation},
+    sync_types::{OperationType, Row, SyncOperation, order_key},
 };
 use abi_stable::std_types::RBox;
 use plugin_api::value::{Extension, Object, RecordId, RecordKey, Timestamp, Value};
@@ -130,6 +130,7 @@ struct WireRow<'a> {
 #[derive(Serialize, Deserialize)]
 struct WireOperation<'a> {
     kind: u8,
+    /// Empty for an upsert whose row says it.
     #[serde(borrow)]
     key: Cow<'a, [u8]>,
     rows: Vec<WireRow<'a>>,
@@ -160,7 +161,10 @@ pub(super) fn encode(operation: &SyncOperation) -> Result<Vec<u8>, WireError> {
             OperationType::Replace => 1,
             OperationType::Refresh => 2,
         },
-        key: Cow::Borrowed(operation.key.as_bytes()),
+        key: match key_of_row(operation) {
+            Some(key) if key == operation.key => Cow::Borrowed(&[]),
+            _ => Cow::Borrowed(operation.key.as_bytes()),
+        },
         rows: operation.data.iter().map(WireRow::from).collect(),
         time: (operation.timestamp.seconds, operation.timestamp.nanos),
         retry_count: operation.retry_count,
@@ -168,6 +172,16 @@ pub(super) fn encode(operation: &SyncOperation) -> Result<Vec<u8>, WireError> {
         target: operation.target.as_deref().map(Cow::Borrowed),
     };
     postcard::to_extend(&wire, vec![VERSION]).map_err(|error| WireError::Damaged(error.to_string()))
+}
+
+/// The key that the one row of an upsert says.
+fn key_of_row(operation: &SyncOperation) -> Option<Key> {
+    match (operation.operation_type, &*operation.data) {
+        (OperationType::Upsert, [row]) if *row.id.table == *operation.table => {
+            Some(order_key(&operation.table, &row.id, &row.columns))
+        }
+        _ => None,
+    }
 }
 
 /// The operation that the bytes of an entry hold.
@@ -179,19 +193,23 @@ pub(super) fn decode(bytes: &[u8]) -> Result<SyncOperation, WireError> {
     }
     let wire: WireOperation<'_> =
         postcard::from_bytes(body).map_err(|error| damaged(&error.to_string()))?;
-    let key = Key::from_bytes(&wire.key).ok_or_else(|| damaged("its key is none"))?;
-    let mut operation = SyncOperation::refresh(key);
+    let rows: Vec<Row> = wire
+        .rows
+        .into_iter()
+        .map(Row::try_from)
+        .collect::<Result<_, _>>()?;
+    let key = match (&*wire.key, &*rows) {
+        ([], [row]) => Some(order_key(&row.id.table, &row.id, &row.columns)),
+        (bytes, _) => Key::from_bytes(bytes),
+    };
+    let mut operation = SyncOperation::refresh(key.ok_or_else(|| damaged("its key is none"))?);
     operation.operation_type = match wire.kind {
         0 => OperationType::Upsert,
         1 => OperationType::Replace,
         2 => OperationType::Refresh,
         other => return Err(damaged(&format!("operation type {other}"))),
     };
-    operation.data = wire
-        .rows
-        .into_iter()
-        .map(Row::try_from)
-        .collect::<Result<_, _>>()?;
+    operation.data = rows;
     if operation.operation_type == OperationType::Upsert {
         operation.record_id = operation.data.first().map(|row| row.id.clone());
     }

@@ -10,6 +10,7 @@ use super::{
 use crate::{Connection, retry::while_in_conflict, rows::Row};
 use plugin_api::{
     error::{StorageError, StorageResult},
+    storage::{CallContext, Storage},
     value::{Object, Value},
 };
 use std::time::Duration;
@@ -58,32 +59,81 @@ pub async fn define(connection: &Connection, name: &str, timeout: Duration) -> S
 /// # Errors
 /// The database's.
 pub async fn list(connection: &Connection, timeout: Duration) -> StorageResult<Vec<String>> {
-    let answer = connection
-        .query("INFO FOR DB STRUCTURE", Object::new(), timeout)
-        .await?;
-    let (mut found, mut candidates) = (Vec::new(), Vec::new());
-    for row in table_rows(answer) {
-        let name = row.text("name").into_string();
-        if is_taken(&name) || identifier("a table", &name).is_err() {
-            continue;
-        }
-        if row.text("comment") == COMMENT {
-            found.push(name);
-        } else {
-            candidates.push(name);
-        }
+    let ask = |sql: String| async move { connection.query(&sql, Object::new(), timeout).await };
+    let mut found = Found::read(ask(QUESTION.to_owned()).await?);
+    if let Some(question) = found.question() {
+        found.answered(ask(question).await?);
     }
-    if !candidates.is_empty() {
-        let sql: String = candidates
-            .iter()
-            .map(|name| format!("RETURN (SELECT VALUE from_entity FROM `{name}` LIMIT 1)[0];"))
-            .collect();
-        let samples = connection.query(&sql, Object::new(), timeout).await?;
-        let edges = candidates.into_iter().zip(samples);
-        found.extend(edges.filter_map(|(name, from)| (!from.is_nullish()).then_some(name)));
+    found.relationships.sort_unstable();
+    Ok(found.relationships)
+}
+
+/// The tables of a database that hold memories, sorted: those with fixed names,
+/// and one for each type of relationship.
+///
+/// # Errors
+/// The database's.
+pub fn replicated_tables(
+    database: &dyn Storage,
+    context: &CallContext,
+) -> StorageResult<Vec<String>> {
+    let ask = |sql: &str| match database.query(context, sql, &Object::new())? {
+        Value::Array(answers) => Ok(answers.into()),
+        _ => Err(StorageError::internal("a query's answer is no array")),
+    };
+    let mut found = Found::read(ask(QUESTION)?);
+    if let Some(question) = found.question() {
+        found.answered(ask(&question)?);
     }
-    found.sort_unstable();
-    Ok(found)
+    let mut tables = found.fixed;
+    tables.append(&mut found.relationships);
+    tables.sort_unstable();
+    Ok(tables)
+}
+
+/// What lists the tables of a database.
+const QUESTION: &str = "INFO FOR DB STRUCTURE";
+
+/// The tables that were found, by what they are for.
+#[derive(Default)]
+struct Found {
+    fixed: Vec<String>,
+    relationships: Vec<String>,
+    /// An older host's relationships, or somebody's own tables.
+    unsure: Vec<String>,
+}
+
+impl Found {
+    /// Reads the answer to [`QUESTION`].
+    fn read(answer: Vec<Value>) -> Self {
+        let mut found = Self::default();
+        for row in table_rows(answer) {
+            let name = row.text("name").into_string();
+            if table(&name).is_some() {
+                found.fixed.push(name);
+            } else if is_taken(&name) || identifier("a table", &name).is_err() {
+                // Neither a table of ours nor one that a type can name.
+            } else if row.text("comment") == COMMENT {
+                found.relationships.push(name);
+            } else {
+                found.unsure.push(name);
+            }
+        }
+        found
+    }
+
+    /// What tells which of the others have edges as rows; none if all are known.
+    fn question(&self) -> Option<String> {
+        let ask = |name| format!("RETURN (SELECT VALUE from_entity FROM `{name}` LIMIT 1)[0];");
+        (!self.unsure.is_empty()).then(|| self.unsure.iter().map(ask).collect())
+    }
+
+    /// Reads the answer to [`Found::question`].
+    fn answered(&mut self, samples: Vec<Value>) {
+        let edges = std::mem::take(&mut self.unsure).into_iter().zip(samples);
+        self.relationships
+            .extend(edges.filter_map(|(name, from)| (!from.is_nullish()).then_some(name)));
+    }
 }
 
 /// The tables in an answer to `INFO FOR DB STRUCTURE`.

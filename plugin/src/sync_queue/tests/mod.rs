@@ -4,11 +4,17 @@
 //! | --- | --- |
 //! | here | examples, one for each promise |
 //! | [`model`] | every promise at once, against a simple model, with kills and restarts |
+//! | [`backlog`] | what a long one takes on the disk |
 //! | [`damage`] | its files, spoilt in every way |
 //! | [`failing`] | its files fail, and it goes on |
 //! | [`entries`] | how an operation is written |
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use super::*;
 use crate::sync_types::Row;
@@ -16,6 +22,7 @@ use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
 
+mod backlog;
 mod damage;
 mod entries;
 mod failing;

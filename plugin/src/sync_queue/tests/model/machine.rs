@@ -413,7 +413,7 @@ impl Machine {
 
     fn restart(&mut self, secondaries: u8) {
         let chosen: Vec<&str> = (0..SECONDARIES.len())
-            .filter(|at| secondaries >> at & 1 == 1)
+            .filter(|at| (secondaries >> at) & 1 == 1)
             .map(|at| SECONDARIES[at])
             .collect();
         self.settle_intents_that_may_not_fit();

@@ -1,0 +1,140 @@
+//! `backlog CONFIG ROW_BYTES EMBEDDING`: a host that writes as much as it is
+//! told, for the tests that measure what a backlog costs. It reads commands from
+//! its input and answers each with a line:
+//!
+//! | command | what it does | answer |
+//! | --- | --- | --- |
+//! | `write N` | writes N code symbols, the same thousand again and again | the bytes of their values |
+//! | `drain` | waits until every secondary has everything | how many operations were copied |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test's program ends with its reason"
+)]
+
+use host_harness::{config::HostConfig, host::Host};
+use plugin_api::{
+    records::CodeSymbol,
+    storage::{CallContext, CodeStorage as _},
+};
+use replication_tests::{site::replication, wait};
+use std::{
+    io::{self, BufRead},
+    path::Path,
+    time::Instant,
+};
+
+/// Symbols of one call.
+const BATCH: u64 = 100;
+
+/// Different symbols; more of them would be about the size of the primary.
+const SYMBOLS: u64 = 1_000;
+
+/// What is written.
+struct Rows {
+    row_bytes: usize,
+    with_embedding: bool,
+    written: u64,
+    chance: fastrand::Rng,
+}
+
+impl Rows {
+    /// A symbol whose values have that many bytes, which no compression shrinks.
+    fn next(&mut self) -> (Vec<String>, Vec<f32>) {
+        let number = self.written % SYMBOLS;
+        self.written += 1;
+        let name = format!("{number:06}");
+        // The name stands in two columns, the file's in one.
+        let known = 2 * name.len() + FILE.len();
+        let text = (known..self.row_bytes).map(|_| self.chance.alphanumeric());
+        let texts = vec![name, text.collect()];
+        let embedding = match self.with_embedding {
+            true => (0..768).map(|_| self.chance.f32()).collect(),
+            false => Vec::new(),
+        };
+        (texts, embedding)
+    }
+}
+
+const FILE: &str = "src/lib.rs";
+
+/// Writes so many symbols, and gives the bytes of their values.
+fn write(host: &Host, rows: &mut Rows, operations: u64) -> u64 {
+    let mut bytes = 0;
+    for first in (0..operations).step_by(usize::try_from(BATCH).unwrap()) {
+        let batch: Vec<_> = (first..operations.min(first + BATCH))
+            .map(|_| rows.next())
+            .collect();
+        let symbols: Vec<_> = batch
+            .iter()
+            .map(|(texts, embedding)| CodeSymbol {
+                project_id: "p".into(),
+                file_path: FILE.into(),
+                name: texts[0].as_str().into(),
+                name_path: texts[0].as_str().into(),
+                source_code: Some(texts[1].as_str().into()).into(),
+                embedding: embedding.as_slice().into(),
+                ..CodeSymbol::default()
+            })
+            .collect();
+        bytes += batch
+            .iter()
+            .map(|(_, embedding)| rows.row_bytes + 4 * embedding.len())
+            .sum::<usize>();
+        host.storage()
+            .save_code_symbols(&CallContext::new(), &symbols)
+            .unwrap();
+    }
+    bytes as u64
+}
+
+/// Waits for as long as the backlog shrinks.
+fn drain(host: &Host) -> u64 {
+    let (mut least, mut shrunk) = (u64::MAX, Instant::now());
+    loop {
+        let status = replication(host);
+        if status.is_caught_up() {
+            return status.copied;
+        }
+        let left = status.backlog + status.retries;
+        if left < least {
+            (least, shrunk) = (left, Instant::now());
+        }
+        assert!(
+            shrunk.elapsed() < wait::PATIENCE,
+            "it does not drain: {status:?}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, config, row_bytes, with_embedding] = arguments.as_slice() else {
+        // Nobody but a test reads this.
+        std::process::exit(2);
+    };
+    host_harness::logging::start("off");
+    let config = Path::new(config);
+    let yaml = std::fs::read_to_string(config).unwrap();
+    let host = Host::start(&HostConfig::parse(&yaml, config.parent().unwrap()).unwrap()).unwrap();
+    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    let mut rows = Rows {
+        row_bytes: row_bytes.parse().unwrap(),
+        with_embedding: with_embedding.parse().unwrap(),
+        written: 0,
+        chance: fastrand::Rng::with_seed(1),
+    };
+    for command in io::stdin().lock().lines() {
+        let command = command.unwrap();
+        let answer = match command.split_once(' ') {
+            Some(("write", number)) => write(&host, &mut rows, number.parse().unwrap()),
+            None if command == "drain" => drain(&host),
+            _ => panic!("{command:?} is no command"),
+        };
+        println!("{answer}");
+    }
+    host.shutdown().unwrap();
+}

@@ -1,0 +1,167 @@
+//! What a long outage of the secondary costs the host: memory that does not
+//! grow with it, and little more disk than what was written.
+//!
+//! The long form: `BACKLOG_OPERATIONS=1000000 cargo test -p replication-tests
+//! --test backlog -- --nocapture`; it ends with a table.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+use replication_tests::{chance, site::Site};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Instant,
+};
+
+/// What CI writes while the secondary is down.
+const OPERATIONS: u64 = 4_000;
+
+/// What is written before, so that caches are as full as they become.
+const WARM_UP: u64 = 1_000;
+
+/// Bytes of a row's values, beside its embedding.
+const ROW_BYTES: usize = 300;
+
+/// A host in a process of its own.
+struct Process {
+    child: Child,
+    /// None once no more are given.
+    commands: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(config: &Path, row_bytes: usize, with_embedding: bool) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_backlog"))
+            .arg(config)
+            .args([row_bytes.to_string(), with_embedding.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            commands: child.stdin.take(),
+            answers: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    /// Gives a command and waits for its answer.
+    fn tell(&mut self, command: &str) -> u64 {
+        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        answer.trim().parse().expect(command)
+    }
+
+    /// Has it shut its host down, and waits for its end.
+    fn finish(mut self) {
+        self.commands = None;
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Its resident memory, in KiB.
+    fn resident(&self) -> i64 {
+        let pid = self.child.id().to_string();
+        let output = Command::new("ps").args(["-o", "rss=", "-p", &pid]).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        text.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The bytes that a directory takes on the disk. A journal's unused rest is a
+/// hole in the file.
+fn on_disk(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| {
+            if path.is_dir() {
+                on_disk(&path)
+            } else {
+                // Removed meanwhile: it takes nothing.
+                fs::metadata(&path).map_or(0, |metadata| metadata.blocks() * 512)
+            }
+        })
+        .sum()
+}
+
+/// What writing so many operations added to the resident memory, in KiB.
+fn growth(host: &mut Process, operations: u64) -> (i64, u64) {
+    let idle = host.resident();
+    let written = host.tell(&format!("write {operations}"));
+    (host.resident() - idle, written)
+}
+
+/// A journal and what of it is in the log's tables already: both lie there
+/// however short the backlog is.
+const JOURNALS: u64 = 128 << 20;
+
+#[test]
+fn a_long_outage_costs_no_memory_and_little_disk_and_is_made_up_for() {
+    let operations = chance::number("BACKLOG_OPERATIONS").unwrap_or(OPERATIONS);
+    println!(
+        "| operations | bytes of values | log on disk | ratio | memory | of the primary | drained in |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    // A tenth of them with an embedding of 3 kB: they take ten times as long.
+    for (operations, with_embedding) in [(operations, false), (operations / 10, true)] {
+        let site = Site::new();
+        let mut server = site.server("a");
+        let config = site.config_file(&[("a", &server)], &["queue_max_bytes: 16GiB"]);
+
+        // What the primary itself takes for as many writes.
+        let yaml = fs::read_to_string(&config).unwrap();
+        let bare = site.path().join("bare.yaml");
+        fs::write(&bare, yaml.replace("enabled: true", "enabled: false")).unwrap();
+        let mut host = Process::start(&bare, ROW_BYTES, with_embedding);
+        host.tell(&format!("write {WARM_UP}"));
+        let (of_the_primary, _) = growth(&mut host, operations);
+        host.finish();
+
+        let mut host = Process::start(&config, ROW_BYTES, with_embedding);
+        host.tell(&format!("write {WARM_UP}"));
+        host.tell("drain");
+        server.kill();
+        let (memory, written) = growth(&mut host, operations);
+        let log = on_disk(&site.queue_dir().join("log"));
+        server.restart().unwrap();
+        let started = Instant::now();
+        host.tell("drain");
+        let drained = started.elapsed();
+        host.finish();
+        println!(
+            "| {operations} | {written} | {log} | {:.2} | {memory} KiB | {of_the_primary} KiB | {} s |",
+            log as f64 / written as f64,
+            drained.as_secs()
+        );
+
+        assert!(
+            memory - of_the_primary.max(0) < 64 << 10,
+            "{memory} KiB more, {of_the_primary} KiB of it the primary's"
+        );
+        assert!(
+            log < written * 13 / 10 + JOURNALS,
+            "{log} bytes for {written}"
+        );
+        site.assert_equal(&site.bare_host(), &server);
+    }
+}
