@@ -10,6 +10,7 @@ use host_harness::{
 use plugin_api::{
     error::ErrorKind,
     storage::{CallContext, CodeStorage as _, METHODS, MethodKind, Storage as _},
+    value::Object,
 };
 use replication_tests::{
     site::{Site, caught_up, connected, replication, rows, run},
@@ -41,6 +42,17 @@ fn every_write_of_the_contract_reaches_the_secondary() {
         .collect();
     assert_eq!(compared, written);
     assert_eq!(replication(&host).dead_letters, 0);
+
+    // The table of a relationship comes with use, indexes and all.
+    let sql = "INFO FOR TABLE leads_to";
+    let answer = site
+        .database(&server)
+        .query(&CallContext::new(), sql, &Object::new())
+        .unwrap();
+    let info = answer.as_array().unwrap()[0].as_object().unwrap();
+    let indexes = info.get("indexes").unwrap().as_object().unwrap();
+    let indexes: Vec<&str> = indexes.keys().collect();
+    assert_eq!(indexes, ["leads_to_from", "leads_to_to"]);
 }
 
 #[test]
