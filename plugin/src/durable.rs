@@ -7,6 +7,9 @@
 //! again and again in the background, closes and opens it until that works.
 //!
 //! What kept it from working decides how it is opened again, see [`Severity`].
+//! Before it is opened, [`intact`] looks for damage that fjall does not survive.
+
+pub mod intact;
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
@@ -107,8 +110,7 @@ impl<S> Durable<S> {
             Slot::Unavailable => return Err(E::unavailable()),
             Slot::Closed => return Err(E::closed()),
         };
-        let result =
-            catch_unwind(AssertUnwindSafe(|| call(store))).unwrap_or_else(|_| Err(E::panicked()));
+        let result = guarded(|| call(store));
         if let Err(error) = &result {
             self.note(error);
         }
@@ -211,6 +213,34 @@ impl<S> Durable<S> {
     pub fn close(&self) {
         let former = std::mem::replace(&mut *self.slot.write(), Slot::Closed);
         release(former);
+    }
+}
+
+/// Works with files that may be damaged: that makes the database fail, or panic.
+fn guarded<T, E: Failure>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(E::panicked()))
+}
+
+/// Opens files with `attempt`. Those that are known to be damaged, or turn out
+/// to be, are set aside first, so that new ones are begun.
+///
+/// # Errors
+/// Why they cannot be opened, or not be set aside.
+pub fn open_or_set_aside<T, E: Failure>(
+    damaged: bool,
+    set_aside: impl Fn() -> Result<(), E>,
+    attempt: impl Fn() -> Result<T, E>,
+) -> Result<T, E> {
+    if damaged {
+        set_aside()?;
+    }
+    match guarded(&attempt) {
+        Err(error) if error.severity() == Some(Severity::Damaged) => {
+            tracing::error!(%error, "a database of the module cannot be opened");
+            set_aside()?;
+            guarded(&attempt)
+        }
+        other => other,
     }
 }
 

@@ -13,8 +13,7 @@ use super::{
     partition::{self, Partition},
     store::Store,
 };
-use crate::durable::{self, Failure, Severity};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::durable;
 
 /// Under it lies the boot of the machine in which the log was opened; gone once
 /// it was closed in order.
@@ -56,17 +55,7 @@ impl SyncQueue {
 
     /// Opens the files; damaged ones are set aside and new ones begun.
     fn open_files(&self, damaged: bool) -> Result<Opened, QueueError> {
-        if damaged {
-            self.set_aside()?;
-        }
-        let opened = match self.attempt() {
-            Err(error) if error.severity() == Some(Severity::Damaged) => {
-                tracing::error!(%error, "the log cannot be opened");
-                self.set_aside()?;
-                self.attempt()?
-            }
-            other => other?,
-        };
+        let opened = durable::open_or_set_aside(damaged, || self.set_aside(), || self.attempt())?;
         if opened.machine_went_down && self.config.fsync != Fsync::Always {
             self.mark_everything("the machine went down while the log was open");
         }
@@ -74,29 +63,25 @@ impl SyncQueue {
     }
 
     fn attempt(&self) -> Result<Opened, QueueError> {
-        // A damaged file can make the database panic as well as fail.
-        let open = || {
-            let store = Store::open(&self.config.dir)?;
-            let (id, replaced) = self.id_of(&store)?;
-            let machine_went_down = was_open_in_another_boot(&store)?;
-            let found = partition::load(&store, &self.secondaries)?;
-            let partitions = self.seen_from_now(found, replaced);
-            if replaced {
-                partition::save(&store, &self.secondaries, &partitions)?;
-            }
-            let opened = Opened {
-                id,
-                machine_went_down,
-                partitions,
-                intents: super::intents::open_intents(&store)?,
-                any_refused: !store.refused.is_empty()?,
-                store,
-            };
-            opened.store.sync()?;
-            opened.store.note_reached();
-            Ok(opened)
+        let store = Store::open(&self.config.dir)?;
+        let (id, replaced) = self.id_of(&store)?;
+        let machine_went_down = was_open_in_another_boot(&store)?;
+        let found = partition::load(&store, &self.secondaries)?;
+        let partitions = self.seen_from_now(found, replaced);
+        if replaced {
+            partition::save(&store, &self.secondaries, &partitions)?;
+        }
+        let opened = Opened {
+            id,
+            machine_went_down,
+            partitions,
+            intents: super::intents::open_intents(&store)?,
+            any_refused: !store.refused.is_empty()?,
+            store,
         };
-        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(QueueError::panicked()))
+        opened.store.sync()?;
+        opened.store.note_reached();
+        Ok(opened)
     }
 
     /// What was found, where the log was open before in this process: whether

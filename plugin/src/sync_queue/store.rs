@@ -45,6 +45,7 @@ impl Store {
         if !dir.metadata().map_err(directory)?.is_dir() {
             return Err(directory(std::io::ErrorKind::NotADirectory.into()));
         }
+        durable::intact::check(dir)?;
         let database = Database::builder(dir)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)

@@ -1,15 +1,9 @@
 //! The files of the tombstones: one keyspace of a small fjall database.
 
 use super::{Changes, KEY, SCOPE, Scope, TombstoneError};
-use crate::{
-    dedup::Key,
-    durable::{self, Failure, Severity},
-};
+use crate::{dedup::Key, durable};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::path::Path;
 
 const KEYSPACE: &str = "tombstones";
 const CACHE_BYTES: u64 = 1 << 20;
@@ -50,39 +44,26 @@ impl Files {
                  deleted before now may show in merged reads"
             );
             lost();
-            Ok::<_, TombstoneError>(())
+            Ok(())
         };
-        if damaged {
-            set_aside()?;
-        }
-        match Self::open(dir) {
-            Err(error) if error.severity() == Some(Severity::Damaged) => {
-                tracing::error!(%error, "the record of deleted rows cannot be opened");
-                set_aside()?;
-                Self::open(dir)
-            }
-            other => other,
-        }
+        durable::open_or_set_aside(damaged, set_aside, || Self::open(dir))
     }
 
-    /// A damaged file can make the database panic as well as fail.
     fn open(dir: &Path) -> Result<Self, TombstoneError> {
         let directory = |source| TombstoneError::Directory {
             dir: dir.to_owned(),
             source,
         };
         durable::create_private(dir).map_err(directory)?;
-        let open = || {
-            let database = Database::builder(dir)
-                .cache_size(CACHE_BYTES)
-                .worker_threads(1)
-                .open()?;
-            let files = Self::of(database)?;
-            // Reads all of the scopes: damage there is seen now.
-            files.load()?;
-            Ok(files)
-        };
-        catch_unwind(AssertUnwindSafe(open)).unwrap_or(Err(TombstoneError::Panicked))
+        durable::intact::check(dir)?;
+        let database = Database::builder(dir)
+            .cache_size(CACHE_BYTES)
+            .worker_threads(1)
+            .open()?;
+        let files = Self::of(database)?;
+        // Reads all of the scopes: damage there is seen now.
+        files.load()?;
+        Ok(files)
     }
 
     pub(super) fn load(&self) -> Result<Found, TombstoneError> {

@@ -67,7 +67,7 @@ fn spoil(
     keep: &mut bool,
     chance: &mut fastrand::Rng,
 ) -> String {
-    let kind = if bytes.is_empty() { 0 } else { chance.u8(0..5) };
+    let kind = if bytes.is_empty() { 0 } else { chance.u8(0..6) };
     let at = chance.usize(..bytes.len().max(1));
     match kind {
         0 => {
@@ -83,6 +83,11 @@ fn spoil(
             let bit = chance.u8(0..8);
             bytes[at] ^= 1 << bit;
             format!("bit {bit} of byte {at} flipped")
+        }
+        3 => {
+            let end = bytes.len().min(at + 4);
+            bytes[at..end].fill(0xf7);
+            format!("{at}..{end} made a count of billions")
         }
         _ => {
             let end = bytes.len().min(at + chance.usize(1..600));
