@@ -236,9 +236,7 @@ fn rows<T>(
 ) -> StorageResult<RVec<T>> {
     let answer = side.query(context, sql, parameters)?;
     Ok(answer
-        .as_array()
-        .and_then(|results| results.first()?.as_array())
-        .unwrap_or_default()
+        .first_rows()
         .iter()
         .filter_map(|row| read(row.as_object()?))
         .collect())

@@ -51,12 +51,7 @@ impl DirtyFlag for PrimaryFlag {
 
     fn is_set(&self) -> Result<bool, String> {
         match self.ask("SELECT VALUE incomplete FROM $row") {
-            Ok(answer) => {
-                let rows = answer.as_array().and_then(|results| results.first());
-                Ok(rows
-                    .and_then(Value::as_array)
-                    .is_some_and(|rows| !rows.is_empty()))
-            }
+            Ok(answer) => Ok(!answer.first_rows().is_empty()),
             // Nothing was ever missing.
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(false),
             Err(error) => Err(told(&error)),

@@ -174,17 +174,9 @@ impl Replicator {
         let context = CallContext::with_timeout(self.config.operation_timeout);
         match blocking(move || primary.query(&context, &sql, &parameters)).await {
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(Vec::new()),
-            answer => Ok(first_result(&answer?).to_vec()),
+            answer => Ok(answer?.first_rows().to_vec()),
         }
     }
-}
-
-/// The rows of an answer to one statement.
-fn first_result(answer: &Value) -> &[Value] {
-    answer
-        .as_array()
-        .and_then(|results| results.first()?.as_array())
-        .unwrap_or_default()
 }
 
 async fn blocking<T: Send + 'static>(

@@ -251,8 +251,9 @@ impl Delete<'_> {
             } => {
                 let row = Object::new().with("id", id.clone());
                 let sql = "SELECT VALUE user_id FROM $id";
-                let owner = answered(primary.query(context, sql, &row)?);
-                let anothers = owner.iter().any(|owner| *owner != Value::from(*user_id));
+                let answer = primary.query(context, sql, &row)?;
+                let mut owner = answer.first_rows().iter();
+                let anothers = owner.any(|owner| *owner != Value::from(*user_id));
                 Ok(if anothers {
                     vec![]
                 } else {
@@ -273,20 +274,14 @@ impl Delete<'_> {
                         "SELECT {columns} FROM {table} \
                          WHERE project_id = $project_id AND file_path = $file_path"
                     );
-                    let rows = answered(primary.query(context, &sql, &file)?);
-                    let rows = rows.iter().filter_map(Value::as_object);
+                    let answer = primary.query(context, &sql, &file)?;
+                    let rows = answer.first_rows().iter().filter_map(Value::as_object);
                     keys.extend(rows.map(|row| Key::of_columns(table, row)));
                 }
                 Ok(keys)
             }
         }
     }
-}
-
-/// What the first statement of a query answers, as a list.
-fn answered(answer: Value) -> Vec<Value> {
-    let first = answer.as_array().and_then(|answers| answers.first());
-    first.and_then(Value::as_array).unwrap_or_default().to_vec()
 }
 
 impl Write<'_> {
