@@ -29,11 +29,12 @@ use announced::{Announced, is_uncertain};
 use parking_lot::RwLock;
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
-    records::{EMBEDDING_DIMENSION, WriteReceipt},
+    records::WriteReceipt,
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, RecordId, Value},
 };
 use std::sync::Arc;
+use surreal_storage::stored_floats;
 
 /// What a write holds while it is under way.
 enum Hold {
@@ -295,7 +296,7 @@ impl Write<'_> {
                 let given = self.embeddings.get(at).copied().flatten();
                 let embedding = given
                     .filter(|_| row.columns.get("embedding").is_none())
-                    .map(as_stored);
+                    .map(|given| stored_floats(given).collect());
                 Row::of_receipt(row, embedding)
             })
             .collect()
@@ -310,13 +311,6 @@ impl Write<'_> {
             Shape::Document(path) => vec![SyncOperation::replace_document(path, rows)],
         }
     }
-}
-
-/// An embedding as the schema stores it: padded with zeros, or cut.
-fn as_stored(embedding: &[f32]) -> Vec<f32> {
-    let mut stored = embedding.to_vec();
-    stored.resize(EMBEDDING_DIMENSION, 0.0);
-    stored
 }
 
 fn warn_of_tombstones(error: &TombstoneError) {
