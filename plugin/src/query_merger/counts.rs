@@ -25,7 +25,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     time::Instant,
 };
-use surreal_storage::schema::TABLES;
+use surreal_storage::schema::relationships;
 
 /// A digest goes through a whole table: so many times the query timeout.
 const PATIENCE: u32 = 10;
@@ -258,7 +258,7 @@ impl QueryMerger {
             Scan::of("knowledge_base").reading(&[CONTENT]),
             Scan::of("entities"),
         ];
-        let known: Value = TABLES.iter().map(|table| table.name).collect();
+        let known: Value = relationships::taken_names().collect();
         let parameters = Object::new().with("known", known);
         let relationships: BTreeSet<String> = panel
             .ask_all(move |side, context| side.query(context, RELATIONSHIP_TABLES, &parameters))
