@@ -56,6 +56,31 @@ fn every_write_of_the_contract_reaches_the_secondary() {
 }
 
 #[test]
+fn a_relationship_named_like_a_table_of_the_modules_own_reached_the_secondarys_positions() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let (storage, context) = (host.storage(), CallContext::new());
+    for name in ["x", "y"] {
+        let none = Object::new();
+        storage.create_entity(&context, "e", name, &none).unwrap();
+    }
+    for table in ["db_sync_position", "db_sync_log"] {
+        let refused = storage.create_relationship(&context, "x", "y", table, &Object::new());
+        assert_eq!(refused.unwrap_err().kind, ErrorKind::INVALID_INPUT);
+        let sql =
+            format!("CREATE {table} SET from_entity = 'entities:x', to_entity = 'entities:y'");
+        storage.query(&context, &sql, &Object::new()).unwrap();
+    }
+    caught_up(&host);
+    let copies = site.database(&server);
+    let edges = "SELECT * FROM db_sync_position WHERE from_entity != NONE";
+    assert_eq!(rows(&copies, edges), []);
+    let tables = rows(&copies, "RETURN (INFO FOR DB).tables.keys()");
+    assert!(!tables.contains(&"db_sync_log".into()), "{tables:?}");
+}
+
+#[test]
 fn writes_go_on_without_the_secondary_and_reach_it_later() {
     let site = Site::new();
     let mut server = site.server("a");

@@ -175,10 +175,7 @@ impl Stage {
                 let asked = Instant::now();
                 loop {
                     let answer = secondary.query(&context, sql, &parameters)?;
-                    let rows = answer
-                        .as_array()
-                        .and_then(|answers| answers.first()?.as_array());
-                    if rows.is_some_and(|rows| !rows.is_empty()) {
+                    if !answer.first_rows().is_empty() {
                         return Ok(());
                     }
                     if asked.elapsed() > PATIENCE {

@@ -139,6 +139,15 @@ impl Value {
             _ => None,
         }
     }
+
+    /// The rows that a query's first statement gave, if this is the query's
+    /// answer: a list with the result of each statement. Empty if that result
+    /// is no list.
+    pub fn first_rows(&self) -> &[Value] {
+        self.as_array()
+            .and_then(|results| results.first()?.as_array())
+            .unwrap_or_default()
+    }
 }
 
 macro_rules! from {
@@ -190,5 +199,22 @@ mod tests {
     #[test]
     fn a_value_is_no_larger_than_a_string_and_its_tag() {
         assert_eq!(size_of::<Value>(), size_of::<RString>() + 8);
+    }
+
+    #[test]
+    fn the_first_rows_are_those_of_the_first_statement() {
+        let rows = |numbers: &[i64]| numbers.iter().copied().collect::<Value>();
+        let answer: Value = [rows(&[1, 2]), rows(&[3])].into_iter().collect();
+        assert_eq!(answer.first_rows(), [Value::Int(1), Value::Int(2)]);
+        for rowless in [
+            Value::None,
+            Value::from("an answer"),
+            rows(&[]),
+            rows(&[1, 2]),
+            [Value::None, rows(&[3])].into_iter().collect(),
+            [rows(&[]), rows(&[3])].into_iter().collect(),
+        ] {
+            assert!(rowless.first_rows().is_empty(), "{rowless:?}");
+        }
     }
 }

@@ -23,6 +23,6 @@ pub mod target;
 pub mod value;
 
 pub use connection::Connection;
-pub use rows::{optional_embedding, record_id, stored_embedding};
+pub use rows::{optional_embedding, record_id, stored_embedding, stored_floats};
 pub use storage::SurrealStorage;
 pub use target::{Credentials, Target, Timeouts};

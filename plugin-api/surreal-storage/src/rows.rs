@@ -173,11 +173,16 @@ pub(crate) fn zeros_where(
     receipt
 }
 
-/// An embedding as it is stored: padded with zeros or cut to
-/// [`EMBEDDING_DIMENSION`] floats.
-pub fn stored_embedding(embedding: &[f32]) -> Value {
+/// An embedding's floats as they are stored: padded with zeros or cut to
+/// [`EMBEDDING_DIMENSION`].
+pub fn stored_floats(embedding: &[f32]) -> impl Iterator<Item = f32> {
     let given = embedding.iter().copied().chain(std::iter::repeat(0.0));
-    given.take(EMBEDDING_DIMENSION).map(f64::from).collect()
+    given.take(EMBEDDING_DIMENSION)
+}
+
+/// An embedding as it is stored: the array of its [`stored_floats`].
+pub fn stored_embedding(embedding: &[f32]) -> Value {
+    stored_floats(embedding).map(f64::from).collect()
 }
 
 /// The same where an empty embedding means none.

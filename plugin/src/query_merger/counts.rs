@@ -25,7 +25,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     time::Instant,
 };
-use surreal_storage::schema::TABLES;
+use surreal_storage::schema::relationships;
 
 /// A digest goes through a whole table: so many times the query timeout.
 const PATIENCE: u32 = 10;
@@ -111,11 +111,8 @@ impl Scan {
         let order = if after.is_none() { "ORDER BY id" } else { "" };
         let sql = format!("SELECT {columns} FROM {source} WHERE {condition} {order} LIMIT {PAGE}");
         let answer = side.query(context, &sql, &parameters)?;
-        let rows = answer
-            .as_array()
-            .and_then(|results| results.first()?.as_array())
-            .unwrap_or_default();
-        Ok(rows
+        Ok(answer
+            .first_rows()
             .iter()
             .filter_map(|row| Slim::of_query(table, row))
             .collect())
@@ -134,11 +131,7 @@ fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageRes
         parameters.insert(name, value.clone());
     }
     let answer = side.query(context, &sql, &parameters)?;
-    Ok(answer
-        .as_array()
-        .and_then(|results| results.first()?.as_array())
-        .unwrap_or_default()
-        .to_vec())
+    Ok(answer.first_rows().to_vec())
 }
 
 impl QueryMerger {
@@ -265,7 +258,7 @@ impl QueryMerger {
             Scan::of("knowledge_base").reading(&[CONTENT]),
             Scan::of("entities"),
         ];
-        let known: Value = TABLES.iter().map(|table| table.name).collect();
+        let known: Value = relationships::taken_names().collect();
         let parameters = Object::new().with("known", known);
         let relationships: BTreeSet<String> = panel
             .ask_all(move |side, context| side.query(context, RELATIONSHIP_TABLES, &parameters))
@@ -337,10 +330,7 @@ fn count_one(counts: &mut Object, name: &str) {
 
 /// The names in a query's answer; those that are no identifiers are left out.
 fn texts(answer: Value) -> Vec<String> {
-    let first = answer
-        .as_array()
-        .and_then(|results| results.first()?.as_array());
-    let texts = first.unwrap_or_default().iter().filter_map(Value::as_str);
+    let texts = answer.first_rows().iter().filter_map(Value::as_str);
     texts
         .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
         .map(str::to_owned)

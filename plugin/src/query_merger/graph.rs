@@ -13,12 +13,12 @@ use std::{
     collections::{HashMap, HashSet},
     time::Instant,
 };
-use surreal_storage::schema::{TABLES, relationships};
+use surreal_storage::schema::relationships;
 
 const ENTITIES: &str = "entities";
 
 /// All edges that leave some entities, over the tables that hold edges: those
-/// that are no table of the schema and whose rows have ends.
+/// that a relationship can name and whose rows have ends.
 const EDGES: &str = "\
     RETURN (INFO FOR DB).tables.keys() \
         .filter(|$table| $table NOT IN $known \
@@ -200,7 +200,7 @@ impl QueryMerger {
         from: &[RecordId],
         relationship_type: &str,
     ) -> StorageResult<RVec<Relationship>> {
-        let known: Value = TABLES.iter().map(|table| table.name).collect();
+        let known: Value = relationships::taken_names().collect();
         // An edge may name its ends by text or by record id.
         let from: Value = from
             .iter()
@@ -236,9 +236,7 @@ fn rows<T>(
 ) -> StorageResult<RVec<T>> {
     let answer = side.query(context, sql, parameters)?;
     Ok(answer
-        .as_array()
-        .and_then(|results| results.first()?.as_array())
-        .unwrap_or_default()
+        .first_rows()
         .iter()
         .filter_map(|row| read(row.as_object()?))
         .collect())

@@ -97,6 +97,8 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     ("SELECT * FROM events LIMIT 1 + 1", "read"),
     ("SELECT * FROM schema_version", "read"),
+    ("SELECT * FROM db_sync_log", "read"),
+    ("SELECT * FROM db_sync_position", "read"),
     ("SELECT * FROM events FOR UPDATE", "read"),
     ("SELECT * FROM events; SELECT * FROM entities", "read"),
     ("BEGIN; SELECT * FROM events; COMMIT", "read"),

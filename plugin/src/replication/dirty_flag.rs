@@ -13,14 +13,12 @@ use plugin_api::{
     value::{Object, RecordId, Value},
 };
 use std::{path::Path, time::Duration};
-
-/// The table of the flags, one for each `queue_dir`.
-const TABLE: &str = "db_sync_log";
+use surreal_storage::schema::DIRTY_FLAG_TABLE;
 
 /// How long the primary may take. A write waits for it, once.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The flag of one log.
+/// The flag of one log: a row named after its `queue_dir`.
 pub(super) struct PrimaryFlag {
     primary: FullStorage,
     row: RecordId,
@@ -30,33 +28,32 @@ impl PrimaryFlag {
     pub(super) fn new(primary: FullStorage, queue_dir: &Path) -> Self {
         Self {
             primary,
-            row: RecordId::new(TABLE, queue_dir.display().to_string()),
+            row: RecordId::new(DIRTY_FLAG_TABLE, queue_dir.display().to_string()),
         }
     }
 
     /// On a thread of its own: the log may fail those who must not block.
-    fn ask(&self, sql: &'static str) -> StorageResult<Value> {
-        let primary = self.primary.clone();
+    fn ask(&self, sql: impl Into<String>) -> StorageResult<Value> {
+        let (primary, sql) = (self.primary.clone(), sql.into());
         let parameters = Object::new().with("row", self.row.clone());
-        on_own_thread(move || primary.query(&CallContext::with_timeout(TIMEOUT), sql, &parameters))?
+        on_own_thread(move || {
+            primary.query(&CallContext::with_timeout(TIMEOUT), &sql, &parameters)
+        })?
     }
 }
 
 impl DirtyFlag for PrimaryFlag {
     fn set(&self) -> Result<(), String> {
-        let set = "DEFINE TABLE IF NOT EXISTS db_sync_log SCHEMALESS;
-             UPSERT $row SET incomplete = true RETURN NONE;";
+        let set = format!(
+            "DEFINE TABLE IF NOT EXISTS {DIRTY_FLAG_TABLE} SCHEMALESS;
+             UPSERT $row SET incomplete = true RETURN NONE;"
+        );
         self.ask(set).map(drop).map_err(|error| told(&error))
     }
 
     fn is_set(&self) -> Result<bool, String> {
         match self.ask("SELECT VALUE incomplete FROM $row") {
-            Ok(answer) => {
-                let rows = answer.as_array().and_then(|results| results.first());
-                Ok(rows
-                    .and_then(Value::as_array)
-                    .is_some_and(|rows| !rows.is_empty()))
-            }
+            Ok(answer) => Ok(!answer.first_rows().is_empty()),
             // Nothing was ever missing.
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(false),
             Err(error) => Err(told(&error)),

@@ -190,10 +190,8 @@ fn rows(
         Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(Vec::new()),
         answer => answer?,
     };
-    let rows = answer
-        .as_array()
-        .and_then(|results| results.first()?.as_array());
-    rows.unwrap_or_default()
+    answer
+        .first_rows()
         .iter()
         .map(|row| {
             let row = row.as_object()?;

@@ -23,7 +23,6 @@ mod resync;
 mod statement;
 
 pub use progress::{Progress, Walk};
-pub use statement::POSITION_TABLE;
 
 use crate::{
     connection::SecondaryConnectionManager,

@@ -2,7 +2,7 @@
 
 use super::{
     replicator::Replicator,
-    statement::{POSITION_TABLE, Source, position_value},
+    statement::{Source, position_value},
 };
 use crate::{
     connection::Session,
@@ -13,6 +13,7 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::collections::BTreeMap;
+use surreal_storage::schema::POSITION_TABLE;
 
 impl Replicator {
     /// Asks the secondary how far it has come. The same as the log says, as a

@@ -112,20 +112,13 @@ impl Replicator {
         if schema::table(table).is_some() {
             return Ok(true);
         }
-        let (primary, table) = (self.primary.clone(), table.to_owned());
-        let context = CallContext::with_timeout(self.config.operation_timeout);
-        let tables = blocking(move || replicated_tables(&primary, &context)).await?;
-        Ok(tables.contains(&table))
+        let tables = self.replicated_tables().await?;
+        Ok(tables.iter().any(|replicated| replicated == table))
     }
 
     /// Replaces the mark for every table by one for each.
     async fn mark_every_table(&self, mark: &ResyncMark) -> StorageResult<()> {
-        let primary = self.primary.clone();
-        let timeout = self.config.operation_timeout;
-        let tables =
-            blocking(move || replicated_tables(&primary, &CallContext::with_timeout(timeout)))
-                .await?;
-        for table in tables {
+        for table in self.replicated_tables().await? {
             if self.config.tables.selects(&table) {
                 self.queue.mark_resync(self.name(), &table, &mark.reason);
             }
@@ -133,6 +126,13 @@ impl Replicator {
         self.queue
             .clear_resync(self.name(), mark)
             .map_err(log_failure)
+    }
+
+    /// The primary's tables that hold memories.
+    async fn replicated_tables(&self) -> StorageResult<Vec<String>> {
+        let primary = self.primary.clone();
+        let context = CallContext::with_timeout(self.config.operation_timeout);
+        blocking(move || replicated_tables(&primary, &context)).await
     }
 
     /// How many rows a table of the primary has.
@@ -174,17 +174,9 @@ impl Replicator {
         let context = CallContext::with_timeout(self.config.operation_timeout);
         match blocking(move || primary.query(&context, &sql, &parameters)).await {
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(Vec::new()),
-            answer => Ok(first_result(&answer?).to_vec()),
+            answer => Ok(answer?.first_rows().to_vec()),
         }
     }
-}
-
-/// The rows of an answer to one statement.
-fn first_result(answer: &Value) -> &[Value] {
-    answer
-        .as_array()
-        .and_then(|results| results.first()?.as_array())
-        .unwrap_or_default()
 }
 
 async fn blocking<T: Send + 'static>(

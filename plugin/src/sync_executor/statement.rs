@@ -8,10 +8,7 @@ use plugin_api::{
     value::{Object, RecordId, RecordKey, Value},
 };
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
-use surreal_storage::Connection;
-
-/// Where a secondary keeps how far it has come, by queue and partition.
-pub const POSITION_TABLE: &str = "db_sync_position";
+use surreal_storage::{Connection, schema::POSITION_TABLE};
 
 /// Which log, and which partition of it.
 #[derive(Clone, Copy, Debug)]

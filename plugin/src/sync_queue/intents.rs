@@ -81,9 +81,7 @@ impl SyncQueue {
                 .collect();
             return self.append(&refreshes, Some(intent));
         }
-        for secondary in &self.secondaries {
-            self.mark_resync(secondary, &intent.table, reason);
-        }
+        self.mark_everywhere(&intent.table, reason);
         self.cancel(intent);
         Ok(())
     }

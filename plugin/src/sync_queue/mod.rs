@@ -287,11 +287,6 @@ impl SyncQueue {
         self.files.works()
     }
 
-    /// The secondaries that read this log.
-    pub fn secondaries(&self) -> &[String] {
-        &self.secondaries
-    }
-
     fn index(&self, secondary: &str) -> Option<usize> {
         self.secondaries.iter().position(|name| name == secondary)
     }

@@ -160,9 +160,7 @@ impl SyncQueue {
 
     /// Marks every table of every secondary.
     pub(super) fn mark_everything(&self, reason: &str) {
-        for secondary in &self.secondaries {
-            self.mark_resync(secondary, EVERY_TABLE, reason);
-        }
+        self.mark_everywhere(EVERY_TABLE, reason);
     }
 
     /// Ends what a killed process had begun.
@@ -173,9 +171,7 @@ impl SyncQueue {
                 // The intent stays for the next start; what it names does not
                 // wait that long.
                 tracing::warn!(%error, "a former write cannot be looked at; its table is marked");
-                for secondary in &self.secondaries {
-                    self.mark_resync(secondary, intent.table(), REASON);
-                }
+                self.mark_everywhere(intent.table(), REASON);
             }
         }
     }

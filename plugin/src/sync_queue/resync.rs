@@ -112,6 +112,14 @@ impl SyncQueue {
         self.wake();
     }
 
+    /// Marks a table for resync, as [`SyncQueue::mark_resync`] does, for every
+    /// secondary.
+    pub fn mark_everywhere(&self, table: &str, reason: &str) {
+        for secondary in &self.secondaries {
+            self.mark_resync(secondary, table, reason);
+        }
+    }
+
     fn write_mark(&self, secondary: &str, mark: &ResyncMark) -> Result<(), QueueError> {
         let key = mark_key(secondary, &mark.table);
         self.commit(|store, batch| batch.insert(&store.state, key, encode(mark)))

@@ -66,7 +66,7 @@ impl<'a> Announced<'a> {
 
     fn look_again(&self, reason: &str) {
         match &self.intent {
-            None => mark_everywhere(self.queue, self.table, reason),
+            None => self.queue.mark_everywhere(self.table, reason),
             Some(intent) => {
                 if let Err(error) = self.queue.look_again(intent, reason) {
                     degrade(self.queue, self.table, &error);
@@ -96,13 +96,7 @@ fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
             "the log could not take a write; the table will be compared with the primary"
         );
     }
-    mark_everywhere(queue, table, "the log could not take a write");
-}
-
-fn mark_everywhere(queue: &SyncQueue, table: &str, reason: &str) {
-    for secondary in queue.secondaries() {
-        queue.mark_resync(secondary, table, reason);
-    }
+    queue.mark_everywhere(table, "the log could not take a write");
 }
 
 /// May the primary have done it all the same?

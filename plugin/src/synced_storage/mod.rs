@@ -29,11 +29,12 @@ use announced::{Announced, is_uncertain};
 use parking_lot::RwLock;
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
-    records::{EMBEDDING_DIMENSION, WriteReceipt},
+    records::WriteReceipt,
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, RecordId, Value},
 };
 use std::sync::Arc;
+use surreal_storage::stored_floats;
 
 /// What a write holds while it is under way.
 enum Hold {
@@ -251,8 +252,9 @@ impl Delete<'_> {
             } => {
                 let row = Object::new().with("id", id.clone());
                 let sql = "SELECT VALUE user_id FROM $id";
-                let owner = answered(primary.query(context, sql, &row)?);
-                let anothers = owner.iter().any(|owner| *owner != Value::from(*user_id));
+                let answer = primary.query(context, sql, &row)?;
+                let mut owner = answer.first_rows().iter();
+                let anothers = owner.any(|owner| *owner != Value::from(*user_id));
                 Ok(if anothers {
                     vec![]
                 } else {
@@ -273,20 +275,14 @@ impl Delete<'_> {
                         "SELECT {columns} FROM {table} \
                          WHERE project_id = $project_id AND file_path = $file_path"
                     );
-                    let rows = answered(primary.query(context, &sql, &file)?);
-                    let rows = rows.iter().filter_map(Value::as_object);
+                    let answer = primary.query(context, &sql, &file)?;
+                    let rows = answer.first_rows().iter().filter_map(Value::as_object);
                     keys.extend(rows.map(|row| Key::of_columns(table, row)));
                 }
                 Ok(keys)
             }
         }
     }
-}
-
-/// What the first statement of a query answers, as a list.
-fn answered(answer: Value) -> Vec<Value> {
-    let first = answer.as_array().and_then(|answers| answers.first());
-    first.and_then(Value::as_array).unwrap_or_default().to_vec()
 }
 
 impl Write<'_> {
@@ -300,7 +296,7 @@ impl Write<'_> {
                 let given = self.embeddings.get(at).copied().flatten();
                 let embedding = given
                     .filter(|_| row.columns.get("embedding").is_none())
-                    .map(as_stored);
+                    .map(|given| stored_floats(given).collect());
                 Row::of_receipt(row, embedding)
             })
             .collect()
@@ -315,13 +311,6 @@ impl Write<'_> {
             Shape::Document(path) => vec![SyncOperation::replace_document(path, rows)],
         }
     }
-}
-
-/// An embedding as the schema stores it: padded with zeros, or cut.
-fn as_stored(embedding: &[f32]) -> Vec<f32> {
-    let mut stored = embedding.to_vec();
-    stored.resize(EMBEDDING_DIMENSION, 0.0);
-    stored
 }
 
 fn warn_of_tombstones(error: &TombstoneError) {

@@ -296,23 +296,8 @@ impl Tombstones {
         self.files.with(|files| files.read(entry))
     }
 
-    /// Marks one row as deleted.
-    ///
-    /// # Errors
-    /// The mark cannot be stored.
-    pub fn mark_key(&self, key: &Key) -> Result<(), TombstoneError> {
-        self.mark(std::slice::from_ref(key), &[]).map(drop)
-    }
-
-    /// Marks all rows of a scope as deleted, those revived before included.
-    ///
-    /// # Errors
-    /// The mark cannot be stored.
-    pub fn mark_scope(&self, scope: Scope) -> Result<(), TombstoneError> {
-        self.mark(&[], &[scope]).map(drop)
-    }
-
-    /// Marks rows and scopes as deleted, all or none. Gives what takes it back.
+    /// Marks rows and scopes as deleted, all or none; of a scope also the rows
+    /// that were revived before. Gives what takes it back.
     ///
     /// # Errors
     /// The marks cannot be stored now; they count as long as the process lives.

@@ -3,6 +3,7 @@
 use super::*;
 use plugin_api::value::{RecordId, Value};
 use proptest::prelude::*;
+use std::slice;
 
 fn open(directory: &std::path::Path) -> (fjall::Database, Tombstones) {
     let database = fjall::Database::builder(directory).open().unwrap();
@@ -25,7 +26,7 @@ fn a_deleted_row_is_hidden_until_it_is_written_again() {
     let (_database, tombstones) = open(directory.path());
     let (key, row) = symbol("main", "a.rs");
     assert!(tombstones.is_empty());
-    tombstones.mark_key(&key).unwrap();
+    tombstones.mark(slice::from_ref(&key), &[]).unwrap();
     assert!(tombstones.hides("code_symbols", &key, &row));
     tombstones.clear(&key, "code_symbols", &row).unwrap();
     assert!(!tombstones.hides("code_symbols", &key, &row));
@@ -46,13 +47,13 @@ fn writing_one_row_of_a_deleted_file_revives_that_row_alone() {
         ]
     };
     let file = Scope::symbols_of_file("p", "a.rs");
-    tombstones.mark_scope(file.clone()).unwrap();
+    tombstones.mark(&[], slice::from_ref(&file)).unwrap();
     assert_eq!(hidden(), [true, true, false]);
     tombstones
         .clear(&first, "code_symbols", &first_row)
         .unwrap();
     assert_eq!(hidden(), [false, true, false]);
-    tombstones.mark_scope(file).unwrap();
+    tombstones.mark(&[], &[file]).unwrap();
     assert_eq!(hidden(), [true, true, false]);
 }
 
@@ -102,7 +103,7 @@ fn a_key_longer_than_the_database_takes_is_a_key_like_any_other() {
     let (_database, tombstones) = open(directory.path());
     let long = |end: &str| symbol(&("x".repeat(100_000) + end), "a.rs");
     let ((one, row), (two, _)) = (long("1"), long("2"));
-    tombstones.mark_key(&one).unwrap();
+    tombstones.mark(slice::from_ref(&one), &[]).unwrap();
     assert!(tombstones.hides("code_symbols", &one, &row));
     assert!(!tombstones.hides("code_symbols", &two, &row));
 }
@@ -158,11 +159,11 @@ proptest! {
         for (at, step) in steps.iter().enumerate() {
             match step {
                 Step::DeleteKey(name) => {
-                    opened.1.mark_key(&symbol(&name.to_string(), "").0).unwrap();
+                    opened.1.mark(&[symbol(&name.to_string(), "").0], &[]).unwrap();
                 }
                 Step::DeleteFile(file) => {
                     let scope = Scope::symbols_of_file("p", &file.to_string());
-                    opened.1.mark_scope(scope).unwrap();
+                    opened.1.mark(&[], &[scope]).unwrap();
                 }
                 Step::DeleteProject => drop(opened.1.mark(&[], &Scope::of_project("p")).unwrap()),
                 Step::Write { name, file } => {
@@ -198,7 +199,7 @@ fn what_was_deleted_is_remembered_and_a_damaged_record_is_set_aside() {
     let dir = place.path().join("deleted");
     let key = Key::new("events", [&"e".into()]);
     let tombstones = Tombstones::open_in(&dir, true).unwrap();
-    tombstones.mark_key(&key).unwrap();
+    tombstones.mark(slice::from_ref(&key), &[]).unwrap();
     let in_use = Tombstones::open_in(&dir, true).map(drop).unwrap_err();
     assert!(in_use.to_string().contains("in use"), "{in_use}");
     drop(tombstones);
@@ -230,9 +231,9 @@ fn what_cannot_be_written_is_written_once_it_can() {
     let key = Key::new("events", [&"e".into()]);
     let other = Key::new("events", [&"f".into()]);
     let tombstones = Tombstones::open_in(&dir, false).unwrap();
-    tombstones.mark_key(&key).unwrap_err();
+    tombstones.mark(slice::from_ref(&key), &[]).unwrap_err();
     tombstones
-        .mark_scope(Scope::symbols_of_file("p", "f"))
+        .mark(&[], &[Scope::symbols_of_file("p", "f")])
         .unwrap_err();
     assert!(is_hidden(&tombstones, &key));
     assert!(
@@ -273,20 +274,18 @@ fn a_delete_that_did_not_happen_hides_nothing() {
         ]
     };
     let marked = tombstones
-        .mark(std::slice::from_ref(&first), std::slice::from_ref(&file))
+        .mark(slice::from_ref(&first), slice::from_ref(&file))
         .unwrap();
     assert_eq!(hidden(), [true, true]);
     tombstones.take_back(marked).unwrap();
     assert_eq!(hidden(), [false, false]);
 
     // What was deleted before stays deleted.
-    tombstones.mark_scope(file.clone()).unwrap();
+    tombstones.mark(&[], slice::from_ref(&file)).unwrap();
     tombstones
         .clear(&first, "code_symbols", &first_row)
         .unwrap();
-    let marked = tombstones
-        .mark(std::slice::from_ref(&first), &[file])
-        .unwrap();
+    let marked = tombstones.mark(slice::from_ref(&first), &[file]).unwrap();
     assert_eq!(hidden(), [true, true]);
     tombstones.take_back(marked).unwrap();
     assert_eq!(hidden(), [false, true]);

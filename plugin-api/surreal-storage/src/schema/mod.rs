@@ -13,7 +13,7 @@ pub use initialize::{SchemaReport, initialize};
 pub(crate) use tables::{
     CHUNKS, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, PROJECTS, SYMBOLS, VECTORS,
 };
-pub use tables::{Column, Kind, Rule, TABLES, Table, table};
+pub use tables::{Column, DIRTY_FLAG_TABLE, Kind, POSITION_TABLE, Rule, TABLES, Table, table};
 pub(crate) use upsert::{assignments, upsert_parameters, upsert_statement};
 
 use plugin_api::error::{StorageError, StorageResult};

@@ -5,7 +5,7 @@
 
 use super::{
     identifier,
-    tables::{OTHER_TABLES, table},
+    tables::{OTHER_TABLES, TABLES, table},
 };
 use crate::{Connection, retry::while_in_conflict, rows::Row};
 use plugin_api::{
@@ -34,7 +34,14 @@ pub fn relationship_type(name: &str) -> StorageResult<&str> {
 }
 
 fn is_taken(name: &str) -> bool {
-    table(name).is_some() || OTHER_TABLES.contains(&name)
+    taken_names().any(|taken| taken == name)
+}
+
+/// The names that no type of relationship can have: whatever such a table
+/// holds, it is no relationships.
+pub fn taken_names() -> impl Iterator<Item = &'static str> {
+    let fixed = TABLES.iter().map(|table| table.name);
+    fixed.chain(OTHER_TABLES.iter().copied())
 }
 
 /// Makes the table for relationships of a type, if it is missing.

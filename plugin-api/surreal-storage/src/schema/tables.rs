@@ -267,5 +267,20 @@ pub const TABLES: &[Table] = &[
     FACTS, VECTORS, ENTITIES, DOCUMENTS, EVENTS, PROJECTS, FILES, SYMBOLS, CHUNKS, JOBS,
 ];
 
-/// Tables of the host that are none of ours and no relationships either.
-pub(crate) const OTHER_TABLES: &[&str] = &["user_stats", "schema_version", "relationships"];
+/// Where the replication module leaves the dirty flags of its logs, in a
+/// primary.
+pub const DIRTY_FLAG_TABLE: &str = "db_sync_log";
+
+/// Where the replication module keeps how far a secondary has come, by queue
+/// and partition, in that secondary.
+pub const POSITION_TABLE: &str = "db_sync_position";
+
+/// Tables of the host and of the replication module that hold no memories: no
+/// relationship can have such a name, and they are neither copied nor merged.
+pub(crate) const OTHER_TABLES: &[&str] = &[
+    "user_stats",
+    "schema_version",
+    "relationships",
+    DIRTY_FLAG_TABLE,
+    POSITION_TABLE,
+];

@@ -78,7 +78,13 @@ fn names_of_tables_types_and_ids_are_checked() {
             assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{name}: {error}");
         }
     }
-    for name in ["kv_memories", "entities", "schema_version"] {
+    for name in [
+        "kv_memories",
+        "entities",
+        "schema_version",
+        "db_sync_log",
+        "db_sync_position",
+    ] {
         let error = s
             .create_relationship(&cx(), "x", "x", name, &Object::new())
             .unwrap_err();

@@ -249,7 +249,7 @@ fn a_deleted_row_is_hidden_until_it_is_written_again_or_shown_on_request() {
     };
     assert_eq!(found(&hiding), (1, true, 1));
     tombstones
-        .mark_scope(Scope::symbols_of_file("p", "a.rs"))
+        .mark(&[], &[Scope::symbols_of_file("p", "a.rs")])
         .unwrap();
     assert_eq!(found(&hiding), (0, false, 0));
     assert_eq!(found(&showing), (1, true, 1));
