@@ -391,6 +391,7 @@ fn a_log_that_is_damaged_anywhere_ends_in_equality() {
             let thorough = tally.tried.is_multiple_of(CASES_OF_A_CHECK);
             ground.look(&how, thorough, &mut tally);
             tally.survived += 1;
+            tally.acked = ground.ledger.acked();
             if cases > SHORT {
                 tally.tell_progress(cases / GROUNDS);
             }
@@ -398,7 +399,6 @@ fn a_log_that_is_damaged_anywhere_ends_in_equality() {
         let failures = ground.host.unload_modules();
         assert!(failures.is_empty(), "{failures:?}");
         ground.look("the end", true, &mut tally);
-        tally.acked = ground.ledger.acked();
         tally
     };
     let mut all = Tally::default();
