@@ -3,7 +3,7 @@
 use crate::{
     config::HostConfig,
     logging::TracingLogger,
-    modules::{ModuleError, ModuleManager, Refused, Surroundings, discover},
+    modules::{Discovery, ModuleError, ModuleManager, Refused, Surroundings, discover},
 };
 use plugin_api::{
     error::StorageError,
@@ -64,7 +64,10 @@ pub struct Host {
     primary: SurrealStorage,
     runtime: Option<Runtime>,
     failures: Vec<ModuleError>,
-    refused: Vec<Refused>,
+    // What the modules are made from.
+    config: HostConfig,
+    discovery: Discovery,
+    surroundings: Surroundings,
 }
 
 impl Host {
@@ -99,20 +102,36 @@ impl Host {
             logger: Logger::new(TracingLogger),
             data_dir: config.data_dir.clone(),
         };
-        let (manager, storage, failures) = ModuleManager::load(
-            &discovery,
-            &config.modules_dir,
-            &config.modules,
-            &surroundings,
-        );
-        Ok(Self {
-            manager,
-            storage,
+        let mut host = Self {
+            manager: ModuleManager::default(),
+            storage: surroundings.primary.clone(),
             primary,
             runtime: Some(runtime),
-            failures,
-            refused: discovery.refused,
-        })
+            failures: Vec::new(),
+            config: config.clone(),
+            discovery,
+            surroundings,
+        };
+        host.load_modules();
+        Ok(host)
+    }
+
+    /// Makes the modules, as a start does, after [`Host::unload_modules`].
+    pub fn load_modules(&mut self) {
+        (self.manager, self.storage, self.failures) = ModuleManager::load(
+            &self.discovery,
+            &self.config.modules_dir,
+            &self.config.modules,
+            &self.surroundings,
+        );
+    }
+
+    /// Ends the modules, the last one first. The primary stays, and is all
+    /// that the host works with from now on. Gives what a module could not
+    /// finish; it has ended all the same.
+    pub fn unload_modules(&mut self) -> Vec<ModuleError> {
+        self.storage = self.surroundings.primary.clone();
+        self.manager.unload()
     }
 
     /// What the host works with: the primary with every module around it.
@@ -137,7 +156,7 @@ impl Host {
 
     /// Libraries of the modules directory that do not fit.
     pub fn refused(&self) -> &[Refused] {
-        &self.refused
+        &self.discovery.refused
     }
 
     /// Ends the modules, the last one first, then the primary.
@@ -154,7 +173,7 @@ impl Host {
     }
 
     fn end(&mut self) -> Vec<ModuleError> {
-        let failures = self.manager.unload();
+        let failures = self.unload_modules();
         if let Some(runtime) = self.runtime.take() {
             if let Err(error) = self
                 .primary

@@ -95,6 +95,30 @@ fn two_modules_wrap_in_the_configured_order_and_end_in_reverse() {
 }
 
 #[test]
+fn modules_end_and_begin_anew_around_the_same_primary() {
+    let home = home(&["alpha"]);
+    // What goes through the module shows by its failing.
+    let mut host = start(
+        home.path(),
+        "{test_alpha: {enabled: true, config: {panic_in: save_fact}}}",
+    );
+    let life = lifecycle(home.path());
+    save(&host, "k").unwrap_err();
+    assert!(host.unload_modules().is_empty());
+    assert!(host.modules().modules().is_empty());
+    assert_eq!(lifecycle(home.path()).last().unwrap(), "test_alpha cleanup");
+    save(&host, "k").unwrap();
+
+    host.load_modules();
+    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    let both = lifecycle(home.path());
+    assert_eq!(both[both.len() - 3..], life[..3]);
+    save(&host, "k").unwrap_err();
+    let fact = host.storage().get_fact(&CallContext::new(), "ada", "k");
+    assert_eq!(fact.unwrap().into_option(), Some(Value::from(1)));
+}
+
+#[test]
 fn a_module_that_is_not_enabled_is_not_loaded() {
     let home = home(&["alpha", "beta"]);
     let host = start(

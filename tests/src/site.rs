@@ -153,11 +153,7 @@ impl Site {
 
     /// Starts a host with this configuration.
     pub fn host_with(&self, yaml: &str) -> Host {
-        let config = HostConfig::parse(yaml, self.path()).unwrap();
-        let host = Host::start(&config).unwrap();
-        assert!(host.failures().is_empty(), "{:?}", host.failures());
-        assert!(host.refused().is_empty(), "{:?}", host.refused());
-        host
+        start(yaml, self.path())
     }
 
     /// Starts a host without the module.
@@ -197,6 +193,24 @@ impl Site {
         assert!(comparison.is_equal(), "{comparison:#?}");
         comparison
     }
+}
+
+/// Starts the host of a [`Site::config_file`], for a program that is nothing
+/// but this host.
+pub fn host_of_file(config: &Path) -> Host {
+    host_harness::logging::start("off");
+    start(
+        &fs::read_to_string(config).unwrap(),
+        config.parent().unwrap(),
+    )
+}
+
+/// A host with all its modules.
+fn start(yaml: &str, directory: &Path) -> Host {
+    let host = Host::start(&HostConfig::parse(yaml, directory).unwrap()).unwrap();
+    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    assert!(host.refused().is_empty(), "{:?}", host.refused());
+    host
 }
 
 /// What replication is doing.

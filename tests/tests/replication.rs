@@ -6,6 +6,7 @@ use host_harness::{
     compare::{Comparison, compare},
     config::HostConfig,
     host::Host,
+    steering::Steering,
 };
 use plugin_api::{
     error::ErrorKind,
@@ -13,9 +14,11 @@ use plugin_api::{
     value::Object,
 };
 use replication_tests::{
-    site::{Site, caught_up, connected, replication, rows, run},
+    proxy::{Proxy, Weather},
+    site::{Access, Site, caught_up, connected, replication, rows, run},
     wait, writes,
 };
+use serde_json::json;
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -182,6 +185,77 @@ fn a_secondary_that_was_emptied_is_filled_again() {
         || compare(host.primary(), &emptied).unwrap(),
         Comparison::is_equal,
     );
+}
+
+/// What the status says of the only walk, if there is one: rows walked, rows
+/// in all, when it began.
+fn walk(host: &Host) -> Option<(u64, Option<u64>, Option<String>)> {
+    let status = Steering::of(host).unwrap().get("status", &[]).unwrap();
+    let walks = status["secondaries"][0]["resync"].as_array().unwrap();
+    assert!(walks.len() <= 1, "{walks:?}");
+    let walk = walks.first()?;
+    assert_eq!(walk["table"], "kv_memories");
+    let started = walk["started"].as_str().map(str::to_owned);
+    Some((
+        walk["walked"].as_u64().unwrap(),
+        walk["total"].as_u64(),
+        started,
+    ))
+}
+
+#[test]
+fn the_status_tells_how_far_a_resync_is() {
+    // More rows than a walk lets wait for a secondary that is slow.
+    const ROWS: u64 = 3_000;
+    let site = Site::new();
+    let server = site.server("a");
+    let proxy = Proxy::start(server.address());
+    let patient = ["operation_timeout: 60s", "health_check_interval: 60s"];
+    let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], &patient));
+    connected(&host);
+    caught_up(&host);
+    run(
+        host.primary(),
+        &format!(
+            "FOR $n IN 1..{ROWS} {{ CREATE kv_memories SET user_id = 'u', key = <string>$n, value = $n }}"
+        ),
+    );
+
+    // It begins, and waits for what was written before.
+    proxy.set(Weather::RequestsLost);
+    host.storage()
+        .save_fact(&CallContext::new(), "u", "before", &"v".into())
+        .unwrap();
+    let resync = json!({"tables": ["kv_memories"]});
+    let steering = Steering::of(&host).unwrap();
+    steering.post("resync", &resync).unwrap();
+    let begun = wait::until(
+        "the walk's begin",
+        || walk(&host).unwrap(),
+        |(_, total, _)| total.is_some(),
+    );
+    let (walked, total, started) = begun;
+    assert_eq!((walked, total), (0, Some(ROWS)));
+    assert!(started.is_some());
+
+    // It goes on, but not far ahead of the secondary.
+    proxy.set(Weather::Narrow(5_000));
+    let mut furthest = 0;
+    let mut look = || {
+        let (walked, total, since) = walk(&host)?;
+        assert_eq!((total, &since), (Some(ROWS), &started));
+        assert!(furthest <= walked && walked <= ROWS, "{furthest}, {walked}");
+        furthest = walked;
+        Some(walked)
+    };
+    let halfway = wait::until("rows walked", &mut look, |walked| *walked != Some(0));
+    assert!(halfway.unwrap() < ROWS, "{halfway:?}");
+
+    // Nothing is left of it when it is over.
+    proxy.set(Weather::Fair);
+    wait::until("the walk's end", &mut look, Option::is_none);
+    caught_up(&host);
+    assert_eq!(site.assert_equal(&host, &server).rows(), ROWS);
 }
 
 #[test]

@@ -14,12 +14,15 @@
     reason = "a test's program ends with its reason"
 )]
 
-use host_harness::{config::HostConfig, host::Host};
+use host_harness::host::Host;
 use plugin_api::{
     records::CodeSymbol,
     storage::{CallContext, CodeStorage as _},
 };
-use replication_tests::{site::replication, wait};
+use replication_tests::{
+    site::{host_of_file, replication},
+    wait,
+};
 use std::{
     io::{self, BufRead},
     path::Path,
@@ -116,11 +119,7 @@ fn main() {
         // Nobody but a test reads this.
         std::process::exit(2);
     };
-    host_harness::logging::start("off");
-    let config = Path::new(config);
-    let yaml = std::fs::read_to_string(config).unwrap();
-    let host = Host::start(&HostConfig::parse(&yaml, config.parent().unwrap()).unwrap()).unwrap();
-    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    let host = host_of_file(Path::new(config));
     let mut rows = Rows {
         row_bytes: row_bytes.parse().unwrap(),
         with_embedding: with_embedding.parse().unwrap(),

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's program ends with its reason")]
 
-use host_harness::{config::HostConfig, host::Host, steering::Steering};
+use host_harness::steering::Steering;
 use replication_tests::{
     ledger,
     load::Load,
@@ -25,11 +25,7 @@ fn main() {
         // Nobody but a test reads this.
         std::process::exit(2);
     };
-    host_harness::logging::start("off");
-    let config = Path::new(config);
-    let yaml = std::fs::read_to_string(config).unwrap();
-    let host = Host::start(&HostConfig::parse(&yaml, config.parent().unwrap()).unwrap()).unwrap();
-    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    let host = site::host_of_file(Path::new(config));
 
     let stop = AtomicBool::new(false);
     let load = Load {

@@ -4,74 +4,23 @@
 
 use super::*;
 use crate::{
-    query_merger::{ReadSettings, Secondary},
+    query_merger::tests::{Member, PATIENT, database, merger, run},
     raw_query::{Verdict, recognise},
 };
-use plugin_api::{
-    storage::{FullStorage, Storage},
-    value::{RecordKey, Timestamp},
-};
+use plugin_api::value::{RecordKey, Timestamp};
 use proptest::prelude::*;
-use std::{
-    sync::{
-        LazyLock,
-        atomic::{AtomicU32, Ordering as AtomicOrdering},
-    },
-    time::Duration,
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU32, Ordering as AtomicOrdering},
 };
-use surreal_storage::{SurrealStorage, Target, Timeouts, stored_embedding};
-use tokio::runtime::{Builder, Runtime};
-
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_stack_size(10 << 20)
-        .enable_all()
-        .build()
-        .unwrap()
-});
-
-/// Long enough that nobody is late.
-const PATIENT: Duration = Duration::from_secs(60);
+use surreal_storage::{SurrealStorage, stored_embedding};
 
 const TABLES: &[&str] = &["code_symbols", "events", "kv_memories", "knowledge_base"];
-
-fn database() -> SurrealStorage {
-    let target = Target {
-        url: "mem://".to_owned(),
-        credentials: None,
-        namespace: "test".to_owned(),
-        database: "test".to_owned(),
-    };
-    let storage = SurrealStorage::new(target, Timeouts::default(), RUNTIME.handle().clone());
-    storage.connect(&CallContext::new()).unwrap();
-    storage.initialize_schema(&CallContext::new()).unwrap();
-    storage
-}
-
-struct Member(SurrealStorage, u32);
-
-impl Secondary for Member {
-    fn name(&self) -> &str {
-        "secondary"
-    }
-
-    fn priority(&self) -> u32 {
-        self.1
-    }
-
-    fn storage(&self) -> Option<(Arc<dyn Side>, u64)> {
-        Some((Arc::new(self.0.clone()), 1))
-    }
-
-    fn lost(&self, _: u64, error: &StorageError) {
-        panic!("{error}");
-    }
-}
 
 /// A primary, two secondaries, and the database that holds their union.
 struct Scene {
     sides: [SurrealStorage; 3],
+    secondaries: [Arc<Member>; 2],
     union: SurrealStorage,
     merger: QueryMerger,
 }
@@ -79,21 +28,14 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let sides = [database(), database(), database()];
-        let member = |side: usize, priority| {
-            Arc::new(Member(sides[side].clone(), priority)) as Arc<dyn Secondary>
-        };
-        let merger = QueryMerger::new(
-            FullStorage::new(sides[0].clone()),
-            [member(2, 2), member(1, 1)],
-            None,
-            ReadSettings {
-                merge: true,
-                query_timeout: PATIENT,
-            },
-            RUNTIME.handle().clone(),
-        );
+        let secondaries = [
+            Member::new("second", 2, sides[2].clone()),
+            Member::new("first", 1, sides[1].clone()),
+        ];
+        let merger = merger(sides[0].clone(), &secondaries, None, PATIENT);
         Self {
             sides,
+            secondaries,
             union: database(),
             merger,
         }
@@ -102,7 +44,7 @@ impl Scene {
     fn clear(&self) {
         for database in self.sides.iter().chain([&self.union]) {
             for table in TABLES {
-                query(database, &format!("DELETE {table}"), &Object::new());
+                run(database, &format!("DELETE {table}"), &Object::new());
             }
         }
     }
@@ -112,7 +54,7 @@ impl Scene {
     fn put(&self, table: &str, versions: [Option<Object>; 3]) {
         let insert = |database: &SurrealStorage, row: &Object| {
             let row = Object::new().with("row", row.clone());
-            query(database, &format!("INSERT INTO {table} $row"), &row);
+            run(database, &format!("INSERT INTO {table} $row"), &row);
         };
         for (side, version) in self.sides.iter().zip(&versions) {
             version.iter().for_each(|row| insert(side, row));
@@ -128,19 +70,18 @@ impl Scene {
         let answer = self
             .merger
             .select(&CallContext::new(), text, parameters, &plain);
+        for secondary in &self.secondaries {
+            let lost = secondary.lost.lock();
+            assert!(lost.is_empty(), "{text}: {lost:?}");
+        }
         answer.unwrap_or_else(|error| panic!("{text}: {error}"))
     }
-}
-
-fn query(database: &SurrealStorage, text: &str, parameters: &Object) -> Value {
-    let answer = database.query(&CallContext::new(), text, parameters);
-    answer.unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Values of every kind that orders differently.
 fn values() -> Vec<Value> {
     let scratch = database();
-    let kinds = query(
+    let kinds = run(
         &scratch,
         "RETURN [NULL, false, true, -1, 1, 1.5, 1e30, 2dec, 'a', 'B', 'b', 1s, 2h, \
           d'2026-01-01T00:00:00Z', u'0189d6e3-8eac-703a-9a48-d9faa78b44b9', [], [1], [1, 2], [2], \
@@ -292,13 +233,13 @@ fn a_merged_select_answers_as_a_database_with_the_union() {
             }
         }
         for text in ORDERED {
-            let expected = query(&scene.union, text, &parameters());
-            let own = query(&scene.sides[0], text, &parameters());
+            let expected = run(&scene.union, text, &parameters());
+            let own = run(&scene.sides[0], text, &parameters());
             beyond_primary.fetch_add(u32::from(own != expected), AtomicOrdering::Relaxed);
             prop_assert_eq!(scene.merged(text, &parameters()), expected, "{}", text);
         }
         for text in UNORDERED {
-            let expected = query(&scene.union, text, &parameters());
+            let expected = run(&scene.union, text, &parameters());
             prop_assert_eq!(
                 sorted(&scene.merged(text, &parameters())),
                 sorted(&expected),

@@ -39,14 +39,14 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 /// Long enough that nobody is late.
-const PATIENT: Duration = Duration::from_secs(60);
+pub(super) const PATIENT: Duration = Duration::from_secs(60);
 
 fn context() -> CallContext {
     CallContext::new()
 }
 
 /// An empty database in memory with the schema in place.
-fn database() -> SurrealStorage {
+pub(super) fn database() -> SurrealStorage {
     let target = Target {
         url: "mem://".to_owned(),
         credentials: None,
@@ -59,21 +59,26 @@ fn database() -> SurrealStorage {
     storage
 }
 
-fn run(storage: &SurrealStorage, sql: &str, parameters: &Object) -> Value {
-    storage.query(&context(), sql, parameters).unwrap()
+pub(super) fn run(storage: &SurrealStorage, sql: &str, parameters: &Object) -> Value {
+    let answer = storage.query(&context(), sql, parameters);
+    answer.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 /// A secondary that a test can take away.
-struct Member {
+pub(super) struct Member {
     name: &'static str,
     priority: u32,
     storage: Mutex<Option<Arc<dyn Side>>>,
-    lost: Mutex<Vec<StorageError>>,
+    pub(super) lost: Mutex<Vec<StorageError>>,
     gone: AtomicBool,
 }
 
 impl Member {
-    fn new(name: &'static str, priority: u32, storage: impl Side + 'static) -> Arc<Self> {
+    pub(super) fn new(
+        name: &'static str,
+        priority: u32,
+        storage: impl Side + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name,
             priority,
@@ -107,7 +112,7 @@ impl Secondary for Member {
     }
 }
 
-fn merger(
+pub(super) fn merger(
     primary: impl Side + 'static,
     secondaries: &[Arc<Member>],
     tombstones: Option<Arc<Tombstones>>,
