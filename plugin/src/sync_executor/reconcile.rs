@@ -1,9 +1,6 @@
 //! Comparing positions with a secondary that has just connected.
 
-use super::{
-    replicator::Replicator,
-    statement::{Source, position_value},
-};
+use super::{replicator::Replicator, statement::position_value};
 use crate::{
     connection::Session,
     sync_queue::{EVERY_TABLE, PARTITIONS, Position, QueueError},
@@ -25,9 +22,11 @@ impl Replicator {
         let name = self.name();
         let sql = format!(
             "DEFINE TABLE IF NOT EXISTS {POSITION_TABLE} SCHEMALESS;\n\
-             SELECT partition, position FROM {POSITION_TABLE} WHERE queue = $queue;"
+             SELECT partition, position FROM $rows;"
         );
-        let parameters = Object::new().with("queue", queue.id());
+        // By their ids: the table has the rows of former logs too.
+        let rows = (0..PARTITIONS).map(|partition| self.source(partition).position_row());
+        let parameters = Object::new().with("rows", rows.collect::<Value>());
         let results = session
             .connection
             .query(&sql, parameters, self.config.operation_timeout)
@@ -78,10 +77,7 @@ impl Replicator {
                 reached.get(partition).is_none_or(|at| *at < acked.position)
             })
             .map(|(acked, partition)| {
-                let source = Source {
-                    queue: self.queue.id(),
-                    partition,
-                };
+                let source = self.source(partition);
                 Object::new()
                     .with("id", source.position_row())
                     .with("queue", source.queue)

@@ -372,6 +372,14 @@ impl Replicator {
         Ok(())
     }
 
+    /// A partition of the log that this one reads.
+    pub(super) fn source(&self, partition: u16) -> Source<'_> {
+        Source {
+            queue: self.queue.id(),
+            partition,
+        }
+    }
+
     /// One attempt, repeated at once where another transaction was in the way.
     async fn try_apply(
         &self,
@@ -380,10 +388,7 @@ impl Replicator {
         stretch: Stretch,
         changes: &[Change],
     ) -> StorageResult<()> {
-        let source = Source {
-            queue: self.queue.id(),
-            partition,
-        };
+        let source = self.source(partition);
         let mut careful = false;
         let mut conflicts = 0;
         loop {
