@@ -10,6 +10,7 @@ use host_harness::{
     steering::{Replication, Steering},
 };
 use plugin_api::{
+    error::{ErrorKind, StorageError},
     storage::{CallContext, Storage as _},
     value::{Object, Value},
 };
@@ -247,9 +248,13 @@ pub fn rows(database: &SurrealStorage, sql: &str) -> Vec<Value> {
     }
 }
 
-/// Runs statements on a database.
+/// Runs statements on a database, again if writes that go on are in their way.
 pub fn run(database: &SurrealStorage, sql: &str) {
-    database
-        .query(&CallContext::new(), sql, &Object::new())
-        .unwrap();
+    let in_the_way = |answer: &Result<Value, StorageError>| matches!(answer, Err(error) if error.kind == ErrorKind::CONFLICT);
+    wait::until(
+        sql,
+        || database.query(&CallContext::new(), sql, &Object::new()),
+        |answer| !in_the_way(answer),
+    )
+    .unwrap();
 }
