@@ -188,6 +188,15 @@ impl Site {
         file
     }
 
+    /// The host of this YAML with its primary on a server.
+    pub fn with_primary_on(&self, yaml: &str, server: &SecondaryServer) -> String {
+        let built_in = format!("url: \"surrealkv://{}/primary\"", self.path().display());
+        let url = server.url();
+        let remote = format!("url: \"{url}\", username: {USER}, password: {PASSWORD}");
+        assert!(yaml.contains(&built_in), "{yaml}");
+        yaml.replace(&built_in, &remote)
+    }
+
     /// Asserts that a server holds exactly what the host's primary holds.
     pub fn assert_equal(&self, host: &Host, server: &SecondaryServer) -> Comparison {
         let comparison = compare(host.primary(), &self.database(server)).unwrap();
