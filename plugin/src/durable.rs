@@ -7,17 +7,21 @@
 //! again and again in the background, closes and opens it until that works.
 //!
 //! What kept it from working decides how it is opened again, see [`Severity`].
-//! Before it is opened, [`intact`] looks for damage that fjall does not survive.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `files` | opening a database's files and setting damaged ones aside |
+//! | `intact` | a look for damage that fjall does not survive |
 
-pub mod intact;
+mod files;
+mod intact;
+
+pub use files::{open, open_or_set_aside, set_aside, severity};
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use std::{
-    error::Error as _,
-    io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -221,112 +225,11 @@ fn guarded<T, E: Failure>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(E::panicked()))
 }
 
-/// Opens files with `attempt`. Those that are known to be damaged, or turn out
-/// to be, are set aside first, so that new ones are begun.
-///
-/// # Errors
-/// Why they cannot be opened, or not be set aside.
-pub fn open_or_set_aside<T, E: Failure>(
-    damaged: bool,
-    set_aside: impl Fn() -> Result<(), E>,
-    attempt: impl Fn() -> Result<T, E>,
-) -> Result<T, E> {
-    if damaged {
-        set_aside()?;
-    }
-    match guarded(&attempt) {
-        Err(error) if error.severity() == Some(Severity::Damaged) => {
-            tracing::error!(%error, "a database of the module cannot be opened");
-            set_aside()?;
-            guarded(&attempt)
-        }
-        other => other,
-    }
-}
-
 /// One whose threads have panicked may panic when it is dropped.
 fn release<S>(slot: Slot<S>) {
     if catch_unwind(AssertUnwindSafe(|| drop(slot))).is_err() {
         tracing::debug!("a database that had failed could not be closed in order");
     }
-}
-
-/// What an error of the database means for its files; none if another process
-/// has them open.
-pub fn severity(error: &fjall::Error) -> Option<Severity> {
-    match error {
-        fjall::Error::Locked => return None,
-        // A write has failed, or a thread of the database. The reason was told
-        // to whoever it met first.
-        fjall::Error::Poisoned => return Some(Severity::Unclear),
-        fjall::Error::Io(error) => return Some(severity_of_io(error)),
-        _ => {}
-    }
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return Some(severity_of_io(error));
-        }
-        source = cause.source();
-    }
-    Some(Severity::Damaged)
-}
-
-fn severity_of_io(error: &io::Error) -> Severity {
-    match error.kind() {
-        ErrorKind::StorageFull
-        | ErrorKind::QuotaExceeded
-        | ErrorKind::FileTooLarge
-        | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::PermissionDenied => Severity::Hindered,
-        // Files that are missing, cut short, or not what they should be.
-        ErrorKind::NotFound
-        | ErrorKind::UnexpectedEof
-        | ErrorKind::InvalidData
-        | ErrorKind::InvalidInput
-        | ErrorKind::AlreadyExists
-        | ErrorKind::NotADirectory
-        | ErrorKind::IsADirectory => Severity::Damaged,
-        _ => Severity::Unclear,
-    }
-}
-
-/// Creates a directory that only its owner can look into.
-///
-/// # Errors
-/// What the system says.
-pub fn create_private(dir: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
-/// Renames a damaged database's directory, for people to look at. Only the
-/// latest one is kept, so that damage does not fill the disk.
-///
-/// # Errors
-/// What the system says; the directory is still where it was.
-pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!("{name}.damaged-");
-    let parent = dir.parent().unwrap_or(Path::new("."));
-    let former: Vec<PathBuf> = std::fs::read_dir(parent)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-        })
-        .collect();
-    let now = plugin_api::value::Timestamp::now();
-    let aside = parent.join(format!("{prefix}{}-{:09}", now.seconds, now.nanos));
-    std::fs::rename(dir, &aside)?;
-    for path in former {
-        // One that cannot be removed is only in the way.
-        let _ = std::fs::remove_dir_all(path);
-    }
-    Ok(aside)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 /// [`ErrorKind::InvalidData`] for a file that asks for more than it holds,
 /// [`fjall::Error::Locked`] if somebody has the database open, or what the
 /// system says.
-pub fn check(dir: &Path) -> Result<(), fjall::Error> {
+pub(super) fn check(dir: &Path) -> Result<(), fjall::Error> {
     // Files come and go while somebody has it open.
     let _lock = lock(&dir.join("lock"))?;
     for file in entries(dir)? {
@@ -50,11 +50,10 @@ pub fn check(dir: &Path) -> Result<(), fjall::Error> {
     }
     for keyspace in entries(&dir.join("keyspaces"))? {
         check_version(&keyspace)?;
-        for file in entries(&keyspace.join("tables"))? {
-            container::check(&file)?;
-        }
-        for file in entries(&keyspace.join("blobs"))? {
-            container::check(&file)?;
+        for folder in ["tables", "blobs"] {
+            for file in entries(&keyspace.join(folder))? {
+                container::check(&file)?;
+            }
         }
     }
     Ok(())

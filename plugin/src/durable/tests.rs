@@ -123,37 +123,3 @@ fn a_closed_one_stays_closed() {
     assert_eq!(mend(&durable), Ok(None));
     assert_eq!(durable.with(|_| Ok(())), Err(Mishap::Closed));
 }
-
-#[test]
-fn what_an_error_means_is_known() {
-    let io = |kind: ErrorKind| fjall::Error::Io(kind.into());
-    let within = |kind: ErrorKind| fjall::Error::Storage(fjall::LsmError::Io(kind.into()));
-    for (error, expected) in [
-        (io(ErrorKind::StorageFull), Some(Severity::Hindered)),
-        (within(ErrorKind::StorageFull), Some(Severity::Hindered)),
-        (within(ErrorKind::NotFound), Some(Severity::Damaged)),
-        (io(ErrorKind::TimedOut), Some(Severity::Unclear)),
-        (fjall::Error::Poisoned, Some(Severity::Unclear)),
-        (fjall::Error::InvalidTrailer, Some(Severity::Damaged)),
-        (fjall::Error::Locked, None),
-    ] {
-        assert_eq!(severity(&error), expected, "{error}");
-    }
-}
-
-#[test]
-fn only_the_latest_damaged_directory_is_kept() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path().join("log");
-    let mut aside = PathBuf::new();
-    for _ in 0..3 {
-        create_private(&dir).unwrap();
-        aside = set_aside(&dir).unwrap();
-    }
-    let left: Vec<_> = std::fs::read_dir(place.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    assert_eq!(left, [aside]);
-    assert!(set_aside(&dir).is_err(), "there is nothing to set aside");
-}

@@ -36,21 +36,18 @@ pub(super) struct Store {
 impl Store {
     /// Opens or creates the database in `dir`, readable by its owner only.
     pub(super) fn open(dir: &Path) -> Result<Self, QueueError> {
-        let directory = |source| QueueError::Directory {
-            dir: dir.to_owned(),
-            source,
-        };
-        // A file in its place is not ours to set aside.
-        durable::create_private(dir).map_err(directory)?;
-        if !dir.metadata().map_err(directory)?.is_dir() {
-            return Err(directory(std::io::ErrorKind::NotADirectory.into()));
-        }
-        durable::intact::check(dir)?;
-        let database = Database::builder(dir)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(1)
-            .open()?;
+        let database = durable::open(
+            dir,
+            |builder| {
+                builder
+                    .cache_size(CACHE_BYTES)
+                    .max_journaling_size(JOURNAL_BYTES)
+            },
+            |source| QueueError::Directory {
+                dir: dir.to_owned(),
+                source,
+            },
+        )?;
         let reached = Reached::open(dir, &database)?;
         let small = || KeyspaceCreateOptions::default().max_memtable_size(SMALL_MEMTABLE_BYTES);
         let log = database.keyspace("log", || {

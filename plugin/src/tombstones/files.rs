@@ -34,10 +34,7 @@ impl Files {
         lost: impl Fn(),
     ) -> Result<Self, TombstoneError> {
         let set_aside = || {
-            let aside = durable::set_aside(dir).map_err(|source| TombstoneError::Directory {
-                dir: dir.to_owned(),
-                source,
-            })?;
+            let aside = durable::set_aside(dir).map_err(|source| Self::unusable(dir, source))?;
             tracing::error!(
                 set_aside = %aside.display(),
                 "the record of deleted rows was damaged; it was set aside, and copies of rows \
@@ -49,17 +46,19 @@ impl Files {
         durable::open_or_set_aside(damaged, set_aside, || Self::open(dir))
     }
 
-    fn open(dir: &Path) -> Result<Self, TombstoneError> {
-        let directory = |source| TombstoneError::Directory {
+    fn unusable(dir: &Path, source: std::io::Error) -> TombstoneError {
+        TombstoneError::Directory {
             dir: dir.to_owned(),
             source,
-        };
-        durable::create_private(dir).map_err(directory)?;
-        durable::intact::check(dir)?;
-        let database = Database::builder(dir)
-            .cache_size(CACHE_BYTES)
-            .worker_threads(1)
-            .open()?;
+        }
+    }
+
+    fn open(dir: &Path) -> Result<Self, TombstoneError> {
+        let database = durable::open(
+            dir,
+            |builder| builder.cache_size(CACHE_BYTES),
+            |source| Self::unusable(dir, source),
+        )?;
         let files = Self::of(database)?;
         // Reads all of the scopes: damage there is seen now.
         files.load()?;

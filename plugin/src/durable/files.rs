@@ -1,0 +1,175 @@
+//! The files of a database: opening them, what a failure means for them, and
+//! setting damaged ones aside.
+
+use super::{Failure, Severity, guarded, intact};
+use fjall::{Database, DatabaseBuilder};
+use std::{
+    error::Error as _,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+/// Opens the database in `dir`, or creates one there that only its owner can
+/// look into. `unusable` makes an error of what is wrong with the directory.
+///
+/// # Errors
+/// The directory cannot be used, or its files are damaged, or in use.
+pub fn open<E: From<fjall::Error>>(
+    dir: &Path,
+    configure: impl FnOnce(DatabaseBuilder<Database>) -> DatabaseBuilder<Database>,
+    unusable: impl FnOnce(io::Error) -> E,
+) -> Result<Database, E> {
+    // Fails for a file in its place, which is not ours to set aside.
+    create_private(dir).map_err(unusable)?;
+    intact::check(dir)?;
+    let builder = Database::builder(dir).worker_threads(1);
+    Ok(configure(builder).open()?)
+}
+
+/// Creates a directory that only its owner can look into.
+fn create_private(dir: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// Opens files with `attempt`. Those that are known to be damaged, or turn out
+/// to be, are set aside first, so that new ones are begun.
+///
+/// # Errors
+/// Why they cannot be opened, or not be set aside.
+pub fn open_or_set_aside<T, E: Failure>(
+    damaged: bool,
+    set_aside: impl Fn() -> Result<(), E>,
+    attempt: impl Fn() -> Result<T, E>,
+) -> Result<T, E> {
+    if damaged {
+        set_aside()?;
+    }
+    match guarded(&attempt) {
+        Err(error) if error.severity() == Some(Severity::Damaged) => {
+            tracing::error!(%error, "a database of the module cannot be opened");
+            set_aside()?;
+            guarded(&attempt)
+        }
+        other => other,
+    }
+}
+
+/// Renames a damaged database's directory, for people to look at. Only the
+/// latest one is kept, so that damage does not fill the disk.
+///
+/// # Errors
+/// What the system says; the directory is still where it was.
+pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{name}.damaged-");
+    let parent = dir.parent().unwrap_or(Path::new("."));
+    let former: Vec<PathBuf> = std::fs::read_dir(parent)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+        })
+        .collect();
+    let now = plugin_api::value::Timestamp::now();
+    let aside = parent.join(format!("{prefix}{}-{:09}", now.seconds, now.nanos));
+    std::fs::rename(dir, &aside)?;
+    for path in former {
+        // One that cannot be removed is only in the way.
+        let _ = std::fs::remove_dir_all(path);
+    }
+    Ok(aside)
+}
+
+/// What an error of the database means for its files; none if another process
+/// has them open.
+pub fn severity(error: &fjall::Error) -> Option<Severity> {
+    match error {
+        fjall::Error::Locked => return None,
+        // A write has failed, or a thread of the database. The reason was told
+        // to whoever it met first.
+        fjall::Error::Poisoned => return Some(Severity::Unclear),
+        fjall::Error::Io(error) => return Some(severity_of_io(error)),
+        _ => {}
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return Some(severity_of_io(error));
+        }
+        source = cause.source();
+    }
+    Some(Severity::Damaged)
+}
+
+fn severity_of_io(error: &io::Error) -> Severity {
+    match error.kind() {
+        ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::FileTooLarge
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::PermissionDenied => Severity::Hindered,
+        // Files that are missing, cut short, or not what they should be.
+        ErrorKind::NotFound
+        | ErrorKind::UnexpectedEof
+        | ErrorKind::InvalidData
+        | ErrorKind::InvalidInput
+        | ErrorKind::AlreadyExists
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory => Severity::Damaged,
+        _ => Severity::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_an_error_means_is_known() {
+        let io = |kind: ErrorKind| fjall::Error::Io(kind.into());
+        let within = |kind: ErrorKind| fjall::Error::Storage(fjall::LsmError::Io(kind.into()));
+        for (error, expected) in [
+            (io(ErrorKind::StorageFull), Some(Severity::Hindered)),
+            (within(ErrorKind::StorageFull), Some(Severity::Hindered)),
+            (within(ErrorKind::NotFound), Some(Severity::Damaged)),
+            (io(ErrorKind::TimedOut), Some(Severity::Unclear)),
+            (fjall::Error::Poisoned, Some(Severity::Unclear)),
+            (fjall::Error::InvalidTrailer, Some(Severity::Damaged)),
+            (fjall::Error::Locked, None),
+        ] {
+            assert_eq!(severity(&error), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn only_the_latest_damaged_directory_is_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("log");
+        let mut aside = PathBuf::new();
+        for _ in 0..3 {
+            std::fs::create_dir(&dir).unwrap();
+            aside = set_aside(&dir).unwrap();
+        }
+        let left: Vec<_> = std::fs::read_dir(place.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert_eq!(left, [aside]);
+        assert!(set_aside(&dir).is_err(), "there is nothing to set aside");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_directory_is_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("log");
+        std::fs::write(&dir, "in the way").unwrap();
+        let opened = open(&dir, |builder| builder, fjall::Error::Io);
+        assert!(matches!(opened, Err(fjall::Error::Io(_))));
+        assert_eq!(std::fs::read_to_string(&dir).unwrap(), "in the way");
+    }
+}
