@@ -259,11 +259,10 @@ pub fn rows(database: &SurrealStorage, sql: &str) -> Vec<Value> {
 
 /// Runs statements on a database, again if writes that go on are in their way.
 pub fn run(database: &SurrealStorage, sql: &str) {
-    let in_the_way = |answer: &Result<Value, StorageError>| matches!(answer, Err(error) if error.kind == ErrorKind::CONFLICT);
     wait::until(
         sql,
         || database.query(&CallContext::new(), sql, &Object::new()),
-        |answer| !in_the_way(answer),
+        |answer| !matches!(answer, Err(error) if error.kind == ErrorKind::CONFLICT),
     )
     .unwrap();
 }
