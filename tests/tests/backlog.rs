@@ -1,7 +1,7 @@
 //! What a long outage of the secondary costs the host: memory that does not
 //! grow with it, and little more disk than what was written.
 //!
-//! The long form: `BACKLOG_OPERATIONS=1000000 cargo test -p replication-tests
+//! The long form: `BACKLOG_OPERATIONS=1000000 cargo test --workspace
 //! --test backlog -- --nocapture`; it ends with a table.
 
 #![cfg(unix)]

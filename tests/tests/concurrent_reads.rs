@@ -3,7 +3,7 @@
 //! the one that was acknowledged when the read began, never a row whose delete
 //! was acknowledged, and never a row missing that nobody deletes.
 //!
-//! The long form: `READS=2000 cargo test -p replication-tests --test
+//! The long form: `READS=1000 cargo test --workspace --test
 //! concurrent_reads -- --nocapture`: so many reads for each of 16 threads; it
 //! ends with a table.
 

@@ -1,7 +1,7 @@
 //! A host that is killed, at every named step and at any other instant: after
 //! its next start everything that it acknowledged is on both sides.
 //!
-//! The long form: `FAULT_KILLS=500 cargo test -p replication-tests --test crash
+//! The long form: `FAULT_KILLS=500 cargo test --workspace --test crash
 //! -- --nocapture`; it ends with a table.
 
 #![allow(

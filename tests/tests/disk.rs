@@ -1,7 +1,7 @@
 //! The disk under the log is full, read-only, or damaged: the host starts and
 //! writes all the same, says what is wrong, and in the end both sides are equal.
 //!
-//! The long form: `FAULT_DAMAGE=10000 cargo test -p replication-tests --test
+//! The long form: `FAULT_DAMAGE=10000 cargo test --workspace --test
 //! disk -- --nocapture damaged`; it ends with a table. `TMPDIR=/dev/shm` makes
 //! it quicker.
 

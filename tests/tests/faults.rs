@@ -1,7 +1,7 @@
 //! Whatever happens to the secondaries and the network while a host writes: in
 //! the end all sides are equal, and hold all that was acknowledged.
 //!
-//! The long form: `FAULT_SERVER=200 cargo test -p replication-tests --test
+//! The long form: `FAULT_SERVER=200 cargo test --workspace --test
 //! faults -- --nocapture`; it ends with a table.
 
 #![allow(

@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    /// To write the table anew: `UPDATE_DOCS=1 cargo test -p db-sync-server`.
+    /// To write the table anew: `UPDATE_DOCS=1 cargo test --workspace`.
     #[test]
     fn the_documentation_has_this_table() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/merged-reads.md");

@@ -469,7 +469,7 @@ fn a_verdict_is_kept_and_an_old_one_let_go() {
     assert_eq!(recogniser.kept.lock().len(), KEPT);
 }
 
-/// Prints it: `cargo test -p db-sync-server -- --ignored --nocapture verdict_takes`.
+/// Prints it: `cargo test --workspace -- --ignored --nocapture verdict_takes`.
 #[test]
 #[ignore = "it measures"]
 #[allow(clippy::print_stdout)]

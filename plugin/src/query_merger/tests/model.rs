@@ -6,7 +6,7 @@
 //! are the same to the last digit.
 //!
 //! `MERGE_CASES` says how many cases, `MERGE_SEED` repeats a run. The long run:
-//! `MERGE_CASES=20000 cargo test -p db-sync-server --lib every_read --
+//! `MERGE_CASES=20000 cargo test --workspace --lib every_read --
 //! --nocapture`; it ends with a table.
 
 #![allow(clippy::print_stdout)]

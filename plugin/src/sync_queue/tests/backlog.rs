@@ -1,6 +1,6 @@
 //! What a long backlog takes on the disk, beside what was written.
 //!
-//! The long form: `QUEUE_BACKLOG=1000000 cargo test -p db-sync-server --lib --
+//! The long form: `QUEUE_BACKLOG=1000000 cargo test --workspace --lib --
 //! sync_queue::tests::backlog --nocapture`; it ends with a table.
 
 use super::*;

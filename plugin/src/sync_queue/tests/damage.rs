@@ -1,7 +1,7 @@
 //! The log's files, damaged in every way: nothing that it held is lost without
 //! every table being marked.
 //!
-//! The long form: `FAULT_LOG_DAMAGE=10000 cargo test -p db-sync-server --lib --
+//! The long form: `FAULT_LOG_DAMAGE=10000 cargo test --workspace --lib --
 //! sync_queue::tests::damage --nocapture`.
 
 use super::{super::*, *};

@@ -1,7 +1,7 @@
 //! The log against a simple model: any steps in any order, kills and restarts
 //! among them, and after each of them the log holds what the model holds.
 //!
-//! The long form: `QUEUE_CASES=1000000 cargo test -p db-sync-server --lib --
+//! The long form: `QUEUE_CASES=1000000 cargo test --workspace --lib --
 //! sync_queue::tests::model --nocapture`.
 
 mod crash;
