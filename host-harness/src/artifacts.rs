@@ -1,5 +1,6 @@
-//! Where what was built is: the server program and the plugin's library.
+//! Where the plugin's library is, and, for tests, building what they load.
 
+use server_process::find;
 use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 /// The file name of the plugin's library on this system.
@@ -9,15 +10,6 @@ pub const PLUGIN_LIBRARY: &str = if cfg!(target_os = "macos") {
     "libdb_sync_server.so"
 };
 
-/// The server program: `$SECONDARY_SERVER`, or `secondary-server` beside this
-/// program or in the build directory that it came from.
-///
-/// # Errors
-/// A sentence that says where it was looked for and how to build it.
-pub fn secondary_server() -> Result<PathBuf, String> {
-    find("SECONDARY_SERVER", "secondary-server", "secondary-server")
-}
-
 /// The plugin's library: `$DB_SYNC_PLUGIN`, or the file beside this program or
 /// in the build directory that it came from.
 ///
@@ -25,38 +17,6 @@ pub fn secondary_server() -> Result<PathBuf, String> {
 /// A sentence that says where it was looked for and how to build it.
 pub fn plugin_library() -> Result<PathBuf, String> {
     find("DB_SYNC_PLUGIN", PLUGIN_LIBRARY, "db-sync-server")
-}
-
-/// A test runs in `deps/` of the build directory, a program beside it.
-fn find(variable: &str, file: &str, package: &str) -> Result<PathBuf, String> {
-    if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
-        return if path.is_file() {
-            Ok(path)
-        } else {
-            Err(format!(
-                "{variable} says {}, which is no file",
-                path.display()
-            ))
-        };
-    }
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let directories: Vec<PathBuf> = program
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(PathBuf::from)
-        .collect();
-    directories
-        .iter()
-        .map(|directory| directory.join(file))
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
-            let places: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
-            format!(
-                "{file} is neither in {}; build it with `cargo build -p {package}` or set {variable}",
-                places.join(" nor in ")
-            )
-        })
 }
 
 /// How the names begin under which Cargo tells a program about its package.
@@ -84,6 +44,14 @@ pub fn build_for_tests() -> Result<PathBuf, String> {
         .clone()
 }
 
+/// A directory of the workspace that runs the test; the one that it was compiled
+/// in may be gone, since a build directory outlives clones.
+fn sources() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .unwrap_or(env!("CARGO_MANIFEST_DIR").into())
+        .into()
+}
+
 /// For tests: builds what the arguments of `cargo build` say, into the build
 /// directory that the running test is from. Gives that (`target/debug`).
 ///
@@ -100,7 +68,7 @@ pub fn build(arguments: &[&str]) -> Result<PathBuf, String> {
     cargo
         .args(["build", "--quiet"])
         .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(sources())
         .env("CARGO_TARGET_DIR", directory.parent().unwrap_or(directory));
     // What Cargo told this test about its own package, build scripts of
     // dependencies would take for a change, and compile everything again.

@@ -6,11 +6,11 @@ use host_harness::{
     compare::{Comparison, compare},
     config::HostConfig,
     host::{Host, database_runtime},
-    server::{Keeps, PASSWORD, SecondaryServer, USER},
+    server::{Keeps, PASSWORD, SecondaryServer, USER, target},
     steering::{Replication, Steering},
 };
 use plugin_api::{
-    error::{ErrorKind, StorageError},
+    error::ErrorKind,
     storage::{CallContext, Storage as _},
     value::{Object, Value},
 };
@@ -172,7 +172,7 @@ impl Site {
             operation: wait::PATIENCE,
         };
         let storage = SurrealStorage::new(
-            server.target(NAMESPACE, DATABASE),
+            target(server, NAMESPACE, DATABASE),
             timeouts,
             self.runtime.handle().clone(),
         );

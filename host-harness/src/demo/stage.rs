@@ -10,7 +10,7 @@ use crate::{
     config::HostConfig,
     host::Host,
     output::{bar, say, spinner},
-    server::{Keeps, SecondaryServer},
+    server::{self, Keeps, SecondaryServer},
     steering::{Replication, Steering},
 };
 use anyhow::{Context, bail};
@@ -96,7 +96,7 @@ impl Stage {
             connect: Duration::from_secs(10),
             operation: Duration::from_secs(60),
         };
-        let target = self.server.target(NAMESPACE, DATABASE);
+        let target = server::target(&self.server, NAMESPACE, DATABASE);
         let storage = SurrealStorage::new(target, timeouts, self.runtime.handle().clone());
         storage.connect(&CallContext::new())?;
         Ok(storage)

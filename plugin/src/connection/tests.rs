@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::test_server::Server;
+use crate::test_server;
 use plugin_api::value::Object;
+use server_process::SecondaryServer;
 
 const QUICK: ConnectionPolicy = ConnectionPolicy {
     timeouts: Timeouts {
@@ -26,8 +27,8 @@ async fn reaches(
     reached.unwrap_or_else(|_| panic!("not reached; the state is {:?}", manager.state()))
 }
 
-fn start(server: &Server, password: &str) -> Arc<SecondaryConnectionManager> {
-    let secondary = server.secondary("root", password);
+fn start(server: &SecondaryServer, password: &str) -> Arc<SecondaryConnectionManager> {
+    let secondary = test_server::secondary(server, "root", password);
     SecondaryConnectionManager::start(secondary, QUICK, Handle::current())
 }
 
@@ -37,13 +38,13 @@ fn is(phase: Phase) -> impl Fn(&ConnectionState) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_goes_and_comes_back() {
-    let mut server = Server::down();
+    let mut server = test_server::down();
     let manager = start(&server, "root");
     let state = reaches(&manager, |state| state.attempts >= 3).await;
     assert_eq!(state.phase, Phase::Unreachable);
     assert!(state.last_error.is_some() && manager.session().is_none());
 
-    server.up();
+    server.restart().unwrap();
     let session = manager.connected().await.unwrap();
     assert_eq!(session.generation, 1);
     session
@@ -57,7 +58,7 @@ async fn a_server_that_comes_goes_and_comes_back() {
     server.kill();
     reaches(&manager, is(Phase::Unreachable)).await;
     assert!(manager.session().is_none());
-    server.up();
+    server.restart().unwrap();
     let session = manager.connected().await.unwrap();
     assert_eq!(session.generation, 2);
     assert_eq!(manager.state().attempts, 0);
@@ -66,21 +67,21 @@ async fn a_server_that_comes_goes_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_server_is_noticed_and_found_again() {
-    let server = Server::start();
+    let server = test_server::start();
     let manager = start(&server, "root");
     manager.connected().await.unwrap();
-    server.pause();
+    server.pause().unwrap();
     let state = reaches(&manager, is(Phase::Unreachable)).await;
     let error = state.last_error.unwrap().message;
     assert!(error.contains("health check"), "{error}");
-    server.resume();
+    server.resume().unwrap();
     assert_eq!(manager.connected().await.unwrap().generation, 2);
     manager.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_is_refused_and_told_apart() {
-    let server = Server::start();
+    let server = test_server::start();
     let manager = start(&server, "not-the-password");
     let state = reaches(&manager, |state| state.attempts >= 2).await;
     assert_eq!(state.phase, Phase::Refused);
@@ -92,7 +93,7 @@ async fn a_wrong_password_is_refused_and_told_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reported_loss_opens_a_new_session_and_an_old_report_does_not() {
-    let server = Server::start();
+    let server = test_server::start();
     let manager = start(&server, "root");
     let first = manager.connected().await.unwrap();
     let error = StorageError::timeout("a call hung");
@@ -113,7 +114,7 @@ async fn a_reported_loss_opens_a_new_session_and_an_old_report_does_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_shutdown_nobody_waits() {
-    let server = Server::down();
+    let server = test_server::down();
     let manager = start(&server, "root");
     let waiting = tokio::spawn({
         let manager = Arc::clone(&manager);
@@ -128,7 +129,7 @@ async fn after_shutdown_nobody_waits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
-    let server = Server::start();
+    let server = test_server::start();
     let owner = start(&server, "root");
     let session = owner.connected().await.unwrap();
     let sql = "DEFINE USER reader ON ROOT PASSWORD 'reader' ROLES VIEWER";
@@ -145,7 +146,7 @@ async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
             ..QUICK
         };
         SecondaryConnectionManager::start(
-            server.secondary("reader", "reader"),
+            test_server::secondary(&server, "reader", "reader"),
             policy,
             Handle::current(),
         )

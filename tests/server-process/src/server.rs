@@ -1,8 +1,6 @@
-//! [`SecondaryServer`]: a real SurrealDB server in a process of its own, which
-//! can be killed, paused and started again.
+//! [`SecondaryServer`]: starts the server, and is its end.
 
-use crate::artifacts;
-use secrecy::SecretString;
+use crate::find;
 use std::{
     fs::File,
     io::{self, Read, Write},
@@ -11,12 +9,14 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
-use surreal_storage::{Credentials, Target};
 
 /// The root user of a started server, and its password.
 pub const USER: &str = "root";
 /// See [`USER`].
 pub const PASSWORD: &str = "root";
+
+/// Tells the server's program to end when its input does.
+const ENDS_WITH_INPUT: &str = "SECONDARY_SERVER_ENDS_WITH_INPUT";
 
 const START_WITHIN: Duration = Duration::from_secs(60);
 
@@ -78,8 +78,7 @@ impl SecondaryServer {
     /// # Errors
     /// Why it does not run.
     pub fn start(keeps: Keeps) -> Result<Self, ServerError> {
-        let program = artifacts::secondary_server().map_err(ServerError::NoProgram)?;
-        Self::start_program(&program, keeps)
+        Self::start_program(&program()?, keeps)
     }
 
     /// Starts the given server program.
@@ -91,14 +90,7 @@ impl SecondaryServer {
         // before the server does, the server ends and the next one is tried.
         let mut attempts = 3;
         loop {
-            let address = free_address().map_err(system("looking for a free port"))?;
-            let mut server = Self {
-                program: program.to_owned(),
-                keeps: keeps.clone(),
-                address,
-                log: tempfile::NamedTempFile::new().map_err(system("opening the server's log"))?,
-                child: None,
-            };
+            let mut server = Self::of_program(program, keeps.clone())?;
             attempts -= 1;
             match server.restart() {
                 Err(ServerError::Ended { .. }) if attempts > 0 => {}
@@ -106,6 +98,24 @@ impl SecondaryServer {
                 Ok(()) => return Ok(server),
             }
         }
+    }
+
+    /// A server that does not run yet: nobody is behind its port.
+    ///
+    /// # Errors
+    /// Why it could not run.
+    pub fn down(keeps: Keeps) -> Result<Self, ServerError> {
+        Self::of_program(&program()?, keeps)
+    }
+
+    fn of_program(program: &Path, keeps: Keeps) -> Result<Self, ServerError> {
+        Ok(Self {
+            program: program.to_owned(),
+            keeps,
+            address: free_address().map_err(system("looking for a free port"))?,
+            log: tempfile::NamedTempFile::new().map_err(system("opening the server's log"))?,
+            child: None,
+        })
     }
 
     /// Starts the server again on the port that it had and waits until it
@@ -125,7 +135,9 @@ impl SecondaryServer {
             .args(["--bind", &self.address.to_string()])
             .args(["--user", USER, "--pass", PASSWORD])
             .arg(path)
-            .stdin(Stdio::null())
+            .env(ENDS_WITH_INPUT, "true")
+            // Closed when this process ends, however it ends.
+            .stdin(Stdio::piped())
             .stdout(log().map_err(system("opening the server's log"))?)
             .stderr(log().map_err(system("opening the server's log"))?)
             .spawn()
@@ -162,19 +174,6 @@ impl SecondaryServer {
     /// Where clients reach it.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
-    }
-
-    /// One of its databases, as its root user.
-    pub fn target(&self, namespace: &str, database: &str) -> Target {
-        Target {
-            url: self.url(),
-            credentials: Some(Credentials {
-                username: USER.to_owned(),
-                password: SecretString::from(PASSWORD),
-            }),
-            namespace: namespace.to_owned(),
-            database: database.to_owned(),
-        }
     }
 
     /// Ends it at once, as a crash would (SIGKILL). Does nothing if it has ended.
@@ -230,6 +229,11 @@ impl Drop for SecondaryServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// `$SECONDARY_SERVER`, or `secondary-server` where this workspace builds it.
+fn program() -> Result<PathBuf, ServerError> {
+    find("SECONDARY_SERVER", "secondary-server", "secondary-server").map_err(ServerError::NoProgram)
 }
 
 fn free_address() -> io::Result<SocketAddr> {

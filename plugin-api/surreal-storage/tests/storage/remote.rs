@@ -1,7 +1,7 @@
 //! Against a server in its own process, and against what is none.
 
 use crate::{
-    server::{Server, open},
+    server::{self, open},
     support::{assert_stored, cx, embedding, one, rows, run, runtime, target},
 };
 use plugin_api::{
@@ -31,15 +31,15 @@ fn timeouts(operation: Duration) -> Timeouts {
 
 #[test]
 fn a_server_does_what_an_embedded_database_does() {
-    let server = Server::start();
+    let server = server::start();
     for url in [
-        format!("http://127.0.0.1:{}", server.port),
-        format!("ws://localhost:{}/rpc/", server.port),
+        format!("http://{}", server.address()),
+        format!("ws://localhost:{}/rpc/", server.address().port()),
     ] {
         let s = connect(
             Target {
                 url,
-                ..server.target("root", "root")
+                ..server::target(&server, "root", "root")
             },
             Timeouts::default(),
         );
@@ -70,19 +70,19 @@ fn a_server_does_what_an_embedded_database_does() {
 
 #[test]
 fn users_of_every_level_get_in_and_others_do_not() {
-    let server = Server::start();
-    let root = connect(server.target("root", "root"), Timeouts::default());
+    let server = server::start();
+    let root = connect(server::target(&server, "root", "root"), Timeouts::default());
     run(
         &root,
         "DEFINE USER n ON NAMESPACE PASSWORD 'np' ROLES OWNER; DEFINE USER d ON DATABASE PASSWORD 'dp' ROLES EDITOR;",
     );
     root.initialize_schema(&cx()).unwrap();
     for (user, password) in [("n", "np"), ("d", "dp")] {
-        let s = connect(server.target(user, password), Timeouts::default());
+        let s = connect(server::target(&server, user, password), Timeouts::default());
         s.save_fact(&cx(), user, "k", &1_i64.into()).unwrap();
     }
     for (user, password) in [("root", "hunter2"), ("nobody", "hunter2"), ("d", "np")] {
-        let error = open(&server.target(user, password)).unwrap_err();
+        let error = open(&server::target(&server, user, password)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{error}");
         assert!(
             error.message.contains(user) && !error.message.contains("hunter2"),
@@ -91,7 +91,7 @@ fn users_of_every_level_get_in_and_others_do_not() {
     }
     let anonymous = Target {
         credentials: None,
-        ..server.target("", "")
+        ..server::target(&server, "", "")
     };
     let error = open(&anonymous).unwrap_err();
     assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{error}");
@@ -99,23 +99,23 @@ fn users_of_every_level_get_in_and_others_do_not() {
     // A namespace's owner may make a database, but no other namespace.
     let new = Target {
         database: "new".to_owned(),
-        ..server.target("n", "np")
+        ..server::target(&server, "n", "np")
     };
     open(&new).unwrap();
     let elsewhere = Target {
         namespace: "other".to_owned(),
-        ..server.target("n", "np")
+        ..server::target(&server, "n", "np")
     };
     assert_eq!(open(&elsewhere).unwrap_err().kind, ErrorKind::INVALID_INPUT);
 }
 
 #[test]
 fn names_that_need_quotes_are_namespaces_and_databases_too() {
-    let server = Server::start();
+    let server = server::start();
     let target = Target {
         namespace: "a`b c; REMOVE NAMESPACE test".to_owned(),
         database: "dash-ed 日本".to_owned(),
-        ..server.target("root", "root")
+        ..server::target(&server, "root", "root")
     };
     let s = connect(target, Timeouts::default());
     s.initialize_schema(&cx()).unwrap();
@@ -124,9 +124,9 @@ fn names_that_need_quotes_are_namespaces_and_databases_too() {
 
 #[test]
 fn a_server_that_is_killed_and_started_again_is_found_again() {
-    let mut server = Server::start();
+    let mut server = server::start();
     let s = connect(
-        server.target("root", "root"),
+        server::target(&server, "root", "root"),
         timeouts(Duration::from_secs(2)),
     );
     s.initialize_schema(&cx()).unwrap();
@@ -145,7 +145,7 @@ fn a_server_that_is_killed_and_started_again_is_found_again() {
     assert_eq!(second.kind, ErrorKind::CONNECTION);
     assert!(started.elapsed() < Duration::from_secs(1));
 
-    let again = Server::start_on(server.port);
+    server.restart().unwrap();
     s.initialize_schema(&cx()).unwrap();
     s.save_fact(&cx(), "ada", "k", &3_i64.into()).unwrap();
     // What was given up is not written later.
@@ -154,13 +154,12 @@ fn a_server_that_is_killed_and_started_again_is_found_again() {
         s.get_fact(&cx(), "ada", "k").unwrap(),
         Some(3_i64.into()).into()
     );
-    drop(again);
 }
 
 #[test]
 fn a_short_deadline_of_one_call_does_not_cost_the_connection() {
-    let server = Server::start();
-    let s = connect(server.target("root", "root"), Timeouts::default());
+    let server = server::start();
+    let s = connect(server::target(&server, "root", "root"), Timeouts::default());
     let short = CallContext::with_timeout(Duration::from_millis(50));
     assert_eq!(
         s.query(&short, "SLEEP 1s", &Object::new())

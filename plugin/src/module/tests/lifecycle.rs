@@ -4,7 +4,7 @@ use super::*;
 fn a_host_starts_at_once_with_its_secondary_down() {
     let host = Host::new();
     let began = Instant::now();
-    let module = host.module(&Server::down(), Object::new());
+    let module = host.module(&test_server::down(), Object::new());
     let storage = host.wrap(&module);
     assert!(
         began.elapsed() < Duration::from_secs(1),
@@ -25,7 +25,10 @@ fn a_host_starts_at_once_with_its_secondary_down() {
 fn a_wrong_key_is_named_and_the_module_can_be_cleaned_up() {
     let host = Host::new();
     let module = ModuleHandle::new(ReplicationModule::default());
-    let settings = for_server(&Server::down(), Object::new().with("sync_workers", 0_i64));
+    let settings = for_server(
+        &test_server::down(),
+        Object::new().with("sync_workers", 0_i64),
+    );
     let error = module.provision(host.config(settings)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
     assert!(error.message.contains("sync_workers: 0"), "{error}");
@@ -39,7 +42,7 @@ fn a_wrong_key_is_named_and_the_module_can_be_cleaned_up() {
 #[test]
 fn after_cleanup_reads_are_the_primarys_and_writes_are_refused() {
     let host = Host::new();
-    let module = host.module(&Server::down(), Object::new());
+    let module = host.module(&test_server::down(), Object::new());
     let (storage, wrapper) = (host.wrap(&module), module.storage_wrapper().unwrap());
     host.save(&storage, "k").unwrap();
     module.cleanup().unwrap();
@@ -56,7 +59,7 @@ fn after_cleanup_reads_are_the_primarys_and_writes_are_refused() {
     storage.ping(&context).unwrap();
     let wrapped = wrapper.wrap_storage(host.primary.clone());
     assert_eq!(wrapped.map(drop).unwrap_err().kind, ErrorKind::CLOSED);
-    let config = host.config(for_server(&Server::down(), Object::new()));
+    let config = host.config(for_server(&test_server::down(), Object::new()));
     assert_eq!(
         module.provision(config).unwrap_err().kind,
         ErrorKind::CLOSED
@@ -71,7 +74,7 @@ fn after_cleanup_reads_are_the_primarys_and_writes_are_refused() {
 #[test]
 fn storages_of_one_module_work_side_by_side_and_end_together() {
     let host = Host::new();
-    let module = host.module(&Server::down(), Object::new());
+    let module = host.module(&test_server::down(), Object::new());
     let (first, second) = (host.wrap(&module), host.wrap(&module));
     host.save(&first, "a").unwrap();
     host.save(&second, "b").unwrap();
@@ -85,10 +88,10 @@ fn storages_of_one_module_work_side_by_side_and_end_together() {
 #[test]
 fn another_module_takes_over_the_same_directory() {
     let host = Host::new();
-    let first = host.module(&Server::down(), Object::new());
+    let first = host.module(&test_server::down(), Object::new());
     let kept = host.wrap(&first);
     first.cleanup().unwrap();
-    let second = host.module(&Server::down(), Object::new());
+    let second = host.module(&test_server::down(), Object::new());
     host.save(&host.wrap(&second), "k").unwrap();
     second.cleanup().unwrap();
     drop(kept);
@@ -125,17 +128,17 @@ fn calls_before_provisioning_say_so() {
 #[test]
 fn two_modules_cannot_share_a_directory() {
     let host = Host::new();
-    let first = host.module(&Server::down(), Object::new());
+    let first = host.module(&test_server::down(), Object::new());
     for sync_enabled in [true, false] {
         let second = ModuleHandle::new(ReplicationModule::default());
         let settings = Object::new().with("sync_enabled", sync_enabled);
-        let settings = for_server(&Server::down(), settings);
+        let settings = for_server(&test_server::down(), settings);
         let error = second.provision(host.config(settings)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
         assert!(error.message.contains("in use"), "{error}");
     }
     let own = Object::new().with("queue_dir", "own");
-    let third = host.module(&Server::down(), own);
+    let third = host.module(&test_server::down(), own);
     first.cleanup().unwrap();
     third.cleanup().unwrap();
 }
@@ -145,7 +148,7 @@ fn two_modules_cannot_share_a_directory() {
 fn the_log_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let host = Host::new();
-    let module = host.module(&Server::down(), Object::new());
+    let module = host.module(&test_server::down(), Object::new());
     let dir = host.data.path().join("db-sync-server");
     let mode = std::fs::metadata(dir).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
@@ -155,7 +158,7 @@ fn the_log_is_for_its_owner_alone() {
 #[test]
 fn a_host_may_be_asynchronous() {
     let host = Host::new();
-    let server = Server::down();
+    let server = test_server::down();
     let runtime = runtime();
     // The whole life on a thread of a runtime, as a careless host would do.
     runtime.block_on(async {

@@ -5,7 +5,7 @@ mod replicating;
 mod routes;
 
 use super::*;
-use crate::test_server::Server;
+use crate::test_server;
 use plugin_api::{
     error::ErrorKind,
     module::{
@@ -15,6 +15,7 @@ use plugin_api::{
     value::{Object, Value},
 };
 use serde_json::Value as Json;
+use server_process::SecondaryServer;
 use std::time::Duration;
 use surreal_storage::{SurrealStorage, Target, Timeouts};
 use tokio::runtime::Runtime;
@@ -73,7 +74,7 @@ impl Host {
     }
 
     /// A module at work for that server, with further settings.
-    fn module(&self, server: &Server, settings: Object) -> ModuleHandle {
+    fn module(&self, server: &SecondaryServer, settings: Object) -> ModuleHandle {
         let module = ModuleHandle::new(ReplicationModule::default());
         module
             .provision(self.config(for_server(server, settings)))
@@ -104,9 +105,9 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
-fn for_server(server: &Server, settings: Object) -> Object {
+fn for_server(server: &SecondaryServer, settings: Object) -> Object {
     let mut all = Object::new()
-        .with("secondary_url", format!("ws://{}", server.address))
+        .with("secondary_url", server.url())
         .with("secondary_user", "root")
         .with("secondary_pass", "hidden-password")
         .with("shutdown_drain_timeout", "100ms");

@@ -9,10 +9,10 @@ struct Bare {
 }
 
 impl Bare {
-    fn of(server: &Server) -> Self {
+    fn of(server: &SecondaryServer) -> Self {
         let runtime = runtime();
         let target = Target {
-            url: format!("ws://{}", server.address),
+            url: server.url(),
             credentials: Some(Credentials {
                 username: "root".to_owned(),
                 password: "root".into(),
@@ -81,7 +81,7 @@ fn is_drained(status: &Json) -> bool {
 #[test]
 fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
     let host = Host::new();
-    let mut server = Server::start();
+    let mut server = test_server::start();
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     host.save(&storage, "a").unwrap();
@@ -102,7 +102,7 @@ fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
     assert_eq!(waiting["health"], "degraded");
     module.cleanup().unwrap();
 
-    server.up();
+    server.restart().unwrap();
     let module = host.module(&server, for_real(Object::new()));
     wait_for(&module, is_drained);
     let bare = Bare::of(&server);
@@ -117,7 +117,7 @@ fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
 #[test]
 fn pausing_holds_copies_back_and_resuming_lets_them_go() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     wait_for(&module, is_drained);
@@ -142,7 +142,7 @@ fn pausing_holds_copies_back_and_resuming_lets_them_go() {
 #[test]
 fn a_resync_brings_back_what_the_secondary_lost() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     host.save(&storage, "k").unwrap();
@@ -164,7 +164,7 @@ fn a_resync_brings_back_what_the_secondary_lost() {
 #[test]
 fn a_verification_finds_and_repairs_what_differs() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     for key in ["a", "b", "c"] {
@@ -227,7 +227,7 @@ fn a_verification_finds_and_repairs_what_differs() {
 #[test]
 fn dead_letters_are_listed_replayed_and_discarded() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let settings = Object::new().with("sync_max_retries", 0_i64);
     let module = host.module(&server, for_real(settings));
     let storage = host.wrap(&module);
@@ -278,7 +278,7 @@ fn dead_letters_are_listed_replayed_and_discarded() {
 
 #[test]
 fn merged_reads_show_what_only_the_secondary_has_unless_told_not_to() {
-    let server = Server::start();
+    let server = test_server::start();
     for (merge, shown) in [(true, true), (false, false)] {
         let host = Host::new();
         let module = host.module(&server, for_real(Object::new().with("merge_reads", merge)));
@@ -304,7 +304,7 @@ fn merged_reads_show_what_only_the_secondary_has_unless_told_not_to() {
 #[test]
 fn with_sync_disabled_nothing_is_copied_and_deletes_are_remembered() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let settings = for_real(Object::new().with("sync_enabled", false));
     let module = host.module(&server, settings.clone());
     let storage = host.wrap(&module);
@@ -334,7 +334,7 @@ fn with_sync_disabled_nothing_is_copied_and_deletes_are_remembered() {
 #[test]
 fn a_symbol_that_moved_and_was_deleted_does_not_show_in_its_old_file() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     let context = CallContext::new();
@@ -364,7 +364,7 @@ fn a_symbol_that_moved_and_was_deleted_does_not_show_in_its_old_file() {
 #[test]
 fn deleting_another_users_event_hides_nothing() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     let context = CallContext::new();
@@ -387,7 +387,7 @@ fn deleting_another_users_event_hides_nothing() {
 #[test]
 fn cleanup_lets_the_log_drain() {
     let host = Host::new();
-    let server = Server::start();
+    let server = test_server::start();
     let module = host.module(&server, for_real(Object::new()));
     let storage = host.wrap(&module);
     wait_for(&module, is_drained);
@@ -402,7 +402,7 @@ fn cleanup_lets_the_log_drain() {
 #[test]
 fn cleanup_waits_for_calls_that_are_inside() {
     let host = Host::new();
-    let module = host.module(&Server::down(), for_real(Object::new()));
+    let module = host.module(&test_server::down(), for_real(Object::new()));
     let storage = host.wrap(&module);
     let call = std::thread::spawn(move || {
         let sql = "CREATE begun:1; SLEEP 500ms; CREATE ended:1";

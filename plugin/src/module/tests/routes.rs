@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn status_health_and_metrics_tell_what_is_wrong_and_no_password() {
     let host = Host::new();
-    let module = host.module(&Server::down(), Object::new());
+    let module = host.module(&test_server::down(), Object::new());
     // The first attempt may still be under way: the status says so either way.
     let status = request(&module, "GET", "/api/db-sync/status", "");
     let text = String::from_utf8(status.body.to_vec()).unwrap();
@@ -35,7 +35,7 @@ fn status_health_and_metrics_tell_what_is_wrong_and_no_password() {
 #[test]
 fn wrong_requests_get_a_clear_refusal() {
     let host = Host::new();
-    let module = host.module(&Server::down(), Object::new());
+    let module = host.module(&test_server::down(), Object::new());
     for (method, path, body, status, says) in [
         (
             "GET",
@@ -87,7 +87,7 @@ fn wrong_requests_get_a_clear_refusal() {
 #[test]
 fn every_route_that_is_offered_is_answered() {
     let host = Host::new();
-    let module = host.module(&Server::down(), Object::new());
+    let module = host.module(&test_server::down(), Object::new());
     let endpoints = module.http_endpoints().unwrap();
     assert_eq!(endpoints.base_path(), "/api/db-sync");
     let routes = endpoints.routes();
