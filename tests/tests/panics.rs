@@ -52,7 +52,7 @@ fn a_write_that_panics_is_an_internal_error_and_the_host_lives() {
         "after_primary_commit",
         "after_append",
     ] {
-        // Every kind of write, since a thread's turn has ten of them.
+        // Every kind of write, since a thread's turn has twelve of them.
         let passings: Vec<u32> = (0..12).map(|nth| 1 + nth * 7).collect();
         let failures = failures_with(&panics(step, &passings), 200);
         assert_eq!(failures.len(), passings.len(), "{step}: {failures:?}");
