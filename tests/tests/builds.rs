@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use host_harness::{artifacts, server::Keeps, server::SecondaryServer};
-use replication_tests::site::Site;
+use replication_tests::{site::Site, writer::FAIL_POINTS};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -48,22 +48,52 @@ fn the_release_library_is_small() {
     assert!(size < LARGEST, "{size} bytes");
 }
 
+/// Has the debug host call everything through this library, with these steps of
+/// the plugin set to fail.
+fn exercise(library: &Path, fail_points: &str) -> Output {
+    let host = artifacts::build_for_tests().unwrap().join("host-harness");
+    let modules = tempfile::tempdir().unwrap();
+    fs::copy(library, self::library(modules.path())).unwrap();
+    Command::new(host)
+        .args(["exercise", "--json", "--modules-dir"])
+        .arg(modules.path())
+        .env(FAIL_POINTS, fail_points)
+        .output()
+        .unwrap()
+}
+
 #[test]
 fn a_debug_host_works_with_a_release_module() {
-    let debug = artifacts::build_for_tests().unwrap();
-    let site = Site::new();
-    let modules = site.path().join("modules");
-    fs::copy(library(release()), library(&modules)).unwrap();
-    let output = run(
-        &debug.join("host-harness"),
-        &[
-            "exercise",
-            "--json",
-            "--modules-dir",
-            modules.to_str().unwrap(),
-        ],
-    );
+    let output = exercise(&library(release()), "");
     assert!(output.status.success(), "{}", text(&output));
+}
+
+/// What makes every step of the plugin panic.
+fn all_fail_points() -> String {
+    let source = include_str!("../../plugin/src/fail_points.rs");
+    let (_, list) = source.split_once("STEPS: &[&str] = &[").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
+    let steps = list.split('"').skip(1).step_by(2);
+    let each: Vec<String> = steps.map(|step| format!("{step}=panic")).collect();
+    each.join(",")
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
+fn nothing_makes_a_release_module_fail() {
+    let armed = all_fail_points();
+    let output = exercise(&library(release()), &armed);
+    assert!(output.status.success(), "{}", text(&output));
+
+    // The same on a library that has them.
+    let debug = artifacts::build_for_tests().unwrap();
+    let output = exercise(&library(&debug), &armed);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(
+        text(&output).contains("fail point before_intent"),
+        "{}",
+        text(&output)
+    );
 }
 
 #[test]
