@@ -8,6 +8,7 @@ use crate::{
 };
 use serde_json::{Value as Json, json};
 use std::{
+    io::{self, Write},
     thread,
     time::{Duration, Instant},
 };
@@ -104,20 +105,41 @@ fn open(option: &HostOption) -> anyhow::Result<(Steering, Option<Host>)> {
 }
 
 /// Shows how far the secondaries are until they have everything, or until one
-/// is out of reach: then the rest happens by itself, later.
+/// is out of reach: then the rest happens by itself, later. Nothing does on a
+/// host that is paused, so there it says what ends that.
 fn watch(steering: &Steering, what: &str) -> Result<(), SteeringError> {
     let before = steering.replication()?;
     let progress = bar(what, usize::try_from(before.backlog).unwrap_or(usize::MAX));
     loop {
-        let now: Replication = steering.replication()?;
+        let status = steering.get("status", &[])?;
+        let now = Replication::read(&status)?;
         let done = now.copied.saturating_sub(before.copied);
         // Every row that is walked becomes an operation.
         progress.set_length((done + now.backlog + now.to_walk).max(1));
         progress.set_position(done);
-        if now.is_caught_up() || !now.connected {
+        let paused = status["paused"] == true;
+        if now.is_caught_up() || !now.connected || paused {
             progress.finish_and_clear();
+            if paused && !now.is_caught_up() {
+                tell_of_the_pause(steering);
+            }
             return Ok(());
         }
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Says that copying waits, and for which command. On stderr, as the answer is
+/// on stdout.
+fn tell_of_the_pause(steering: &Steering) {
+    let url = match steering {
+        Steering::At(address) => format!(" --url http://{address}"),
+        // A pause ends with its host, so one that was just started has none.
+        Steering::Here(_) => String::new(),
+    };
+    // If stderr is closed, nobody is there to be told.
+    let _ = writeln!(
+        io::stderr(),
+        "replication is paused: what is left waits until `host-harness resume{url}`"
+    );
 }
