@@ -1,10 +1,12 @@
 //! The real module on a real server, steered in this process and over HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
+use common::{accept, database, home, keys, run, until, yaml};
 use host_harness::{
-    artifacts,
     config::HostConfig,
-    host::Host,
+    host::{Host, database_runtime},
     http,
     server::{Keeps, SecondaryServer},
     steering::{Replication, Steering, SteeringError},
@@ -14,25 +16,18 @@ use plugin_api::{
     value::Value,
 };
 use serde_json::{Value as Json, json};
-use std::{
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
-
-/// Longest wait for a state that has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+use std::{path::Path, sync::mpsc};
 
 fn wait(steering: &Steering, what: &str, done: impl Fn(&Replication) -> bool) {
-    let started = Instant::now();
-    loop {
-        let state = steering.replication().unwrap();
-        if done(&state) {
-            return;
-        }
-        assert!(started.elapsed() < PATIENCE, "{what}: {state:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
+    until(what, || steering.replication().unwrap(), done);
+}
+
+/// A host with a primary in memory and these secondaries.
+fn start(home: &Path, secondaries: &[(&str, &SecondaryServer)]) -> Host {
+    let yaml = yaml("url: 'mem://'", secondaries);
+    let host = Host::start(&HostConfig::parse(&yaml, home).unwrap()).unwrap();
+    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    host
 }
 
 fn save(host: &Host, count: i64) {
@@ -46,23 +41,9 @@ fn save(host: &Host, count: i64) {
 
 #[test]
 fn copying_is_paused_and_resumed_here_and_over_http() {
-    let built = artifacts::build_for_tests().unwrap();
-    let home = tempfile::tempdir().unwrap();
-    let modules = home.path().join("modules");
-    std::fs::create_dir(&modules).unwrap();
-    std::fs::copy(
-        built.join(artifacts::PLUGIN_LIBRARY),
-        modules.join(artifacts::PLUGIN_LIBRARY),
-    )
-    .unwrap();
+    let home = home();
     let server = SecondaryServer::start(Keeps::Memory).unwrap();
-    let yaml = format!(
-        "primary: {{url: 'mem://'}}\nmodules: {{commercial_db-sync-server: {{enabled: true, config: \
-         {{secondary_url: '{}', secondary_user: root, secondary_pass: root}}}}}}",
-        server.url()
-    );
-    let host = Host::start(&HostConfig::parse(&yaml, home.path()).unwrap()).unwrap();
-    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    let host = start(home.path(), &[("a", &server)]);
 
     let router = http::router(&host);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -120,5 +101,72 @@ fn copying_is_paused_and_resumed_here_and_over_http() {
     stop.send(()).unwrap();
     runtime.block_on(serving).unwrap().unwrap();
     drop(here);
+    host.shutdown().unwrap();
+}
+
+#[test]
+fn one_of_two_secondaries_is_chosen() {
+    let home = home();
+    let servers = [(); 2].map(|()| SecondaryServer::start(Keeps::Memory).unwrap());
+    let host = start(home.path(), &[("a", &servers[0]), ("b", &servers[1])]);
+    let steering = Steering::of(&host).unwrap();
+    let caught_up_with = |dead_letters: u64| {
+        wait(&steering, "caught up", |state| {
+            state.is_caught_up() && state.dead_letters == dead_letters
+        });
+    };
+    let letters_of = |query: &[(&str, &str)]| -> Vec<Json> {
+        let answer = steering.get("dead-letters", query).unwrap();
+        let letters = answer["dead_letters"].as_array().unwrap().clone();
+        letters
+            .into_iter()
+            .map(|mut letter| letter["secondary"].take())
+            .collect()
+    };
+    // What a route answers about the facts, for one secondary.
+    let ask = |route: &str, secondary: &str| {
+        let body = json!({"secondary": secondary, "tables": ["kv_memories"]});
+        steering.post(route, &body).unwrap()
+    };
+    caught_up_with(0);
+    let runtime = database_runtime().unwrap();
+    let [a, b] = servers.each_ref().map(|server| database(server, &runtime));
+    for one in [&a, &b] {
+        accept(one, "$value != 'k0'");
+    }
+    save(&host, 2);
+    caught_up_with(2);
+    assert_eq!(letters_of(&[]), ["a", "b"]);
+    assert_eq!(letters_of(&[("secondary", "b")]), ["b"]);
+
+    for one in [&a, &b] {
+        accept(one, "true");
+    }
+    let of_b = json!({"secondary": "b"});
+    let replayed = steering.post("dead-letters/replay", &of_b).unwrap();
+    assert_eq!(replayed, json!({"replayed": 1}));
+    caught_up_with(1);
+    assert_eq!(letters_of(&[]), ["a"]);
+    assert_eq!((keys(&a).len(), keys(&b).len()), (1, 2));
+
+    for one in [&a, &b] {
+        run(one, "DELETE kv_memories");
+    }
+    let walked = ask("resync", "b");
+    assert_eq!(walked["secondaries"], json!(["b"]));
+    caught_up_with(1);
+    assert_eq!((keys(&a).len(), keys(&b).len()), (0, 2));
+
+    let compared = ask("verify", "b");
+    assert_eq!(compared["equal"], true, "{compared}");
+    assert_eq!(compared["tables"][0]["secondary"], "b", "{compared}");
+    let compared = ask("verify", "a");
+    assert_eq!(compared["tables"][0]["secondary"], "a", "{compared}");
+    assert_eq!(compared["tables"][0]["missing"], 2, "{compared}");
+    // Copied again, its dead letter is settled.
+    caught_up_with(0);
+    assert_eq!((keys(&a).len(), keys(&b).len()), (2, 2));
+
+    drop(steering);
     host.shutdown().unwrap();
 }
