@@ -1,0 +1,250 @@
+//! The commands that steer a host which runs elsewhere: `serve` in a process of
+//! its own, with the real module and real servers.
+//!
+//! A host that serves takes no writes. The rows are written to its primary, past
+//! the module, and copied by what the commands ask for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{accept, database, home, keys, run, until, yaml};
+use host_harness::{
+    host::database_runtime,
+    server::{Keeps, PASSWORD, SecondaryServer, USER},
+    steering::Replication,
+};
+use plugin_api::{
+    storage::{CallContext, Storage},
+    value::{Timestamp, Value},
+};
+use serde_json::{Value as Json, json};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+use surreal_storage::SurrealStorage;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_host-harness");
+
+/// Runs a program, and interrupts it as Ctrl-C does when the input ends: when
+/// the test says so, or is gone.
+const UNTIL_INPUT_ENDS: &str = "exec 3<&0; (cat <&3; kill -INT $$) >/dev/null & exec \"$@\" 3<&-";
+
+/// `host-harness serve` at work. It is killed when this is dropped.
+struct Served {
+    child: Child,
+    url: String,
+}
+
+impl Served {
+    fn start(config: &Path) -> Self {
+        let child = Command::new("sh")
+            .args(["-c", UNTIL_INPUT_ENDS, "sh", PROGRAM])
+            .args(["serve", "--bind", "127.0.0.1:0", "--log", "off", "--config"])
+            .arg(config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut served = Self {
+            child,
+            url: String::new(),
+        };
+        let mut line = String::new();
+        let mut says = BufReader::new(served.child.stdout.take().unwrap());
+        says.read_line(&mut line).unwrap();
+        let url = line.strip_prefix("serving on ");
+        let (url, _) = url.and_then(|rest| rest.split_once(';')).expect(&line);
+        url.clone_into(&mut served.url);
+        served
+    }
+
+    /// Runs a command on it. Gives the answer, and what was said beside it.
+    fn run(&self, arguments: &[&str]) -> (Json, String) {
+        let mut child = Command::new(PROGRAM)
+            .args(arguments)
+            .args(["--url", &self.url])
+            .env_remove("HOST_CONFIG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let what = arguments.join(" ");
+        until(&what, || child.try_wait().unwrap(), Option::is_some);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{what}: {said}");
+        let answer = serde_json::from_slice(&output.stdout).expect(&what);
+        (answer, said)
+    }
+
+    /// The answer to a command that has nothing else to say.
+    fn ask(&self, arguments: &[&str]) -> Json {
+        let (answer, said) = self.run(arguments);
+        assert_eq!(said, "", "{arguments:?}");
+        answer
+    }
+
+    fn replication(&self) -> Replication {
+        Replication::read(&self.ask(&["status"])).unwrap()
+    }
+
+    fn caught_up(&self) {
+        until(
+            "catching up",
+            || self.replication(),
+            Replication::is_caught_up,
+        );
+    }
+
+    fn dead_letters(&self) -> Vec<Json> {
+        let answer = self.ask(&["dead-letters", "list", "--secondary", "a"]);
+        answer["dead_letters"].as_array().unwrap().clone()
+    }
+
+    /// Interrupts it, and waits for its orderly end.
+    fn end(mut self) {
+        drop(self.child.stdin.take());
+        let end = || self.child.try_wait().unwrap();
+        let status = until("the end of the host", end, Option::is_some);
+        assert!(status.unwrap().success(), "{status:?}");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The host and the databases on both sides of it.
+struct Scene {
+    host: Served,
+    primary: SurrealStorage,
+    secondary: SurrealStorage,
+}
+
+impl Scene {
+    fn save(&self, key: &str) {
+        let context = CallContext::new();
+        self.primary
+            .save_fact(&context, "ada", key, &Value::from(key))
+            .unwrap();
+    }
+
+    /// Has the facts compared: how many are there, missing, and different.
+    fn compare(&self) -> [i64; 3] {
+        let report = self.host.ask(&["verify", "kv_memories"]);
+        let table = &report["tables"][0];
+        assert_eq!(table["table"], "kv_memories", "{report}");
+        let counts = ["rows", "missing", "different"].map(|name| table[name].as_i64().unwrap());
+        let [_, missing, different] = counts;
+        assert_eq!(report["repairing"], missing + different, "{report}");
+        assert_eq!(report["equal"], missing + different == 0, "{report}");
+        counts
+    }
+}
+
+#[test]
+fn a_host_that_serves_is_steered_by_commands() {
+    let home = home();
+    let [primary, secondary] = [(); 2].map(|()| SecondaryServer::start(Keeps::Memory).unwrap());
+    let config = home.path().join("host.yaml");
+    let url = primary.url();
+    let at = format!("url: '{url}', username: {USER}, password: {PASSWORD}");
+    std::fs::write(&config, yaml(&at, &[("a", &secondary)])).unwrap();
+    let runtime = database_runtime().unwrap();
+    let scene = Scene {
+        host: Served::start(&config),
+        primary: database(&primary, &runtime),
+        secondary: database(&secondary, &runtime),
+    };
+    scene.host.caught_up();
+    dead_letters_are_listed_replayed_and_discarded(&scene);
+    differences_are_found_and_repaired(&scene);
+    a_pause_keeps_nobody_waiting(&scene);
+    scene.host.end();
+}
+
+fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {
+    let began = Timestamp::now();
+    accept(
+        &scene.secondary,
+        "$value != 'mended' AND $value != 'given-up'",
+    );
+    for key in ["plain", "mended", "given-up"] {
+        scene.save(key);
+    }
+    let walked = scene.host.ask(&["resync", "kv_memories"]);
+    let expected = json!({"secondaries": ["a"], "tables": ["kv_memories"]});
+    assert_eq!(walked, expected);
+    // The command has waited for it.
+    assert_eq!(keys(&scene.secondary), ["plain"]);
+
+    let letters = scene.host.dead_letters();
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    let id_of = |key: &str| {
+        let is_it = |letter: &&Json| letter["key"].as_str().unwrap().contains(key);
+        let letter = letters.iter().find(is_it).unwrap();
+        assert_eq!(letter["table"], "kv_memories");
+        assert_eq!(letter["retry_count"], 1);
+        let error = letter["last_error"].as_str().unwrap();
+        assert!(error.contains("must conform"), "{error}");
+        let [queued, failed] = ["timestamp", "failed_at"]
+            .map(|name| letter[name].as_str().unwrap().parse::<Timestamp>().unwrap());
+        assert!(began <= queued && queued <= failed, "{letter}");
+        letter["id"].as_str().unwrap().to_owned()
+    };
+
+    accept(&scene.secondary, "$value != 'given-up'");
+    let replay = ["dead-letters", "replay", &id_of("mended")];
+    assert_eq!(scene.host.ask(&replay), json!({"replayed": 1}));
+    assert_eq!(keys(&scene.secondary), ["mended", "plain"]);
+    let left = scene.host.dead_letters();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["id"], id_of("given-up"));
+
+    let discard = ["dead-letters", "discard", &id_of("given-up")];
+    assert_eq!(scene.host.ask(&discard), json!({"discarded": 1}));
+    assert!(scene.host.dead_letters().is_empty());
+    assert_eq!(keys(&scene.secondary), ["mended", "plain"]);
+}
+
+fn differences_are_found_and_repaired(scene: &Scene) {
+    accept(&scene.secondary, "true");
+    // What was given up, and what somebody did on the secondary.
+    run(
+        &scene.secondary,
+        "DELETE kv_memories WHERE key = 'plain';
+         UPDATE kv_memories SET value = 'changed' WHERE key = 'mended'",
+    );
+    assert_eq!(scene.compare(), [3, 2, 1]);
+    assert_eq!(keys(&scene.secondary), ["given-up", "mended", "plain"]);
+    assert_eq!(scene.compare(), [3, 0, 0]);
+}
+
+fn a_pause_keeps_nobody_waiting(scene: &Scene) {
+    let Scene {
+        host, secondary, ..
+    } = scene;
+    assert_eq!(host.ask(&["pause"]), json!({"paused": true}));
+    scene.save("later");
+    let goes_on = format!("`host-harness resume --url {}`", host.url);
+    let (report, said) = host.run(&["verify", "kv_memories"]);
+    assert_eq!(report["repairing"], 1, "{report}");
+    assert!(said.contains(&goes_on), "{said}");
+    assert_eq!(host.replication().backlog, 1);
+    let (_, said) = host.run(&["resync", "kv_memories"]);
+    assert!(said.contains(&goes_on), "{said}");
+    let state = host.replication();
+    assert_eq!((state.backlog, state.resyncs), (1, 1), "{state:?}");
+    assert_eq!(keys(secondary), ["given-up", "mended", "plain"]);
+
+    assert_eq!(host.ask(&["resume"]), json!({"paused": false}));
+    host.caught_up();
+    assert_eq!(keys(secondary), ["given-up", "later", "mended", "plain"]);
+    assert_eq!(scene.compare(), [4, 0, 0]);
+}
