@@ -19,17 +19,25 @@ pub const STEPS: &[&str] = &[
     "after_ack",
 ];
 
+/// The steps of a walk: a page of a table has been put into the log.
+pub const WALK_STEPS: &[&str] = &["after_page"];
+
+#[cfg(debug_assertions)]
+fn is_listed(name: &str) -> bool {
+    STEPS.contains(&name) || WALK_STEPS.contains(&name)
+}
+
 /// Passes the step `name`.
 #[cfg(debug_assertions)]
 pub fn pass(name: &'static str) {
-    debug_assert!(STEPS.contains(&name), "fail point {name} is not listed");
+    debug_assert!(is_listed(name), "fail point {name} is not listed");
     armed::pass(name);
 }
 
 /// Passes the step `name` with an operation on `key`.
 #[cfg(debug_assertions)]
 pub fn pass_with(name: &'static str, key: &Key) {
-    debug_assert!(STEPS.contains(&name), "fail point {name} is not listed");
+    debug_assert!(is_listed(name), "fail point {name} is not listed");
     armed::pass_with(name, key);
 }
 

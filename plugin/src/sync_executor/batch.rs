@@ -2,7 +2,7 @@
 
 use crate::{
     dedup::Key,
-    sync_queue::Watermark,
+    sync_queue::{Position, Watermark},
     sync_types::{OperationType, Row, SyncOperation},
 };
 use std::collections::HashSet;
@@ -16,6 +16,8 @@ pub(super) struct Change {
     pub(super) place: Watermark,
     /// What the secondary is to hold.
     pub(super) target: TargetState,
+    /// Is the primary's present state to be read instead, if it has one?
+    pub(super) unread: bool,
 }
 
 /// What a secondary is to hold under an order key.
@@ -25,18 +27,20 @@ pub(super) enum TargetState {
     Rows(Vec<Row>),
     /// These rows and no others of the document at this path.
     Document(String, Vec<Row>),
-    /// Whatever it has: the primary has nothing.
+    /// Whatever it has.
     Unchanged,
-    /// What the primary holds at the time: not read yet.
-    Unread,
 }
 
-/// Keeps the last operation of each key, in the order of the log.
+/// Keeps the last operation of each key, in the order of the log. A refresh has
+/// overtaken those up to `refreshed`: they are read anew.
 ///
 /// So a piece from the beginning holds all that there is up to its last
 /// place: of a key whose last operation comes later, only older states are
 /// missing.
-pub(super) fn last_of_each_key(operations: Vec<(Watermark, SyncOperation)>) -> Vec<Change> {
+pub(super) fn last_of_each_key(
+    operations: Vec<(Watermark, SyncOperation)>,
+    refreshed: Position,
+) -> Vec<Change> {
     let mut seen = HashSet::new();
     let mut changes: Vec<Change> = operations
         .into_iter()
@@ -44,6 +48,9 @@ pub(super) fn last_of_each_key(operations: Vec<(Watermark, SyncOperation)>) -> V
         .filter(|(_, operation)| seen.insert(operation.key.clone()))
         .map(|(place, operation)| Change::of(place, operation))
         .collect();
+    for change in &mut changes {
+        change.unread |= change.place.position <= refreshed;
+    }
     changes.reverse();
     changes
 }
@@ -54,9 +61,11 @@ impl Change {
         let target = match operation.operation_type {
             OperationType::Upsert => TargetState::Rows(rows),
             OperationType::Replace => TargetState::Document(path_of(&operation.key), rows),
-            OperationType::Refresh => TargetState::Unread,
+            // Unless the primary has something.
+            OperationType::Refresh => TargetState::Unchanged,
         };
         Self {
+            unread: operation.operation_type == OperationType::Refresh,
             operation,
             place,
             target,
@@ -97,6 +106,7 @@ mod tests {
 
     fn at_places(operations: Vec<SyncOperation>) -> Vec<(Watermark, SyncOperation)> {
         let place = |operations| Watermark {
+            position: Position(operations),
             operations,
             ..Watermark::default()
         };
@@ -105,7 +115,10 @@ mod tests {
 
     #[test]
     fn a_later_write_replaces_an_earlier_one_of_its_key_in_the_order_of_the_log() {
-        let changes = last_of_each_key(at_places(vec![fact("a", 1), fact("b", 2), fact("a", 3)]));
+        let changes = last_of_each_key(
+            at_places(vec![fact("a", 1), fact("b", 2), fact("a", 3)]),
+            Position::default(),
+        );
         let values: Vec<_> = changes
             .iter()
             .map(|change| match &change.target {
@@ -123,13 +136,25 @@ mod tests {
     fn a_refresh_and_the_write_of_its_row_are_of_one_key() {
         let write = fact("a", 1);
         let refresh = SyncOperation::refresh(write.key.clone());
-        let changes = last_of_each_key(at_places(vec![write, refresh]));
+        let changes = last_of_each_key(at_places(vec![write, refresh]), Position::default());
         assert!(matches!(
             changes.as_slice(),
             [Change {
-                target: TargetState::Unread,
+                target: TargetState::Unchanged,
+                unread: true,
                 ..
             }]
         ));
+    }
+
+    #[test]
+    fn what_a_refresh_has_overtaken_is_read_anew_and_nothing_behind_that() {
+        let operations = at_places(vec![fact("a", 1), fact("b", 2), fact("c", 3)]);
+        let changes = last_of_each_key(operations, Position(2));
+        let unread: Vec<_> = changes.iter().map(|change| change.unread).collect();
+        assert_eq!(unread, [true, true, false]);
+        let carries =
+            |change: &Change| matches!(&change.target, TargetState::Rows(rows) if rows.len() == 1);
+        assert!(changes.iter().all(carries), "should the primary have none");
     }
 }

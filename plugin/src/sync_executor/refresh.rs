@@ -15,7 +15,8 @@ use std::{fmt::Write as _, time::Duration};
 /// How many keys are read with one query.
 const KEYS_PER_QUERY: usize = 100;
 
-/// Gives every change its state: those that carry none get the primary's.
+/// Gives every change that is to be read the primary's state. Says whether
+/// there were any.
 ///
 /// Read as late as possible, and after everything before it in the log was
 /// committed there; so what is read is never older than what the log says.
@@ -23,11 +24,9 @@ pub(super) async fn read_present(
     primary: &FullStorage,
     changes: &mut [Change],
     timeout: Duration,
-) -> StorageResult<()> {
-    let mut unread: Vec<&mut Change> = changes
-        .iter_mut()
-        .filter(|change| matches!(change.target, TargetState::Unread))
-        .collect();
+) -> StorageResult<bool> {
+    let mut unread: Vec<&mut Change> = changes.iter_mut().filter(|change| change.unread).collect();
+    let any = !unread.is_empty();
     for page in unread.chunks_mut(KEYS_PER_QUERY) {
         let keys: Vec<Key> = page
             .iter()
@@ -38,10 +37,14 @@ pub(super) async fn read_present(
             .await
             .map_err(|error| StorageError::internal(format!("reading the primary: {error}")))??;
         for (change, state) in page.iter_mut().zip(states) {
-            change.target = state;
+            // What the primary deleted meanwhile stays as it was logged.
+            if !matches!(state, TargetState::Unchanged) {
+                change.target = state;
+            }
+            change.unread = false;
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// The primary's state of each key.

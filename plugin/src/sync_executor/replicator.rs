@@ -73,8 +73,8 @@ enum Outcome {
 
 /// Why a piece of a batch was not applied.
 enum Failure {
-    /// The primary cannot be asked now.
-    Primary(StorageError),
+    /// The primary cannot be asked now, or the log.
+    Source(StorageError),
     /// The secondary cannot be asked now.
     Secondary(StorageError),
     /// Something is wrong with an operation of the piece.
@@ -87,7 +87,7 @@ const AWAY: [ErrorKind; 3] = [ErrorKind::CONNECTION, ErrorKind::TIMEOUT, ErrorKi
 impl Failure {
     fn of_the_primary(error: StorageError) -> Self {
         if AWAY.contains(&error.kind) {
-            Self::Primary(error)
+            Self::Source(error)
         } else {
             Self::Operation(error)
         }
@@ -277,7 +277,7 @@ impl Replicator {
             .queue
             .read(self.name(), partition, self.config.batch_size)
             .map_err(log_failure)?;
-        let mut changes = batch::last_of_each_key(batch.operations);
+        let mut changes = batch::last_of_each_key(batch.operations, batch.refreshed);
 
         // A batch that fails is halved, down to the operation that fails by
         // itself; the others go through. Every piece moves the position to its
@@ -305,7 +305,7 @@ impl Replicator {
                     from = end.position;
                     self.progress.applied(piece.len(), started.elapsed());
                 }
-                Err(Failure::Primary(error)) => return Err(error),
+                Err(Failure::Source(error)) => return Err(error),
                 Err(Failure::Secondary(error)) => return Ok(Outcome::Unavailable(error)),
                 Err(Failure::Operation(error)) => match piece {
                     // Only the position was to be moved: the secondary refuses
@@ -337,9 +337,14 @@ impl Replicator {
         piece: &mut [Change],
     ) -> Result<(), Failure> {
         let timeout = self.config.operation_timeout;
-        refresh::read_present(&self.primary, piece, timeout)
+        let read = refresh::read_present(&self.primary, piece, timeout)
             .await
             .map_err(Failure::of_the_primary)?;
+        if read {
+            self.queue
+                .note_refreshed(self.name(), partition, stretch.to)
+                .map_err(|error| Failure::Source(log_failure(error)))?;
+        }
         fail_points::pass("before_apply");
         self.define_relationships(session, piece)
             .await

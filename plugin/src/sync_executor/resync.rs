@@ -6,6 +6,7 @@
 
 use super::{guarded::guarded, reconcile::log_failure, refresh, replicator::Replicator};
 use crate::{
+    fail_points,
     sync_queue::{EVERY_TABLE, ResyncMark},
     sync_types::{SyncOperation, order_key},
 };
@@ -104,6 +105,9 @@ impl Replicator {
             self.queue
                 .walk_page(self.name(), &refreshes, &mark)
                 .map_err(log_failure)?;
+            if let Some(first) = refreshes.first() {
+                fail_points::pass_with("after_page", &first.key);
+            }
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) async fn apply(
                 documents.push(Object::new().with("path", path.as_str()).with("ids", ids));
                 stored
             }
-            TargetState::Unchanged | TargetState::Unread => continue,
+            TargetState::Unchanged => continue,
         };
         for row in stored {
             rows.entry(&change.operation.table)

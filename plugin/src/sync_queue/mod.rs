@@ -10,6 +10,7 @@
 //! | [`dirty_flag`] | a trace outside of them that they miss something |
 //! | [`append`] | adding to it, and what happens when it is full |
 //! | [`reading`] | what waits for a secondary, and that it has it |
+//! | [`refreshed`] | up to where a refresh has overtaken it |
 //! | [`partition`] | one partition: its end, and each secondary's watermark |
 //! | [`intents`] | writes under way, so that a killed process leaves a trace |
 //! | [`refused`] | operations that wait for their retry, and dead letters |
@@ -27,6 +28,7 @@ mod opening;
 mod partition;
 mod reached;
 mod reading;
+mod refreshed;
 mod refused;
 mod resync;
 mod store;
@@ -170,6 +172,8 @@ pub struct Batch {
     pub begin: Watermark,
     /// How far one has come with them.
     pub end: Watermark,
+    /// Up to here the reader may have newer states than the log.
+    pub refreshed: Position,
 }
 
 /// The durable, partitioned log. All methods may be called from any thread.

@@ -1,7 +1,7 @@
 //! One partition of the log: where it ends, and how far each secondary is.
 
 use super::{
-    PARTITIONS, QueueError,
+    PARTITIONS, QueueError, refreshed,
     store::{Store, acked_key, log_key, position_of},
     watermark::{Position, Watermark},
 };
@@ -217,20 +217,22 @@ fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueE
     Watermark::from_bytes(&bytes).map(Some)
 }
 
-/// Removes the watermarks of secondaries that are no longer configured.
+/// Removes what is known of secondaries that are no longer configured.
 fn forget_others(
     store: &Store,
     batch: &mut WriteBatch,
     secondaries: &[String],
 ) -> Result<(), QueueError> {
-    for entry in store.state.prefix("acked/") {
-        let key = entry.key()?;
-        let kept = std::str::from_utf8(&key)
-            .ok()
-            .and_then(|key| key.strip_prefix("acked/")?.rsplit_once('/'))
-            .is_some_and(|(name, _)| secondaries.iter().any(|secondary| secondary == name));
-        if !kept {
-            batch.remove(&store.state, key);
+    for prefix in ["acked/", refreshed::PREFIX] {
+        for entry in store.state.prefix(prefix) {
+            let key = entry.key()?;
+            let kept = std::str::from_utf8(&key)
+                .ok()
+                .and_then(|key| key.strip_prefix(prefix)?.rsplit_once('/'))
+                .is_some_and(|(name, _)| secondaries.iter().any(|secondary| secondary == name));
+            if !kept {
+                batch.remove(&store.state, key);
+            }
         }
     }
     Ok(())

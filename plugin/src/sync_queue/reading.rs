@@ -1,7 +1,7 @@
 //! What waits for a secondary, and that it has it.
 
 use super::{
-    Backlog, Batch, PARTITIONS, QueueError, SyncQueue, Watermark,
+    Backlog, Batch, PARTITIONS, Position, QueueError, SyncQueue, Watermark, refreshed,
     store::{acked_key, log_key, position_of},
     wire,
 };
@@ -70,11 +70,13 @@ impl SyncQueue {
             operations: Vec::new(),
             begin: from,
             end: from,
+            refreshed: Position::default(),
         };
         if from.position >= tail.position {
             return Ok(batch);
         }
         self.with_store(|store| {
+            batch.refreshed = refreshed::load(store, secondary, partition)?;
             let range =
                 log_key(partition, from.position.next())..=log_key(partition, tail.position);
             for entry in store.log.range(range) {

@@ -1,0 +1,193 @@
+//! Tables that are compared with the primary again: by a walk that is killed and
+//! goes on, beside writes, after the log was full; and never to an older state.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use host_harness::{host::Host, server::SecondaryServer, steering::Steering};
+use plugin_api::{
+    storage::{CallContext, Storage as _},
+    value::Value,
+};
+use replication_tests::{
+    site::{Site, caught_up, connected, replication, rows, run},
+    wait,
+    writer::Writer,
+};
+use serde_json::{Value as Json, json};
+use std::{
+    os::unix::process::ExitStatusExt,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+/// SIGABRT.
+const ABORTED: i32 = 6;
+
+/// Has a secondary keep every value that it is given for a fact, in their order.
+const HISTORY: &str = "DEFINE TABLE history; \
+    DEFINE EVENT OVERWRITE history ON kv_memories WHEN $event != 'DELETE' \
+    THEN { CREATE history SET at = time::now(), key = $after.key, value = $after.value }";
+
+fn save(host: &Host, key: &str, value: impl Into<Value>) {
+    let storage = host.storage();
+    storage
+        .save_fact(&CallContext::new(), "u", key, &value.into())
+        .unwrap();
+}
+
+fn steer(host: &Host, route: &str) {
+    Steering::of(host).unwrap().post(route, &json!({})).unwrap();
+}
+
+/// What the status says of a secondary.
+fn secondary(host: &Host, name: &str) -> Json {
+    let status = Steering::of(host).unwrap().get("status", &[]).unwrap();
+    let all = status["secondaries"].as_array().unwrap();
+    let found = all.iter().find(|secondary| secondary["name"] == name);
+    found.unwrap().clone()
+}
+
+/// Asserts that no fact of a secondary with a [`HISTORY`] went back to a smaller
+/// number. Gives how many steps it took in all.
+fn assert_never_back(site: &Site, server: &SecondaryServer) -> usize {
+    let sql = "SELECT VALUE [key, value] FROM history ORDER BY key, at";
+    let steps = rows(&site.database(server), sql);
+    for pair in steps.windows(2) {
+        let [[former, before], [key, after]] =
+            [0, 1].map(|at| [0, 1].map(|part| pair[at].as_array().unwrap()[part].clone()));
+        assert!(
+            former != key || before.as_int() <= after.as_int(),
+            "{key}: {after} after {before}"
+        );
+    }
+    steps.len()
+}
+
+#[test]
+fn a_refresh_does_not_let_older_states_follow_it() {
+    let site = Site::new();
+    let server = site.server("a");
+    // Each operation is a batch of its own, so that every state is seen.
+    let settings = ["sync_batch_size: 1", "sync_max_retries: 0"];
+    let host = site.host(&[("a", &server)], &settings);
+    caught_up(&host);
+    let database = site.database(&server);
+    run(
+        &database,
+        "DEFINE FIELD OVERWRITE value ON kv_memories TYPE any ASSERT $value != 0",
+    );
+    save(&host, "k", 0);
+    wait::until(
+        "the refusal",
+        || replication(&host),
+        |status| status.dead_letters == 1,
+    );
+    run(
+        &database,
+        "DEFINE FIELD OVERWRITE value ON kv_memories TYPE any",
+    );
+    run(&database, HISTORY);
+
+    // The refresh stands before three writes, and reads the last of them.
+    steer(&host, "pause");
+    steer(&host, "dead-letters/replay");
+    for value in 1..=3 {
+        save(&host, "k", value);
+    }
+    steer(&host, "resume");
+    caught_up(&host);
+    assert_eq!(assert_never_back(&site, &server), 4);
+    let values = rows(&database, "SELECT VALUE value FROM kv_memories");
+    assert_eq!(values, [3.into()]);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
+fn a_walk_that_is_killed_goes_on_where_it_was_beside_writes() {
+    const ROWS: i64 = 3_000;
+    /// Rows of one page.
+    const PAGE: u64 = 500;
+    let site = Site::new();
+    let mut server = site.server("a");
+    let bare = site.bare_host();
+    run(
+        bare.primary(),
+        &format!(
+            "FOR $n IN 1..={ROWS} {{ CREATE kv_memories SET user_id = 'u', key = <string>$n, value = 0 }}"
+        ),
+    );
+    bare.shutdown().unwrap();
+
+    // The secondary is new, so every table is walked.
+    let config = site.config_file(&[("a", &server)], &[]);
+    let program = env!("CARGO_BIN_EXE_writer");
+    let aborts = "after_page=abort@kv_memories";
+    let (status, _) = Writer::start(program, &config, 1, 1, aborts).ended();
+    assert_eq!(status.signal(), Some(ABORTED));
+
+    server.kill();
+    let host = site.host(&[("a", &server)], &[]);
+    let marks = secondary(&host, "a")["resync"].clone();
+    let walks = marks.as_array().unwrap().iter();
+    let walked: Vec<u64> = walks
+        .filter(|walk| walk["table"] == "kv_memories")
+        .map(|walk| walk["walked"].as_u64().unwrap())
+        .collect();
+    assert_eq!(walked, [PAGE], "{marks}");
+
+    server.restart().unwrap();
+    connected(&host);
+    run(&site.database(&server), HISTORY);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut chance = fastrand::Rng::with_seed(1);
+            for value in 1.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                save(&host, &chance.i64(1..=ROWS).to_string(), value);
+            }
+        });
+        wait::until(
+            "the walk's end",
+            || replication(&host),
+            |status| status.resyncs == 0,
+        );
+        stop.store(true, Ordering::Relaxed);
+    });
+    caught_up(&host);
+    assert_never_back(&site, &server);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn a_full_log_lets_go_of_who_is_away_and_of_nobody_else() {
+    const KEYS: usize = 300;
+    let site = Site::new();
+    let (fast, mut away) = (site.server("fast"), site.server("away"));
+    let secondaries = [("fast", &fast), ("away", &away)];
+    let host = site.host(&secondaries, &["queue_max_bytes: 1MiB"]);
+    caught_up(&host);
+    away.kill();
+
+    let large = "x".repeat(20_000);
+    for number in 0..KEYS {
+        save(&host, &format!("k{number}"), format!("{number} {large}"));
+    }
+    let left = secondary(&host, "away")["resync"].clone();
+    assert_eq!(left[0]["reason"], "the log reached queue_max_bytes");
+    wait::until(
+        "the one that is there",
+        || secondary(&host, "fast"),
+        |fast| fast["backlog"]["operations"] == 0,
+    );
+    assert_eq!(secondary(&host, "fast")["resync"], json!([]));
+    site.assert_equal(&host, &fast);
+
+    away.restart().unwrap();
+    caught_up(&host);
+    site.assert_equal(&host, &away);
+}
