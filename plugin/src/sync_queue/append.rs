@@ -66,10 +66,11 @@ impl SyncQueue {
             }
             beside(store, &mut batch);
             self.durable(batch).commit()?;
+            // Before anybody can see them, and take them off again.
+            self.held.fetch_add(wanted, Ordering::Relaxed);
             for (mut guard, tail) in tails {
                 guard.set_tail(tail);
             }
-            self.held.fetch_add(wanted, Ordering::Relaxed);
             Ok(())
         })?;
         self.unsynced.store(true, Ordering::Relaxed);
