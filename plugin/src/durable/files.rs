@@ -9,6 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Threads that flush and compact a database. More than it has keyspaces: each
+/// of these can have one of them wait for room in the queue of tasks, which only
+/// another one makes.
+const WORKERS: usize = 4;
+
 /// Opens the database in `dir`, or creates one there that only its owner can
 /// look into. `unusable` makes an error of what is wrong with the directory.
 ///
@@ -22,7 +27,7 @@ pub fn open<E: From<fjall::Error>>(
     // Fails for a file in its place, which is not ours to set aside.
     create_private(dir).map_err(unusable)?;
     intact::check(dir)?;
-    let builder = Database::builder(dir).worker_threads(1);
+    let builder = Database::builder(dir).worker_threads(WORKERS);
     Ok(configure(builder).open()?)
 }
 
