@@ -5,6 +5,7 @@ use crate::{
     sync_queue::{Position, Watermark},
     sync_types::{OperationType, Row, SyncOperation},
 };
+use plugin_api::value::Value;
 use std::collections::HashSet;
 
 /// What is to be done for one order key.
@@ -31,6 +32,16 @@ pub(super) enum TargetState {
     Unchanged,
 }
 
+/// The table whose keys stand for several rows.
+pub(super) const DOCUMENTS: &str = "knowledge_base";
+
+/// About how many bytes one transaction takes at most. It has to get there within
+/// `operation_timeout`, beside those of other workers, and to fit in a message.
+pub(super) const TRANSACTION_BYTES: usize = 4 << 20;
+
+/// About what a number, or the frame of anything else, takes in a message.
+const WIRE_VALUE: usize = 32;
+
 /// Keeps the last operation of each key, in the order of the log. A refresh has
 /// overtaken those up to `refreshed`: they are read anew.
 ///
@@ -56,6 +67,26 @@ pub(super) fn last_of_each_key(
 }
 
 impl Change {
+    /// Does its key stand for a document, with all of its chunks?
+    pub(super) fn is_of_document(&self) -> bool {
+        self.operation.table == DOCUMENTS
+    }
+
+    /// About how many bytes it takes in a message.
+    pub(super) fn wire_bytes(&self) -> usize {
+        let rows = match &self.target {
+            TargetState::Rows(rows) | TargetState::Document(_, rows) => rows.as_slice(),
+            TargetState::Unchanged => &[],
+        };
+        let of_row = |row: &Row| {
+            let columns = row.columns.iter();
+            let columns = columns.map(|(name, value)| name.len() + wire_bytes(value));
+            let embedding = row.embedding.as_ref().map_or(0, |floats| floats.len());
+            columns.sum::<usize>() + embedding * WIRE_VALUE
+        };
+        rows.iter().map(of_row).sum()
+    }
+
     fn of(place: Watermark, mut operation: SyncOperation) -> Self {
         let rows = std::mem::take(&mut operation.data);
         let target = match operation.operation_type {
@@ -71,6 +102,20 @@ impl Change {
             target,
         }
     }
+}
+
+fn wire_bytes(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Array(values) => values.iter().map(wire_bytes).sum(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(name, value)| name.len() + wire_bytes(value))
+            .sum(),
+        _ => 0,
+    };
+    WIRE_VALUE + inside
 }
 
 /// The path in a document's order key.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`replicator`] | one secondary's workers: which partition, which batch, what to do with each outcome |
 //! | [`batch`] | what a batch comes down to: the last state of each key |
+//! | [`appetite`] | how much a secondary takes at once |
 //! | [`refresh`] | reading the primary's present rows for the operations that carry none |
 //! | [`statement`] | the transaction that a batch becomes |
 //! | [`refusal`] | operations that the secondary refuses: their retries, and the end of those |
@@ -12,6 +13,7 @@
 //! | [`guarded`] | what a panic ends, and what it does not |
 //! | [`progress`] | counts and rates for those who look |
 
+mod appetite;
 mod batch;
 mod guarded;
 mod progress;

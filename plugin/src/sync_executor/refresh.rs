@@ -1,6 +1,6 @@
 //! Reading the primary's present rows for the operations that carry none.
 
-use super::batch::{Change, TargetState, path_of};
+use super::batch::{Change, DOCUMENTS, TRANSACTION_BYTES, TargetState, path_of};
 use crate::{
     dedup::{Key, key_columns},
     sync_types::Row,
@@ -15,36 +15,71 @@ use std::{fmt::Write as _, time::Duration};
 /// How many keys are read with one query.
 const KEYS_PER_QUERY: usize = 100;
 
-/// Gives every change that is to be read the primary's state. Says whether
-/// there were any.
+/// What is made ready of a piece.
+pub(super) struct Ready {
+    /// So many changes from its beginning are as much as a transaction takes,
+    /// and have their states.
+    pub(super) changes: usize,
+    /// Was any of them read?
+    pub(super) read: bool,
+}
+
+/// Gives changes their states, those that are to be read the primary's, until
+/// there are `limit` of them, or as many bytes as a transaction takes.
 ///
 /// Read as late as possible, and after everything before it in the log was
 /// committed there; so what is read is never older than what the log says.
-pub(super) async fn read_present(
+pub(super) async fn make_ready(
+    primary: &FullStorage,
+    changes: &mut [Change],
+    limit: usize,
+    timeout: Duration,
+) -> StorageResult<Ready> {
+    let (mut bytes, mut read) = (0, false);
+    let most = changes.len().min(limit);
+    for at in 0..most {
+        if changes[at].unread {
+            read_page(primary, &mut changes[at..most], timeout).await?;
+            read = true;
+        }
+        bytes += changes[at].wire_bytes();
+        if bytes > TRANSACTION_BYTES && at > 0 {
+            return Ok(Ready { changes: at, read });
+        }
+    }
+    let changes = most;
+    Ok(Ready { changes, read })
+}
+
+/// Reads the first of these changes, which is unread, and others with it. A
+/// document by itself: it may have many rows.
+async fn read_page(
     primary: &FullStorage,
     changes: &mut [Change],
     timeout: Duration,
-) -> StorageResult<bool> {
-    let mut unread: Vec<&mut Change> = changes.iter_mut().filter(|change| change.unread).collect();
-    let any = !unread.is_empty();
-    for page in unread.chunks_mut(KEYS_PER_QUERY) {
-        let keys: Vec<Key> = page
-            .iter()
-            .map(|change| change.operation.key.clone())
-            .collect();
-        let primary = primary.clone();
-        let states = tokio::task::spawn_blocking(move || present(&primary, &keys, timeout))
-            .await
-            .map_err(|error| StorageError::internal(format!("reading the primary: {error}")))??;
-        for (change, state) in page.iter_mut().zip(states) {
-            // What the primary deleted meanwhile stays as it was logged.
-            if !matches!(state, TargetState::Unchanged) {
-                change.target = state;
-            }
-            change.unread = false;
+) -> StorageResult<()> {
+    let alone = changes.first().is_some_and(Change::is_of_document);
+    let mut page: Vec<&mut Change> = changes
+        .iter_mut()
+        .filter(|change| change.unread && change.is_of_document() == alone)
+        .take(if alone { 1 } else { KEYS_PER_QUERY })
+        .collect();
+    let keys: Vec<Key> = page
+        .iter()
+        .map(|change| change.operation.key.clone())
+        .collect();
+    let primary = primary.clone();
+    let states = tokio::task::spawn_blocking(move || present(&primary, &keys, timeout))
+        .await
+        .map_err(|error| StorageError::internal(format!("reading the primary: {error}")))??;
+    for (change, state) in page.iter_mut().zip(states) {
+        // What the primary deleted meanwhile stays as it was logged.
+        if !matches!(state, TargetState::Unchanged) {
+            change.target = state;
         }
+        change.unread = false;
     }
-    Ok(any)
+    Ok(())
 }
 
 /// The primary's state of each key.
@@ -90,7 +125,7 @@ fn select(sql: &mut String, parameters: &mut Object, at: usize, key: &Key) {
         parameters.insert(name.as_str(), value);
         name
     };
-    let condition = if table == "knowledge_base" {
+    let condition = if table == DOCUMENTS {
         let path = bind(0, values.into_iter().next().unwrap_or_default());
         format!("source_file = ${path} OR file_path = ${path}")
     } else {
@@ -117,7 +152,7 @@ fn state(key: &Key, result: &Value) -> StorageResult<TargetState> {
     Ok(if rows.is_empty() {
         // Deleted on the primary: the secondary keeps its copy, as an archive.
         TargetState::Unchanged
-    } else if key.parts().0 == "knowledge_base" {
+    } else if key.parts().0 == DOCUMENTS {
         TargetState::Document(path_of(key), rows)
     } else {
         TargetState::Rows(rows)

@@ -2,12 +2,13 @@
 
 use super::{
     ExecutorConfig,
+    appetite::Appetite,
     batch::{self, Change},
     guarded::guarded,
     progress::Counters,
     reconcile::log_failure,
     refresh,
-    statement::{self, Source, Stretch},
+    statement::{self, Applied, Source, Stretch},
 };
 use crate::{
     connection::{Phase, SecondaryConnectionManager, Session, jitter},
@@ -48,6 +49,7 @@ pub(super) struct Replicator {
     pub(super) manager: Arc<SecondaryConnectionManager>,
     pub(super) config: ExecutorConfig,
     pub(super) progress: Counters,
+    appetite: Appetite,
     /// Partitions that a worker is at; no two are at the same.
     taken: Mutex<BTreeSet<u16>>,
     next: AtomicU16,
@@ -69,6 +71,27 @@ enum Outcome {
     Applied,
     /// The secondary cannot be asked now. Nothing is counted, nothing is lost.
     Unavailable(StorageError),
+}
+
+/// What became of a piece of a batch.
+enum Step {
+    /// The secondary has it.
+    Applied(Applied),
+    /// Only so many changes from its beginning go into one transaction.
+    TooMuch(usize),
+}
+
+/// Divides a piece that ends at `end` before the change at `at`.
+fn divide<'a>(
+    pieces: &mut Vec<(&'a mut [Change], Watermark)>,
+    piece: &'a mut [Change],
+    at: usize,
+    end: Watermark,
+) {
+    let (first, second) = piece.split_at_mut(at);
+    let middle = first.last().map_or(end, |last| last.place);
+    pieces.push((second, end));
+    pieces.push((first, middle));
 }
 
 /// Why a piece of a batch was not applied.
@@ -115,6 +138,7 @@ impl Replicator {
             queue,
             primary,
             manager,
+            appetite: Appetite::new(config.batch_size),
             config,
             progress: Counters::default(),
             taken: Mutex::default(),
@@ -279,8 +303,9 @@ impl Replicator {
             .map_err(log_failure)?;
         let mut changes = batch::last_of_each_key(batch.operations, batch.refreshed);
 
-        // A batch that fails is halved, down to the operation that fails by
-        // itself; the others go through. Every piece moves the position to its
+        // A batch that is too much for a transaction is divided. One that fails
+        // is halved, down to the operation that fails by itself; the others go
+        // through. Every piece moves the position to its
         // own end, so each is applied once, in order.
         let mut pieces: Vec<(&mut [Change], Watermark)> = vec![(&mut changes, batch.end)];
         let mut from = batch.begin.position;
@@ -295,8 +320,12 @@ impl Replicator {
                 .await
                 .unwrap_or_else(|panic| Err(Failure::Operation(panic)))
             {
-                Ok(()) => {
-                    self.settle(piece).map_err(log_failure)?;
+                Ok(Step::TooMuch(at)) => divide(&mut pieces, piece, at, end),
+                Ok(Step::Applied(applied)) => {
+                    self.appetite.grow();
+                    if applied == Applied::Now {
+                        self.settle(piece).map_err(log_failure)?;
+                    }
                     fail_points::pass("after_apply");
                     self.queue
                         .ack(self.name(), partition, end)
@@ -306,7 +335,11 @@ impl Replicator {
                     self.progress.applied(piece.len(), started.elapsed());
                 }
                 Err(Failure::Source(error)) => return Err(error),
-                Err(Failure::Secondary(error)) => return Ok(Outcome::Unavailable(error)),
+                Err(Failure::Secondary(error)) => {
+                    // It may have been too much for the time that it has.
+                    self.appetite.shrink(piece.len());
+                    return Ok(Outcome::Unavailable(error));
+                }
                 Err(Failure::Operation(error)) => match piece {
                     // Only the position was to be moved: the secondary refuses
                     // everything, so it is not an operation's fault.
@@ -317,10 +350,8 @@ impl Replicator {
                         pieces.push((&mut [], end));
                     }
                     piece => {
-                        let (first, second) = piece.split_at_mut(piece.len() / 2);
-                        let middle = first.last().map_or(end, |last| last.place);
-                        pieces.push((second, end));
-                        pieces.push((first, middle));
+                        let half = piece.len() / 2;
+                        divide(&mut pieces, piece, half, end);
                     }
                 },
             }
@@ -328,22 +359,25 @@ impl Replicator {
         Ok(Outcome::Applied)
     }
 
-    /// Applies a piece of a batch.
+    /// Applies a piece of a batch, unless it is too much.
     async fn apply(
         &self,
         session: &Session,
         partition: u16,
         stretch: Stretch,
         piece: &mut [Change],
-    ) -> Result<(), Failure> {
+    ) -> Result<Step, Failure> {
         let timeout = self.config.operation_timeout;
-        let read = refresh::read_present(&self.primary, piece, timeout)
+        let ready = refresh::make_ready(&self.primary, piece, self.appetite.get(), timeout)
             .await
             .map_err(Failure::of_the_primary)?;
-        if read {
+        if ready.read {
             self.queue
                 .note_refreshed(self.name(), partition, stretch.to)
                 .map_err(|error| Failure::Source(log_failure(error)))?;
+        }
+        if ready.changes < piece.len() {
+            return Ok(Step::TooMuch(ready.changes));
         }
         fail_points::pass("before_apply");
         self.define_relationships(session, piece)
@@ -351,6 +385,7 @@ impl Replicator {
             .map_err(Failure::of_the_secondary)?;
         self.try_apply(session, partition, stretch, piece)
             .await
+            .map(Step::Applied)
             .map_err(Failure::of_the_secondary)
     }
 
@@ -392,7 +427,7 @@ impl Replicator {
         partition: u16,
         stretch: Stretch,
         changes: &[Change],
-    ) -> StorageResult<()> {
+    ) -> StorageResult<Applied> {
         let source = self.source(partition);
         let mut careful = false;
         let mut conflicts = 0;

@@ -43,9 +43,20 @@ pub(super) struct Stretch {
     pub(super) to: Position,
 }
 
+/// What a transaction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// Everything that it was to do.
+    Now,
+    /// Nothing: the secondary has passed the stretch. How each operation of it
+    /// ended is not known; some may have been put aside.
+    Before,
+}
+
 /// Puts the changes on a secondary and moves its position, in one transaction
 /// and one round trip. A secondary that is at the stretch's end already, or past
-/// it, does nothing: that is what makes a late or repeated request harmless.
+/// it, does nothing: that is what makes a late or repeated request harmless. Says
+/// which of the two it was.
 ///
 /// With `careful`, rows that hold the same key under another id are removed
 /// first. That costs a lookup a row, so it is for the tables that need it.
@@ -60,7 +71,7 @@ pub(super) async fn apply(
     changes: &[Change],
     careful: impl Fn(&str) -> bool,
     timeout: Duration,
-) -> StorageResult<()> {
+) -> StorageResult<Applied> {
     let mut rows: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
     let mut documents = Vec::new();
     for change in changes {
@@ -120,7 +131,10 @@ pub(super) async fn apply(
             "the secondary is behind what it had acknowledged: it was emptied or set back",
         ));
     }
-    Ok(())
+    Ok(match Some(reached) < position_value(stretch.to).as_int() {
+        true => Applied::Now,
+        false => Applied::Before,
+    })
 }
 
 const REMOVE_STALE_CHUNKS: &str = "\
