@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
@@ -18,6 +19,12 @@ pub const FAIL_POINTS: &str = "DB_SYNC_FAIL_POINTS";
 /// The variable that says how many milliseconds a thread of it waits between two
 /// writes; none if it is not set.
 pub const PACE: &str = "WRITER_PACE_MS";
+
+/// The signal that [`Writer::kill`] sends.
+const SIGKILL: i32 = 9;
+
+/// The signal by which a process ends that aborts.
+const SIGABRT: i32 = 6;
 
 /// How a line begins that tells the module's status.
 pub const STATUS: &str = "status\t";
@@ -102,16 +109,20 @@ impl Writer {
             |(answers, ended)| *answers > seen || ended.is_some(),
         );
         let last = self.statuses.lock().pop();
-        last.expect("the child process ended")
+        last.unwrap_or_else(|| panic!("no status: {}", self.last_words()))
     }
 
-    /// Waits until it has had `acked` writes acknowledged.
+    /// Waits until it has had `acked` writes acknowledged. Until then nothing
+    /// may end it.
     pub fn wait_for(&mut self, acked: u64) {
-        wait::until(
+        let (_, ended) = wait::until(
             "the writes of the child process",
             || (self.ledger.lock().acked(), self.child.try_wait().unwrap()),
             |(seen, ended)| *seen >= acked || ended.is_some(),
         );
+        if let Some(status) = ended {
+            panic!("it ended by itself ({status}): {}", self.last_words());
+        }
     }
 
     /// What was told by now.
@@ -119,36 +130,52 @@ impl Writer {
         self.ledger.lock().clone()
     }
 
-    /// Kills it (SIGKILL). Gives what it told.
+    /// Kills it (SIGKILL), and nothing else has: a host that crashed by itself
+    /// has not survived. Gives what it told.
     pub fn kill(mut self) -> Ledger {
         self.child.kill().unwrap();
-        self.gone().1
+        self.ended_by(SIGKILL)
     }
 
-    /// Waits until it ends by itself. Gives how, and what it told.
-    pub fn ended(mut self) -> (ExitStatus, Ledger) {
-        wait::until(
-            "the end of the child process",
-            || self.child.try_wait().unwrap(),
-            Option::is_some,
-        );
-        self.gone()
+    /// Waits until it aborts, as a fail point has it do. Gives what it told.
+    pub fn aborted(mut self) -> Ledger {
+        self.wait_for_its_end();
+        self.ended_by(SIGABRT)
     }
 
     /// Has it stop writing, catch up, and shut its host down.
     pub fn finish(mut self) -> (ExitStatus, Ledger) {
         drop(self.child.stdin.take());
-        self.ended()
+        self.wait_for_its_end();
+        self.gone()
+    }
+
+    fn wait_for_its_end(&mut self) {
+        wait::until(
+            "the end of the child process",
+            || self.child.try_wait().unwrap(),
+            Option::is_some,
+        );
+    }
+
+    fn ended_by(&mut self, signal: i32) -> Ledger {
+        let (status, told) = self.gone();
+        let by = status.signal();
+        assert_eq!(by, Some(signal), "{status}: {}", self.last_words());
+        told
     }
 
     fn gone(&mut self) -> (ExitStatus, Ledger) {
         let status = self.child.wait().unwrap();
         if status.code().is_some_and(|code| code != 0) {
-            let said = std::fs::read_to_string(&self.log).unwrap();
-            panic!("the child process failed ({status}): {said}");
+            panic!("the child process failed ({status}): {}", self.last_words());
         }
         self.reader.take().unwrap().join().unwrap();
         (status, std::mem::take(&mut *self.ledger.lock()))
+    }
+
+    fn last_words(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 }
 

@@ -18,7 +18,7 @@ use replication_tests::{
     site::{Site, caught_up, replication},
     writer::Writer,
 };
-use std::{os::unix::process::ExitStatusExt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// The steps at which the plugin can be made to fail.
 const STEPS: &[&str] = &[
@@ -34,9 +34,6 @@ const STEPS: &[&str] = &[
 
 /// Threads that write in the host that is killed.
 const THREADS: i64 = 8;
-
-/// SIGABRT.
-const ABORTED: i32 = 6;
 
 /// Kills of one pair of databases: more would be about their size.
 const KILLS_OF_A_SITE: u64 = 25;
@@ -112,8 +109,8 @@ fn killed_at_every_step_it_converges() {
         // The first time, and once in the midst of work.
         for passing in [1, chance.u64(2..80)] {
             let fail_points = format!("{step}=abort*{passing}");
-            let (status, told) = scene.writer(&fail_points).ended();
-            assert_eq!(status.signal(), Some(ABORTED), "{fail_points}");
+            println!("{fail_points}");
+            let told = scene.writer(&fail_points).aborted();
             scene.look(&fail_points, told, &mut tally);
         }
     }
