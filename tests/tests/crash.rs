@@ -38,6 +38,9 @@ const THREADS: i64 = 8;
 /// Kills of one pair of databases: more would be about their size.
 const KILLS_OF_A_SITE: u64 = 25;
 
+/// Within this time of a host's start, its recovery is met.
+const START: Duration = Duration::from_secs(1);
+
 /// A primary and a secondary over which hosts come and go.
 struct Scene {
     site: Site,
@@ -45,6 +48,8 @@ struct Scene {
     config: PathBuf,
     round: i64,
     ledger: Ledger,
+    /// Kills since both sides were looked at.
+    unseen: u64,
 }
 
 impl Scene {
@@ -58,6 +63,7 @@ impl Scene {
             config,
             round: 0,
             ledger: Ledger::default(),
+            unseen: 0,
         }
     }
 
@@ -68,13 +74,18 @@ impl Scene {
         Writer::start(program, &self.config, THREADS, self.round, fail_points)
     }
 
-    /// Starts a host over what a killed one left, waits until it has caught
-    /// up, and looks at both sides.
-    fn look(&mut self, what: &str, told: Ledger, tally: &mut Tally) {
+    /// Takes down what a host told that was killed.
+    fn note(&mut self, what: &str, told: Ledger, tally: &mut Tally) {
+        self.unseen += 1;
         tally.tried += 1;
         tally.acked += told.acked();
         assert_eq!(told.failures(), <&[String]>::default(), "{what}");
         self.ledger.add(told);
+    }
+
+    /// Starts a host over what killed ones left, waits until it has caught up,
+    /// and looks at both sides.
+    fn look(&mut self, what: &str, tally: &mut Tally) {
         let host = self.site.host(&[("a", &self.server)], &[]);
         caught_up(&host);
         assert_eq!(replication(&host).dead_letters, 0, "{what}");
@@ -83,7 +94,9 @@ impl Scene {
         let mut verdict = self.ledger.check(host.primary());
         verdict.add(self.ledger.check(&secondary));
         let good = comparison.is_equal() && verdict.is_clean();
-        tally.survived += u64::from(good);
+        if good {
+            tally.survived += std::mem::take(&mut self.unseen);
+        }
         tally.verdict.add(verdict);
         assert!(good, "{what}:\n{tally}\n{comparison}");
         host.shutdown().unwrap();
@@ -111,7 +124,8 @@ fn killed_at_every_step_it_converges() {
             let fail_points = format!("{step}=abort*{passing}");
             println!("{fail_points}");
             let told = scene.writer(&fail_points).aborted();
-            scene.look(&fail_points, told, &mut tally);
+            scene.note(&fail_points, told, &mut tally);
+            scene.look(&fail_points, &mut tally);
         }
     }
     println!("{tally}");
@@ -124,18 +138,28 @@ fn killed_at_any_instant_it_converges() {
     let mut tally = Tally::default();
     let mut scene = Scene::new();
     for kill in 0..kills {
-        if kill % KILLS_OF_A_SITE == KILLS_OF_A_SITE - 1 {
+        if kill > 0 && kill.is_multiple_of(KILLS_OF_A_SITE) {
             scene = Scene::new();
         }
-        let acked = chance.u64(0..150);
-        let more = Duration::from_micros(chance.u64(0..5000));
+        // After a kill that nobody has looked at, the next one may come before
+        // the first write: while the host starts, and makes up for the last.
+        let (acked, most) = match scene.unseen > 0 && chance.bool() {
+            true => (0, START),
+            false => (chance.u64(0..150), Duration::from_millis(5)),
+        };
+        let more = most.mul_f64(chance.f64());
         let mut writer = scene.writer("");
         writer.wait_for(acked);
         // The instant itself, wherever it falls.
         std::thread::sleep(more);
         let told = writer.kill();
         let what = format!("kill {kill} after {acked} writes and {more:?}");
-        scene.look(&what, told, &mut tally);
+        scene.note(&what, told, &mut tally);
+        let next = kill + 1;
+        let is_last = next == kills || next.is_multiple_of(KILLS_OF_A_SITE);
+        if is_last || chance.u8(0..3) > 0 {
+            scene.look(&what, &mut tally);
+        }
         tally.tell_progress(kills);
     }
     println!("{tally}");
