@@ -1,6 +1,7 @@
 //! What was acknowledged, and whether a database has it.
 
 use crate::load::{OWNER, Told};
+use host_harness::compare::Comparison;
 use plugin_api::{
     storage::{CallContext, Storage},
     value::{Object, Value},
@@ -8,6 +9,7 @@ use plugin_api::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::{Deref, DerefMut},
 };
 
 /// The kinds of acknowledged writes, and how to find each row of a kind with
@@ -79,6 +81,23 @@ pub struct Verdict {
     pub duplicated: BTreeSet<String>,
     /// Keys with an older number than was acknowledged, or with a mixture.
     pub out_of_order: BTreeSet<String>,
+}
+
+impl From<&Comparison> for Verdict {
+    /// What a comparison found: a row that only the secondary has is one too
+    /// many, and one that differs is older.
+    fn from(comparison: &Comparison) -> Self {
+        let mut verdict = Self::default();
+        for table in &comparison.tables {
+            let missing = table.missing.iter().map(ToString::to_string);
+            let extra = table.extra.iter().map(ToString::to_string);
+            let older = table.different.iter().map(|row| row.id.to_string());
+            verdict.lost.extend(missing);
+            verdict.duplicated.extend(extra);
+            verdict.out_of_order.extend(older);
+        }
+        verdict
+    }
 }
 
 impl Verdict {
@@ -278,5 +297,30 @@ impl fmt::Display for Tally {
             writeln!(f, "  {what}")?;
         }
         Ok(())
+    }
+}
+
+/// A tally that is printed at its end, also if that is a panic: a run that
+/// fails says what was wrong as well.
+#[derive(Debug, Default)]
+pub struct Table(Tally);
+
+impl Deref for Table {
+    type Target = Tally;
+
+    fn deref(&self) -> &Tally {
+        &self.0
+    }
+}
+
+impl DerefMut for Table {
+    fn deref_mut(&mut self) -> &mut Tally {
+        &mut self.0
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        println!("{}", self.0);
     }
 }

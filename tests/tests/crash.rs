@@ -14,7 +14,7 @@
 use host_harness::{compare::compare, server::SecondaryServer};
 use replication_tests::{
     chance,
-    ledger::{Ledger, Tally},
+    ledger::{Ledger, Table, Tally, Verdict},
     site::{Site, caught_up, replication},
     writer::Writer,
 };
@@ -91,14 +91,11 @@ impl Scene {
         assert_eq!(replication(&host).dead_letters, 0, "{what}");
         let secondary = self.site.database(&self.server);
         let comparison = compare(host.primary(), &secondary).unwrap();
-        let mut verdict = self.ledger.check(host.primary());
-        verdict.add(self.ledger.check(&secondary));
-        let good = comparison.is_equal() && verdict.is_clean();
-        if good {
-            tally.survived += std::mem::take(&mut self.unseen);
-        }
-        tally.verdict.add(verdict);
-        assert!(good, "{what}:\n{tally}\n{comparison}");
+        tally.verdict.add(Verdict::from(&comparison));
+        tally.verdict.add(self.ledger.check(host.primary()));
+        tally.verdict.add(self.ledger.check(&secondary));
+        assert!(tally.verdict.is_clean(), "{what}:\n{tally}\n{comparison}");
+        tally.survived += std::mem::take(&mut self.unseen);
         host.shutdown().unwrap();
     }
 }
@@ -117,7 +114,7 @@ fn the_list_of_steps_is_the_plugins() {
 fn killed_at_every_step_it_converges() {
     let mut chance = chance::seeded("steps");
     let mut scene = Scene::new();
-    let mut tally = Tally::default();
+    let mut tally = Table::default();
     for step in STEPS {
         // The first time, and once in the midst of work.
         for passing in [1, chance.u64(2..80)] {
@@ -128,14 +125,13 @@ fn killed_at_every_step_it_converges() {
             scene.look(&fail_points, &mut tally);
         }
     }
-    println!("{tally}");
 }
 
 #[test]
 fn killed_at_any_instant_it_converges() {
     let mut chance = chance::seeded("instants");
     let kills = chance::number("FAULT_KILLS").unwrap_or(20);
-    let mut tally = Tally::default();
+    let mut tally = Table::default();
     let mut scene = Scene::new();
     for kill in 0..kills {
         if kill > 0 && kill.is_multiple_of(KILLS_OF_A_SITE) {
@@ -162,5 +158,4 @@ fn killed_at_any_instant_it_converges() {
         }
         tally.tell_progress(kills);
     }
-    println!("{tally}");
 }

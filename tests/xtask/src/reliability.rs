@@ -66,17 +66,24 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Runs those of these names, all for none, each with `percent` of its number.
-/// Tells what they tell, and at the end every table again.
+/// Tells what they tell, and at the end every table again, also of those that
+/// failed.
 pub(crate) fn run(names: &[String], percent: u64) -> anyhow::Result<()> {
     let chosen = |run: &&LongRun| names.is_empty() || names.iter().any(|name| name == run.name);
     let mut summary = String::new();
     let mut failed = Vec::new();
     for run in LONG_RUNS.iter().filter(chosen) {
         let started = Instant::now();
-        let (table, passed) = run.start((run.full * percent).div_ceil(100))?;
+        let mut table = String::new();
+        let ended = run.start((run.full * percent).div_ceil(100), &mut table);
         let took = humantime::format_duration(Duration::from_secs(started.elapsed().as_secs()));
-        summary.push_str(&format!("\n## {}, {took}\n\n{table}", run.name));
-        if !passed {
+        let result = match ended {
+            Ok(true) => String::new(),
+            Ok(false) => ", FAILED".to_owned(),
+            Err(error) => format!(", FAILED: {error:#}"),
+        };
+        summary.push_str(&format!("\n## {}, {took}{result}\n\n{table}", run.name));
+        if !result.is_empty() {
             failed.push(run.name);
         }
     }
@@ -88,8 +95,9 @@ pub(crate) fn run(names: &[String], percent: u64) -> anyhow::Result<()> {
 }
 
 impl LongRun {
-    /// Runs it so many times. Gives its tables, and whether it passed.
-    fn start(&self, count: u64) -> anyhow::Result<(String, bool)> {
+    /// Runs it so many times. Adds its tables to `table`, as far as it came, and
+    /// gives whether it passed.
+    fn start(&self, count: u64, table: &mut String) -> anyhow::Result<bool> {
         let mut command = cargo();
         command
             .args(["test", "--workspace"])
@@ -106,7 +114,7 @@ impl LongRun {
             .stdout(Stdio::piped())
             .spawn()
             .context("cargo cannot be run")?;
-        let mut table = format!("`{shown}`\n\n");
+        table.push_str(&format!("`{shown}`\n\n"));
         if let Some(told) = child.stdout.take() {
             for line in BufReader::new(told).lines() {
                 let line = line?;
@@ -117,6 +125,6 @@ impl LongRun {
                 }
             }
         }
-        Ok((table, child.wait()?.success()))
+        Ok(child.wait()?.success())
     }
 }
