@@ -1,8 +1,12 @@
 //! A network between a host and its secondary that can be spoilt.
 
+mod messages;
+
+use messages::{Message, Messages};
 use parking_lot::{Condvar, Mutex};
 use socket2::SockRef;
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -12,9 +16,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-/// What a server sends of itself, as the first byte of a WebSocket frame says.
-const PING: u8 = 9;
 
 /// What happens to bytes on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,16 +44,25 @@ enum Way {
     ToClient,
 }
 
+/// What is held back on its way to the server.
+#[derive(Default)]
+struct Held {
+    /// That of connections with a smaller number is.
+    below: u64,
+    /// The bytes of each of them, and where they are to go.
+    bytes: BTreeMap<u64, (TcpStream, Vec<u8>)>,
+    /// What the requests among them say.
+    requests: Vec<Vec<u8>>,
+}
+
 struct Sky {
     weather: Mutex<Weather>,
-    /// Connections with a smaller number are held.
-    held: AtomicU64,
+    held: Mutex<Held>,
     /// Connections with a smaller number are, or were, held.
     once_held: AtomicU64,
-    /// How many of them have something to deliver.
-    holding: AtomicU64,
-    /// What the server has sent on those that were held.
-    late_answers: AtomicU64,
+    /// How many requests of each connection have no answer yet. One that ends
+    /// without being held gets none.
+    unanswered: Mutex<BTreeMap<u64, i64>>,
     connections: AtomicU64,
     /// Bytes that clients have sent.
     asked: AtomicU64,
@@ -74,10 +84,9 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let sky = Arc::new(Sky {
             weather: Mutex::new(Weather::Fair),
-            held: AtomicU64::new(0),
+            held: Mutex::default(),
             once_held: AtomicU64::new(0),
-            holding: AtomicU64::new(0),
-            late_answers: AtomicU64::new(0),
+            unanswered: Mutex::default(),
             connections: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             changed: Condvar::new(),
@@ -112,18 +121,29 @@ impl Proxy {
     /// also when the client has given them up. Later ones pass.
     pub fn hold(&self) {
         let now = self.sky.connections.load(Ordering::SeqCst);
-        self.sky.held.store(now, Ordering::SeqCst);
+        let mut held = self.sky.held.lock();
+        held.below = now;
+        held.requests.clear();
         self.sky.once_held.store(now, Ordering::SeqCst);
     }
 
-    /// Has something been held?
-    pub fn is_holding(&self) -> bool {
-        self.sky.holding.load(Ordering::SeqCst) > 0
+    /// Is one of the requests that are held one that contains all of this?
+    pub fn holds(&self, parts: &[&str]) -> bool {
+        let is_in = |request: &[u8], part: &str| {
+            let mut places = request.windows(part.len());
+            places.any(|place| place == part.as_bytes())
+        };
+        let held = self.sky.held.lock();
+        let mut requests = held.requests.iter();
+        requests.any(|request| parts.iter().all(|part| is_in(request, part)))
     }
 
-    /// How often the server has answered on connections that were held once.
-    pub fn late_answers(&self) -> u64 {
-        self.sky.late_answers.load(Ordering::SeqCst)
+    /// How many requests on connections that were held once the server has not
+    /// answered yet, delivered or not.
+    pub fn unanswered(&self) -> i64 {
+        let once_held = self.sky.once_held.load(Ordering::SeqCst);
+        let unanswered = self.sky.unanswered.lock();
+        unanswered.range(..once_held).map(|(_, count)| count).sum()
     }
 
     /// How many bytes clients have sent so far, delivered or not.
@@ -131,11 +151,15 @@ impl Proxy {
         self.sky.asked.load(Ordering::SeqCst)
     }
 
-    /// Delivers what was held.
+    /// Delivers what was held, but not that the client closes the connection: at
+    /// that the server cancels its requests.
     pub fn deliver(&self) {
-        self.sky.held.store(0, Ordering::SeqCst);
-        let _weather = self.sky.weather.lock();
-        self.sky.changed.notify_all();
+        let mut held = self.sky.held.lock();
+        held.below = 0;
+        for (mut to, bytes) in std::mem::take(&mut held.bytes).into_values() {
+            // One that fails is the server's end, which a test notices.
+            let _ = to.write_all(&bytes);
+        }
     }
 
     /// Ends all open connections in order (FIN).
@@ -172,6 +196,7 @@ impl Sky {
         open.extend([client.try_clone()?, server.try_clone()?]);
         drop(open);
         let number = self.connections.fetch_add(1, Ordering::SeqCst);
+        self.unanswered.lock().insert(number, 0);
         for (from, to, way) in [
             (client.try_clone()?, server.try_clone()?, Way::ToServer),
             (server, client, Way::ToClient),
@@ -181,7 +206,11 @@ impl Sky {
                 let _ = sky.carry(&from, &to, way, number);
                 // However it ends, it ends for both sides; unless the server
                 // is not to know that the client has gone.
-                if !is_to_be_reset(&from) && !sky.was_held(number) {
+                if sky.was_held(number) {
+                    return;
+                }
+                sky.unanswered.lock().remove(&number);
+                if !is_to_be_reset(&from) {
                     let _ = from.shutdown(Shutdown::Both);
                     let _ = to.shutdown(Shutdown::Both);
                 }
@@ -197,27 +226,36 @@ impl Sky {
         way: Way,
         number: u64,
     ) -> io::Result<()> {
-        let mut piece = [0; 4096];
+        let mut buffer = [0; 4096];
+        let mut messages = Messages::default();
         loop {
-            let length = from.read(&mut piece)?;
+            let length = from.read(&mut buffer)?;
             if length == 0 {
                 return Ok(());
             }
-            if way == Way::ToServer {
-                let bytes = u64::try_from(length).unwrap_or(0);
-                self.asked.fetch_add(bytes, Ordering::SeqCst);
-            }
+            let mut piece = &buffer[..length];
+            let whole = messages.take(piece);
+            let count = i64::try_from(whole.len()).unwrap_or(0);
             match way {
-                Way::ToServer => self.wait_while_held(number),
-                Way::ToClient if self.was_held(number) => {
-                    let is_answer = piece[0] & 0x0f != PING;
-                    self.late_answers
-                        .fetch_add(u64::from(is_answer), Ordering::SeqCst);
-                    // Nobody may be there any more to be told.
-                    let _ = to.write_all(&piece[..length]);
-                    continue;
+                Way::ToServer => {
+                    let bytes = u64::try_from(length).unwrap_or(0);
+                    self.asked.fetch_add(bytes, Ordering::SeqCst);
+                    self.note(number, count);
+                    if self.was_held(number) {
+                        piece = &piece[..length.saturating_sub(messages.goodbye())];
+                    }
+                    if self.hold_back(number, to, piece, whole)? {
+                        continue;
+                    }
                 }
-                Way::ToClient => {}
+                Way::ToClient => {
+                    self.note(number, -count);
+                    if self.was_held(number) {
+                        // Nobody may be there any more to be told.
+                        let _ = to.write_all(piece);
+                        continue;
+                    }
+                }
             }
             match self.passable(way) {
                 Weather::Delayed(time) => thread::sleep(time),
@@ -227,7 +265,14 @@ impl Sky {
                 }
                 _ => {}
             }
-            to.write_all(&piece[..length])?;
+            to.write_all(piece)?;
+        }
+    }
+
+    /// Notes requests that have no answer yet; less than none are answers.
+    fn note(&self, number: u64, requests: i64) {
+        if let Some(count) = self.unanswered.lock().get_mut(&number) {
+            *count += requests;
         }
     }
 
@@ -235,18 +280,27 @@ impl Sky {
         number < self.once_held.load(Ordering::SeqCst)
     }
 
-    /// Waits until the connection is not held.
-    fn wait_while_held(&self, number: u64) {
-        let held = || number < self.held.load(Ordering::SeqCst);
-        let mut weather = self.weather.lock();
-        if !held() {
-            return;
+    /// Keeps what a held connection sends to the server; false if it is not held.
+    fn hold_back(
+        &self,
+        number: u64,
+        to: &TcpStream,
+        piece: &[u8],
+        requests: Vec<Message>,
+    ) -> io::Result<bool> {
+        let mut held = self.held.lock();
+        if number >= held.below {
+            return Ok(false);
         }
-        self.holding.fetch_add(1, Ordering::SeqCst);
-        while held() {
-            self.changed.wait(&mut weather);
+        held.requests
+            .extend(requests.into_iter().map(Message::said));
+        match held.bytes.entry(number) {
+            Entry::Occupied(mut kept) => kept.get_mut().1.extend_from_slice(piece),
+            Entry::Vacant(free) => {
+                free.insert((to.try_clone()?, piece.to_vec()));
+            }
         }
-        self.holding.fetch_sub(1, Ordering::SeqCst);
+        Ok(true)
     }
 
     /// Waits until bytes may go this way, and says how.
@@ -289,6 +343,7 @@ fn is_to_be_reset(stream: &TcpStream) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait;
     use std::io::ErrorKind;
 
     /// A client and what the server got of it, through the proxy.
@@ -296,6 +351,42 @@ mod tests {
         let client = TcpStream::connect(proxy.address).unwrap();
         let (served, _) = server.accept().unwrap();
         (client, served)
+    }
+
+    #[test]
+    fn what_is_held_arrives_late_and_without_the_goodbye() {
+        const HEAD: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+        // "hi" with a mask of zeros, and the end.
+        const REQUEST: &[u8] = &[0x82, 0x82, 0, 0, 0, 0, b'h', b'i'];
+        const GOODBYE: &[u8] = &[0x88, 0x80, 0, 0, 0, 0];
+        const ANSWER: &[u8] = &[0x82, 2, b'o', b'k'];
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = Proxy::start(server.local_addr().unwrap());
+        let (mut client, mut served) = pair(&server, &proxy);
+        let mut got = [0; HEAD.len()];
+        client.write_all(HEAD).unwrap();
+        served.write_all(HEAD).unwrap();
+        served.read_exact(&mut got).unwrap();
+        client.read_exact(&mut got).unwrap();
+
+        proxy.hold();
+        client
+            .write_all(&[REQUEST, REQUEST, GOODBYE].concat())
+            .unwrap();
+        drop(client);
+        wait::until("the requests", || proxy.unanswered(), |count| *count == 2);
+        wait::until("their text", || proxy.holds(&["h", "hi"]), |holds| *holds);
+        assert!(!proxy.holds(&["hi", "ho"]));
+
+        proxy.deliver();
+        let mut got = [0; 2 * REQUEST.len()];
+        served.read_exact(&mut got).unwrap();
+        assert_eq!(got, [REQUEST, REQUEST].concat()[..]);
+        served.set_nonblocking(true).unwrap();
+        let next = served.read(&mut got).unwrap_err();
+        assert_eq!(next.kind(), ErrorKind::WouldBlock);
+        served.write_all(&[ANSWER, ANSWER].concat()).unwrap();
+        wait::until("the answers", || proxy.unanswered(), |count| *count == 0);
     }
 
     #[test]
