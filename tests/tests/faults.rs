@@ -53,6 +53,26 @@ fn lost(host: &Host) {
     );
 }
 
+/// The first secondary's part of the status.
+fn first_secondary(host: &Host) -> Json {
+    let mut status = Steering::of(host).unwrap().get("status", &[]).unwrap();
+    status["secondaries"][0].take()
+}
+
+/// Waits until the secondary counts as lost because an answer did not come in
+/// time.
+fn timed_out(host: &Host) {
+    wait::until(
+        "a timeout",
+        || first_secondary(host),
+        |secondary| {
+            let message = secondary["last_error"]["message"].as_str();
+            secondary["state"] == "unreachable"
+                && message.is_some_and(|message| message.contains("did not answer within"))
+        },
+    );
+}
+
 /// Waits until more was copied.
 fn more_copied(host: &Host) {
     let before = replication(host).copied;
@@ -88,11 +108,30 @@ fn check(
     assert!(tally.verdict.is_clean(), "{tally}\n{compared}");
 }
 
+/// What is done to a server.
+#[derive(Clone, Copy)]
+enum Fault {
+    Restart,
+    Outage,
+    /// For as long as some writes take.
+    Pause,
+    /// Past all timeouts: what it was asked, it does on waking.
+    LongPause,
+}
+
+const FAULTS: [Fault; 4] = [
+    Fault::Restart,
+    Fault::Outage,
+    Fault::Pause,
+    Fault::LongPause,
+];
+
 #[test]
 fn the_server_is_killed_or_paused_at_random() {
     /// Faults between two looks at both sides.
     const FAULTS_OF_A_ROUND: u64 = 10;
     let mut chance = chance::seeded("server");
+    let mut kinds = chance::in_turn(chance.fork(), &FAULTS);
     let faults = chance::number("FAULT_SERVER").unwrap_or(10);
     let mut tally = Table::default();
     while tally.tried < faults {
@@ -104,22 +143,21 @@ fn the_server_is_killed_or_paused_at_random() {
         for _ in 0..round {
             tally.tried += 1;
             more_writes(&load, chance.u64(1..60));
-            match chance.u8(0..4) {
-                0 => server.restart().unwrap(),
-                1 => {
+            match kinds.next().unwrap() {
+                Fault::Restart => server.restart().unwrap(),
+                Fault::Outage => {
                     server.kill();
                     more_writes(&load, chance.u64(1..60));
                     server.restart().unwrap();
                 }
-                2 => {
+                Fault::Pause => {
                     server.pause().unwrap();
                     more_writes(&load, chance.u64(1..60));
                     server.resume().unwrap();
                 }
-                _ => {
-                    // Past all timeouts: what it was asked, it does on waking.
+                Fault::LongPause => {
                     server.pause().unwrap();
-                    lost(&host);
+                    timed_out(&host);
                     server.resume().unwrap();
                 }
             }
