@@ -53,10 +53,10 @@ fn lost(host: &Host) {
     );
 }
 
-/// The first secondary's part of the status.
-fn first_secondary(host: &Host) -> Json {
-    let mut status = Steering::of(host).unwrap().get("status", &[]).unwrap();
-    status["secondaries"][0].take()
+/// Each secondary's part of the status, in the order of the configuration.
+fn secondaries(host: &Host) -> Vec<Json> {
+    let status = Steering::of(host).unwrap().get("status", &[]).unwrap();
+    status["secondaries"].as_array().unwrap().clone()
 }
 
 /// Waits until the secondary counts as lost because an answer did not come in
@@ -64,10 +64,10 @@ fn first_secondary(host: &Host) -> Json {
 fn timed_out(host: &Host) {
     wait::until(
         "a timeout",
-        || first_secondary(host),
-        |secondary| {
-            let message = secondary["last_error"]["message"].as_str();
-            secondary["state"] == "unreachable"
+        || secondaries(host),
+        |status| {
+            let message = status[0]["last_error"]["message"].as_str();
+            status[0]["state"] == "unreachable"
                 && message.is_some_and(|message| message.contains("did not answer within"))
         },
     );
@@ -252,14 +252,24 @@ fn one_of_three_secondaries_is_down_the_whole_time() {
     let load = load(1).start(host.storage());
     more_writes(&load, 200);
     let ledger = load.finish();
+    let has_all = |secondary: &Json| {
+        secondary["state"] == "connected"
+            && secondary["backlog"]["operations"] == 0
+            && secondary["retries"] == 0
+    };
+    wait::until(
+        "two that have all, and one that waits",
+        || secondaries(&host),
+        |status| {
+            has_all(&status[0])
+                && has_all(&status[2])
+                && status[1]["state"] == "unreachable"
+                && status[1]["backlog"]["operations"].as_u64() > Some(0)
+        },
+    );
     for server in [&first, &third] {
-        let database = site.database(server);
-        wait::until(
-            "the others",
-            || compare(host.primary(), &database).unwrap(),
-            Comparison::is_equal,
-        );
-        assert!(ledger.check(&database).is_clean());
+        site.assert_equal(&host, server);
+        assert!(ledger.check(&site.database(server)).is_clean());
     }
     second.restart().unwrap();
     caught_up(&host);
@@ -433,8 +443,8 @@ fn a_wrong_password_is_mended_on_the_server() {
     let load = load(1).start(host.storage());
     wait::until(
         "being refused",
-        || Steering::of(&host).unwrap().get("status", &[]).unwrap(),
-        |status| status["secondaries"][0]["state"] == "refused",
+        || secondaries(&host),
+        |status| status[0]["state"] == "refused",
     );
     more_writes(&load, 50);
     assert!(replication(&host).backlog > 0);
