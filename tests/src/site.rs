@@ -14,6 +14,7 @@ use plugin_api::{
     storage::{CallContext, Storage as _},
     value::{Object, Value},
 };
+use serde_json::{Value as Json, json};
 use std::{
     fmt::Write as _,
     fs,
@@ -243,6 +244,35 @@ pub fn connected(host: &Host) {
         "connecting",
         || replication(host),
         |status| status.connected,
+    );
+}
+
+/// Each secondary's part of the status, in the order of the configuration.
+pub fn secondaries(host: &Host) -> Vec<Json> {
+    let status = Steering::of(host).unwrap().get("status", &[]).unwrap();
+    status["secondaries"].as_array().unwrap().clone()
+}
+
+/// The dead letters of all secondaries.
+pub fn dead_letters(host: &Host) -> Vec<Json> {
+    let listed = Steering::of(host)
+        .unwrap()
+        .get("dead-letters", &[])
+        .unwrap();
+    listed["dead_letters"].as_array().unwrap().clone()
+}
+
+/// Has a host's module do something.
+pub fn steer(host: &Host, route: &str) {
+    Steering::of(host).unwrap().post(route, &json!({})).unwrap();
+}
+
+/// Waits until that many operations were given up, and nothing else waits.
+pub fn given_up(host: &Host, letters: u64) {
+    wait::until(
+        "the dead letters",
+        || replication(host),
+        |status| status.is_caught_up() && status.dead_letters == letters,
     );
 }
 

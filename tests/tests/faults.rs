@@ -10,19 +10,25 @@ use host_harness::{
     compare::{Comparison, compare},
     host::Host,
     server::SecondaryServer,
-    steering::Steering,
 };
-use plugin_api::storage::{CallContext, Storage as _};
+use plugin_api::{
+    records::CodeSymbol,
+    storage::{CallContext, CodeStorage as _, Storage as _},
+    value::Timestamp,
+};
 use replication_tests::{
     chance,
     ledger::{Table, Tally, Verdict},
     load::{Background, Load},
     proxy::{Proxy, Weather},
-    site::{Access, Site, caught_up, connected, replication, run},
+    site::{
+        Access, Site, caught_up, connected, dead_letters, given_up, replication, run, secondaries,
+        steer,
+    },
     wait,
 };
-use serde_json::{Value as Json, json};
-use std::time::Duration;
+use serde_json::Value as Json;
+use std::{ops::Range, time::Duration};
 
 /// A load that leaves the machine time for the rest.
 fn load(round: i64) -> Load {
@@ -51,12 +57,6 @@ fn lost(host: &Host) {
         || replication(host),
         |status| !status.connected,
     );
-}
-
-/// Each secondary's part of the status, in the order of the configuration.
-fn secondaries(host: &Host) -> Vec<Json> {
-    let status = Steering::of(host).unwrap().get("status", &[]).unwrap();
-    status["secondaries"].as_array().unwrap().clone()
 }
 
 /// Waits until the secondary counts as lost because an answer did not come in
@@ -279,61 +279,80 @@ fn one_of_three_secondaries_is_down_the_whole_time() {
     assert!(ledger.check(&site.database(&second)).is_clean());
 }
 
-fn dead_letters(host: &Host) -> Vec<Json> {
-    let listed = Steering::of(host)
-        .unwrap()
-        .get("dead-letters", &[])
-        .unwrap();
-    listed["dead_letters"].as_array().unwrap().clone()
-}
-
-fn steer(host: &Host, route: &str) {
-    Steering::of(host).unwrap().post(route, &json!({})).unwrap();
-}
-
-/// Waits until that many operations were given up, and nothing else waits.
-fn given_up(host: &Host, letters: u64) {
-    wait::until(
-        "the dead letters",
-        || replication(host),
-        |status| status.is_caught_up() && status.dead_letters == letters,
-    );
+/// A time in an answer.
+fn time(of: &Json) -> Timestamp {
+    of.as_str().unwrap().parse().unwrap()
 }
 
 #[test]
 fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
     const REFUSES: &str =
-        "DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'k50'";
-    const MENDED: &str = "DEFINE FIELD OVERWRITE key ON kv_memories TYPE string";
+        "DEFINE FIELD OVERWRITE name_path ON code_symbols TYPE string ASSERT $value != 's1250'";
+    const MENDED: &str = "DEFINE FIELD OVERWRITE name_path ON code_symbols TYPE string";
+    // More than a batch in each of the 16 partitions, whichever the row is in.
+    const SYMBOLS: u32 = 2_500;
+    const POISON: u32 = SYMBOLS / 2;
+    let started = Timestamp::now();
     let site = Site::new();
     let server = site.server("a");
-    let host = site.host(&[("a", &server)], &["sync_max_retries: 2"]);
+    let settings = ["sync_max_retries: 2", "sync_batch_size: 100"];
+    let host = site.host(&[("a", &server)], &settings);
     caught_up(&host);
     let secondary = site.database(&server);
     run(&secondary, REFUSES);
-    let context = &CallContext::new();
-    let save = |number: i64, value: i64| {
-        host.storage()
-            .save_fact(context, "u", &format!("k{number}"), &value.into())
-            .unwrap();
+    let save = |numbers: Range<u32>, language: &str| {
+        let symbols: Vec<_> = numbers
+            .map(|number| CodeSymbol {
+                project_id: "p".into(),
+                file_path: "lib.rs".into(),
+                language: language.into(),
+                name: "s".into(),
+                name_path: format!("s{number}").into(),
+                ..CodeSymbol::default()
+            })
+            .collect();
+        let saved = host
+            .storage()
+            .save_code_symbols(&CallContext::new(), &symbols);
+        saved.unwrap();
+    };
+    let all_but_one = || {
+        let comparison = compare(host.primary(), &secondary).unwrap();
+        let [symbols] = &comparison.tables[..] else {
+            panic!("{comparison}");
+        };
+        assert_eq!(symbols.primary_rows, u64::from(SYMBOLS), "{comparison}");
+        assert_eq!(symbols.missing.len(), 1, "{comparison}");
+        assert!(symbols.different.is_empty(), "{comparison}");
+        assert!(symbols.extra.is_empty(), "{comparison}");
     };
     steer(&host, "pause");
-    (0..100).for_each(|number| save(number, 1));
+    save(0..SYMBOLS, "rust");
     steer(&host, "resume");
     given_up(&host, 1);
+    all_but_one();
     // The newer state is refused as well: one letter, not two.
-    save(50, 2);
+    save(POISON..POISON + 1, "c");
     given_up(&host, 1);
+    all_but_one();
     let [letter] = &dead_letters(&host)[..] else {
         panic!("{:?}", dead_letters(&host));
     };
-    assert_eq!(letter["table"], "kv_memories");
+    assert_eq!(letter["table"], "code_symbols");
     assert_eq!(letter["retry_count"], 3, "tried once, and again twice");
-    assert!(letter["key"].as_str().unwrap().contains("k50"), "{letter}");
-    assert!(!letter["last_error"].as_str().unwrap().is_empty());
-    let comparison = compare(host.primary(), &secondary).unwrap();
-    assert_eq!(comparison.tables[0].missing.len(), 1, "{comparison}");
-    assert_eq!(comparison.tables[0].secondary_rows, 99);
+    let poison = format!("s{POISON}");
+    assert!(letter["key"].as_str().unwrap().contains(&poison));
+    // The server's own reason: which value of which column.
+    let reason = letter["last_error"].as_str().unwrap();
+    assert!(reason.contains(&poison), "{reason}");
+    assert!(reason.contains("name_path"), "{reason}");
+    let times = [
+        started,
+        time(&letter["timestamp"]),
+        time(&letter["failed_at"]),
+        Timestamp::now(),
+    ];
+    assert!(times.is_sorted(), "{times:?}");
 
     run(&secondary, MENDED);
     steer(&host, "dead-letters/replay");
