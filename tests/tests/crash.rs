@@ -15,7 +15,7 @@ use host_harness::{compare::compare, server::SecondaryServer};
 use replication_tests::{
     chance,
     ledger::{Ledger, Table, Tally, Verdict},
-    site::{Site, caught_up, replication},
+    site::{Site, caught_up, dead_letters, given_up, replication, run, steer},
     writer::Writer,
 };
 use std::{path::PathBuf, time::Duration};
@@ -125,6 +125,38 @@ fn killed_at_every_step_it_converges() {
             scene.look(&fail_points, &mut tally);
         }
     }
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
+fn what_a_secondary_refused_outlives_a_kill_before_its_acknowledgement() {
+    const REFUSES: &str = "DEFINE FIELD OVERWRITE content ON events TYPE string \
+        ASSERT !string::ends_with($value, '1000006')";
+    const MENDED: &str = "DEFINE FIELD OVERWRITE content ON events TYPE string";
+    let settings = ["sync_max_retries: 0"];
+    let site = Site::new();
+    let server = site.server("a");
+    let config = site.config_file(&[("a", &server)], &settings);
+    let host = site.host(&[("a", &server)], &settings);
+    caught_up(&host);
+    host.shutdown().unwrap();
+    let secondary = site.database(&server);
+    run(&secondary, REFUSES);
+
+    // The first event of the first thread is refused, and nothing writes it again.
+    let program = env!("CARGO_BIN_EXE_writer");
+    let told = Writer::start(program, &config, 1, 1, "after_skip=abort").aborted();
+    assert!(told.acked() > 0);
+    let host = site.host(&[("a", &server)], &settings);
+    given_up(&host, 1);
+    let letters = dead_letters(&host);
+    assert_eq!(letters[0]["table"], "events", "{letters:?}");
+
+    run(&secondary, MENDED);
+    steer(&host, "dead-letters/replay");
+    given_up(&host, 0);
+    site.assert_equal(&host, &server);
+    assert!(told.check(&secondary).is_clean());
 }
 
 #[test]

@@ -327,6 +327,9 @@ impl Replicator {
                         self.settle(piece).map_err(log_failure)?;
                     }
                     fail_points::pass("after_apply");
+                    if piece.is_empty() {
+                        fail_points::pass("after_skip");
+                    }
                     self.queue
                         .ack(self.name(), partition, end)
                         .map_err(log_failure)?;
