@@ -20,7 +20,7 @@ use std::{fmt, fs::File, future::IntoFuture, sync::Arc, time::Duration};
 use surrealdb::{
     Surreal,
     engine::any::{self, Any},
-    opt::{Config, auth},
+    opt::{Config, WebsocketConfig, auth},
 };
 
 /// An open connection, signed in and at its namespace and database. Clones
@@ -57,7 +57,7 @@ impl Connection {
         let address = target.address()?;
         let doing = format!("connecting to {}", address.as_str());
         let opening = async {
-            let client = any::connect((address.as_str(), configuration(&address)))
+            let client = any::connect((address.as_str(), configuration(&address)?))
                 .await
                 .map_err(|error| unreachable_server(&error))?;
             if let Some(credentials) = &target.credentials {
@@ -214,12 +214,18 @@ pub(crate) async fn within<T>(
     }
 }
 
-fn configuration(address: &Address) -> Config {
+/// The largest message, in bytes: what a server takes as it is shipped. The SDK's
+/// own half of it is less than a document of 3,000 chunks with embeddings.
+const MESSAGE_BYTES: usize = 128 << 20;
+
+fn configuration(address: &Address) -> StorageResult<Config> {
     if address.is_encrypted() {
         // The first one installed stays, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
     Config::new()
+        .websocket(WebsocketConfig::new().max_message_size(MESSAGE_BYTES))
+        .map_err(|error| failure::storage_error(&error))
 }
 
 /// A server that refuses the connection is out of reach, whatever the SDK

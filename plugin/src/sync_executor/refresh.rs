@@ -174,3 +174,74 @@ pub(super) fn row(value: &Value) -> StorageResult<Row> {
         _ => Err(StorageError::internal("the primary's row has no id")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{
+        sync_executor::batch::last_of_each_key,
+        sync_queue::{Position, Watermark},
+        sync_types::SyncOperation,
+    };
+    use surreal_storage::{SurrealStorage, Target, Timeouts};
+    use tokio::runtime::Handle;
+
+    fn primary() -> FullStorage {
+        let target = Target {
+            url: "mem://".to_owned(),
+            credentials: None,
+            namespace: "memory".to_owned(),
+            database: "agents".to_owned(),
+        };
+        let storage = SurrealStorage::new(target, Timeouts::default(), Handle::current());
+        let context = CallContext::new();
+        tokio::task::block_in_place(|| {
+            storage.connect(&context).unwrap();
+            storage.initialize_schema(&context).unwrap();
+            let chunks = vec!["x".repeat(TRANSACTION_BYTES / 3).into(); 2];
+            let no_embeddings = vec![Default::default(); 2];
+            for path in ["a", "b", "c"] {
+                let metadata = Object::new();
+                storage
+                    .save_document_chunks(&context, path, &chunks, &no_embeddings, &metadata)
+                    .unwrap();
+            }
+        });
+        FullStorage::new(storage)
+    }
+
+    fn refreshes(paths: &[&str]) -> Vec<Change> {
+        let places = (1..).map(|at| Watermark {
+            position: Position(at),
+            ..Watermark::default()
+        });
+        let refresh = |path: &&str| SyncOperation::refresh(Key::new(DOCUMENTS, [&(*path).into()]));
+        let operations = places.zip(paths.iter().map(refresh)).collect();
+        last_of_each_key(operations, Position::default())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_more_is_read_than_goes_into_a_transaction() {
+        let primary = primary();
+        let timeout = Duration::from_secs(60);
+        let mut changes = refreshes(&["a", "none", "b", "c"]);
+        let ready = make_ready(&primary, &mut changes, 100, timeout)
+            .await
+            .unwrap();
+        assert_eq!((ready.changes, ready.read), (2, true));
+        let unread: Vec<_> = changes.iter().map(|change| change.unread).collect();
+        assert_eq!(unread, [false, false, false, true]);
+
+        // A single one is never too much, and nothing is read twice.
+        let ready = make_ready(&primary, &mut changes[..2], 100, timeout)
+            .await
+            .unwrap();
+        assert_eq!((ready.changes, ready.read), (2, false));
+        let ready = make_ready(&primary, &mut changes[2..], 1, timeout)
+            .await
+            .unwrap();
+        assert_eq!((ready.changes, ready.read), (1, false));
+    }
+}
