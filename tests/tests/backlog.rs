@@ -29,7 +29,7 @@ const OPERATIONS: u64 = 4_000;
 /// What is written before, so that caches are as full as they become.
 const WARM_UP: u64 = 1_000;
 
-/// Bytes of a row's values, beside its embedding.
+/// Bytes of a row's texts.
 const ROW_BYTES: usize = 300;
 
 /// A host in a process of its own.
@@ -64,20 +64,22 @@ impl Process {
         answer.trim().parse().expect(command)
     }
 
-    /// Has it write so many operations; gives the bytes of their values. Tells
-    /// how far a long run is.
-    fn write(&mut self, operations: u64) -> u64 {
+    /// Has it write so many operations; gives the bytes of what was stored, and
+    /// its largest resident memory, in KiB. Tells how far a long run is.
+    fn write(&mut self, operations: u64) -> (u64, i64) {
         const SLICES: u64 = 20;
-        let (mut written, mut bytes) = (0, 0);
+        let (mut written, mut bytes, mut most) = (0, 0, 0);
         while written < operations {
             let slice = (operations / SLICES).max(1).min(operations - written);
             bytes += self.tell(&format!("write {slice}"));
             written += slice;
+            let resident = self.resident();
+            most = resident.max(most);
             if operations > OPERATIONS {
-                println!("{written} of {operations} written, {} KiB", self.resident());
+                println!("{written} of {operations} written, {resident} KiB");
             }
         }
-        bytes
+        (bytes, most)
     }
 
     /// Has it shut its host down, and waits for its end.
@@ -124,15 +126,18 @@ fn on_disk(dir: &Path) -> u64 {
 /// By how much the resident memory may grow, in KiB.
 const MEMORY: i64 = 64 << 10;
 
-/// A journal and what of it is in the log's tables already: both lie there
-/// however short the backlog is.
+/// What journals take, however short a backlog is. That the rest is in proportion
+/// with what was written, `sync_queue::tests::backlog` looks at.
 const JOURNALS: u64 = 128 << 20;
+
+/// A backlog of so many operations is to bear its journals, too.
+const LONG: u64 = 1_000_000;
 
 #[test]
 fn a_long_outage_costs_no_memory_and_little_disk_and_is_made_up_for() {
     let operations = chance::number("BACKLOG_OPERATIONS").unwrap_or(OPERATIONS);
     println!(
-        "| operations | bytes of values | log on disk | ratio | memory | after draining | \
+        "| operations | bytes of rows | log on disk | ratio | memory | after draining | \
          drained in |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
@@ -153,8 +158,8 @@ fn a_long_outage_costs_no_memory_and_little_disk_and_is_made_up_for() {
         host.tell("drain");
         server.kill();
         let idle = host.resident();
-        let written = host.write(operations);
-        let memory = host.resident() - idle;
+        let (written, most) = host.write(operations);
+        let memory = most - idle;
         let log = on_disk(&site.queue_dir().join("log"));
         server.restart().unwrap();
         let started = Instant::now();
@@ -170,8 +175,9 @@ fn a_long_outage_costs_no_memory_and_little_disk_and_is_made_up_for() {
 
         assert!(memory < MEMORY, "{memory} KiB more");
         assert!(after < MEMORY, "{after} KiB more after draining");
+        let journals = if operations < LONG { JOURNALS } else { 0 };
         assert!(
-            log < written * 13 / 10 + JOURNALS,
+            log < written * 13 / 10 + journals,
             "{log} bytes for {written}"
         );
         let comparison = compare(&site.database(&primary), &site.database(&server)).unwrap();

@@ -4,7 +4,7 @@
 //!
 //! | command | what it does | answer |
 //! | --- | --- | --- |
-//! | `write N` | writes N code symbols, the same thousand again and again | the bytes of their values |
+//! | `write N` | writes N code symbols, the same thousand again and again | the bytes of what was stored |
 //! | `drain` | waits until every secondary has everything | how many operations were copied |
 
 #![allow(
@@ -18,6 +18,7 @@ use host_harness::host::Host;
 use plugin_api::{
     records::CodeSymbol,
     storage::{CallContext, CodeStorage as _},
+    value::Value,
 };
 use replication_tests::{
     site::{host_of_file, replication},
@@ -63,7 +64,7 @@ impl Rows {
 
 const FILE: &str = "src/lib.rs";
 
-/// Writes so many symbols, and gives the bytes of their values.
+/// Writes so many symbols, and gives the bytes of what the primary stored.
 fn write(host: &Host, rows: &mut Rows, operations: u64) -> u64 {
     let mut bytes = 0;
     for first in (0..operations).step_by(usize::try_from(BATCH).unwrap()) {
@@ -82,15 +83,35 @@ fn write(host: &Host, rows: &mut Rows, operations: u64) -> u64 {
                 ..CodeSymbol::default()
             })
             .collect();
-        bytes += batch
-            .iter()
-            .map(|(_, embedding)| rows.row_bytes + 4 * embedding.len())
-            .sum::<usize>();
-        host.storage()
+        let receipt = host
+            .storage()
             .save_code_symbols(&CallContext::new(), &symbols)
             .unwrap();
+        let columns = receipt.rows.iter().flat_map(|row| row.columns.iter());
+        bytes += columns
+            .filter(|(name, _)| *name != "embedding")
+            .map(|(_, value)| payload(value))
+            .sum::<usize>();
+        bytes += batch
+            .iter()
+            .map(|(_, embedding)| 4 * embedding.len())
+            .sum::<usize>();
     }
     bytes as u64
+}
+
+/// The bytes of a value: of a text its length, of an object what is in it, of
+/// anything else that is there eight.
+fn payload(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(name, value)| name.len() + payload(value))
+            .sum(),
+        Value::None | Value::Null => 0,
+        _ => 8,
+    }
 }
 
 /// Waits for as long as the backlog shrinks.
