@@ -86,6 +86,10 @@ const WRITES: &[&str] = &[
     "RETURN fn::remember('by function')",
     "UPDATE code_indexing_jobs SET status = 'completed' TIMEOUT 5s",
     "UPDATE code_projects, code_files SET metadata = { raw: true }",
+    "CREATE events SET user_id = 'u', subject = 'child', metadata = { parent: (CREATE ONLY events SET user_id = 'u', subject = 'parent').id }",
+    "UPDATE events:one SET metadata = { n: (UPDATE events SET metadata = { inner: true } WHERE subject = 'parent') != NONE }",
+    "UPDATE events:one SET content = 'outer' WHERE (CREATE events SET user_id = 'u', subject = 'in a condition') != NONE",
+    "INSERT INTO events [{ user_id: 'u', metadata: { of: (CREATE ONLY events SET user_id = 'u', subject = 'in a list').id } }]",
     "CREATE kv_memories:fixed SET user_id = 'u', key = 'first'",
     "UPDATE kv_memories:fixed SET key = 'second', value = 'moved'",
 ];

@@ -71,7 +71,8 @@ impl Effects {
         };
         Self {
             answered: single
-                .filter(|_| written.len() == 1)
+                // What another statement inside it wrote is not in its answer.
+                .filter(|_| walk.writes == 1)
                 .and_then(AnsweredRows::of),
             deletion: single.filter(|_| written.is_empty()).and_then(Deletion::of),
             whole: single.is_some(),
@@ -104,6 +105,8 @@ impl Effects {
 #[derive(Default)]
 struct Walk {
     written: BTreeSet<Target>,
+    /// How many statements write or delete.
+    writes: usize,
     deletes: bool,
     /// Does the text give names to values?
     binds: bool,
@@ -120,12 +123,14 @@ impl Walk {
         }
         match expression {
             Expr::Create(it) => {
+                self.writes += 1;
                 self.targets(&it.what);
                 self.data(it.data.as_ref());
                 self.output(it.output.as_ref());
                 self.expression(&it.timeout);
             }
             Expr::Update(it) => {
+                self.writes += 1;
                 self.targets(&it.what);
                 self.data(it.data.as_ref());
                 self.condition(it.cond.as_ref());
@@ -133,6 +138,7 @@ impl Walk {
                 self.expression(&it.timeout);
             }
             Expr::Upsert(it) => {
+                self.writes += 1;
                 self.targets(&it.what);
                 self.data(it.data.as_ref());
                 self.condition(it.cond.as_ref());
@@ -140,6 +146,7 @@ impl Walk {
                 self.expression(&it.timeout);
             }
             Expr::Insert(it) => {
+                self.writes += 1;
                 match &it.into {
                     Some(into) => self.target(into),
                     None => self.unknown(),
@@ -150,6 +157,7 @@ impl Walk {
                 self.expression(&it.timeout);
             }
             Expr::Relate(it) => {
+                self.writes += 1;
                 self.target(&it.through);
                 self.expression(&it.from);
                 self.expression(&it.to);
@@ -158,6 +166,7 @@ impl Walk {
                 self.expression(&it.timeout);
             }
             Expr::Delete(it) => {
+                self.writes += 1;
                 self.deletes = true;
                 self.expressions(&it.what);
                 self.condition(it.cond.as_ref());

@@ -270,6 +270,32 @@ const STATEMENTS: &[(&str, &str)] = &[
         "UPDATE events SET a = (CREATE entities)",
         "write entities events",
     ),
+    // Another statement inside it, whose rows are not in its answer.
+    (
+        "CREATE events SET parent = (CREATE ONLY events).id",
+        "write events",
+    ),
+    (
+        "UPDATE events:a SET n = (UPDATE events:b SET n = 1)",
+        "write events",
+    ),
+    (
+        "UPSERT events:a SET n = (UPSERT events:b SET n = 1)",
+        "write events",
+    ),
+    (
+        "UPDATE events SET n = 1 WHERE (UPDATE events:b SET n = 1) != NONE",
+        "write events",
+    ),
+    (
+        "INSERT INTO events [{ ref: (CREATE ONLY events).id }]",
+        "write events",
+    ),
+    (
+        "RELATE a:1->knows->a:2 SET n = (INSERT INTO knows { n: 1 })",
+        "write knows",
+    ),
+    ("UPDATE events:a SET n = (DELETE events:b)", "write events"),
     ("CREATE events; CREATE entities", "write entities events"),
     ("BEGIN; CREATE events; COMMIT;", "write events"),
     (
