@@ -110,6 +110,49 @@ fn every_kind_of_raw_write_reaches_the_secondary() {
     assert_eq!(replication(&host).dead_letters, 0);
 }
 
+/// To the database `[1]` and `[1.0]` are two rows, and so are none and null.
+#[test]
+fn a_row_whose_id_holds_a_whole_float_or_null_is_copied() {
+    const IDS: &[&str] = &[
+        "[20.0]",
+        "[20]",
+        "['x', NULL]",
+        "['x', NONE]",
+        "[[1.0, NULL], 2]",
+        "[{ a: { b: 3.0 }, c: NULL }]",
+        "{ a: 4.0 }",
+        "[-0.0]",
+        "[5.0dec]",
+        "[2.5]",
+    ];
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    caught_up(&host);
+    let copies = site.database(&server);
+    let same = |text: &str| {
+        let ours = first(&query(host.primary(), text, &Object::new()));
+        assert_eq!(first(&query(&copies, text, &Object::new())), ours);
+        ours.as_array().unwrap().len()
+    };
+    for (n, id) in IDS.iter().enumerate() {
+        let create = format!("CREATE events:{id} SET user_id = 'u', metadata = {{ n: {n} }}");
+        query(host.storage(), &create, &Object::new());
+        let create = format!("CREATE vector_memories:{id} SET content = '{n}' RETURN NONE");
+        query(host.storage(), &create, &Object::new());
+        caught_up(&host);
+        for table in ["events", "vector_memories"] {
+            let rows = same(&format!("SELECT * FROM {table} ORDER BY id"));
+            assert_eq!(rows, n + 1, "{id}");
+        }
+    }
+    let again = "UPDATE events SET metadata.again = true";
+    query(host.storage(), again, &Object::new());
+    caught_up(&host);
+    let rows = same("SELECT id, metadata FROM events WHERE metadata.again ORDER BY id");
+    assert_eq!(rows, IDS.len());
+}
+
 #[test]
 fn raw_writes_that_met_an_absent_secondary_reach_it_later() {
     let site = Site::new();

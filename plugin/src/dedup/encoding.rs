@@ -1,4 +1,8 @@
 //! The bytes of a key: every value tagged and length-prefixed, numbers big-endian.
+//!
+//! A key column's value has the same bytes in whatever form a database hands it
+//! back. A record id is exact: to a database `t:[1]` and `t:[1.0]` are two rows,
+//! and so are `t:[NONE]` and `t:[NULL]`.
 
 use plugin_api::value::{Extension, Object, RecordId, RecordKey, Timestamp, Value};
 
@@ -13,6 +17,8 @@ const RECORD_ID: u8 = 7;
 const ARRAY: u8 = 8;
 const OBJECT: u8 = 9;
 const EXTENSION: u8 = 10;
+/// Inside a record id alone; elsewhere null is [`NONE`].
+const NULL: u8 = 11;
 
 fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     length(out, bytes.len());
@@ -35,21 +41,46 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < LIMIT).then_some(number as i64)
 }
 
+/// Minus zero is zero in a record id, and all that are no numbers are one.
+fn canonical(number: f64) -> f64 {
+    match number {
+        0.0 => 0.0,
+        number if number.is_nan() => f64::NAN,
+        number => number,
+    }
+}
+
+/// A value of a key column.
 pub(super) fn value(out: &mut Vec<u8>, it: &Value) {
     match it {
-        Value::None | Value::Null => out.push(NONE),
+        Value::Null => out.push(NONE),
+        Value::Float(number) => match whole(*number) {
+            Some(whole) => exact(out, &Value::Int(whole)),
+            None => exact(out, it),
+        },
+        other => nested(out, other, value),
+    }
+}
+
+/// A value inside a record id.
+fn exact(out: &mut Vec<u8>, it: &Value) {
+    nested(out, it, exact);
+}
+
+/// A value, with what is in it as `inner` has it.
+fn nested(out: &mut Vec<u8>, it: &Value, inner: fn(&mut Vec<u8>, &Value)) {
+    match it {
+        Value::None => out.push(NONE),
+        Value::Null => out.push(NULL),
         Value::Bool(flag) => out.extend([BOOL, u8::from(*flag)]),
         Value::Int(number) => {
             out.push(INT);
             out.extend(number.to_be_bytes());
         }
-        Value::Float(number) => match whole(*number) {
-            Some(whole) => value(out, &Value::Int(whole)),
-            None => {
-                out.push(FLOAT);
-                out.extend(number.to_bits().to_be_bytes());
-            }
-        },
+        Value::Float(number) => {
+            out.push(FLOAT);
+            out.extend(canonical(*number).to_bits().to_be_bytes());
+        }
         Value::String(it) => {
             out.push(STRING);
             text(out, it);
@@ -67,19 +98,19 @@ pub(super) fn value(out: &mut Vec<u8>, it: &Value) {
             out.push(RECORD_ID);
             text(out, &id.table);
             match &id.key {
-                RecordKey::Int(number) => value(out, &Value::Int(*number)),
+                RecordKey::Int(number) => exact(out, &Value::Int(*number)),
                 RecordKey::String(key) => {
                     out.push(STRING);
                     text(out, key);
                 }
-                RecordKey::Other(key) => value(out, key),
+                RecordKey::Other(key) => exact(out, key),
             }
         }
         Value::Array(items) => {
             out.push(ARRAY);
             length(out, items.len());
             for item in items {
-                value(out, item);
+                inner(out, item);
             }
         }
         Value::Object(object) => {
@@ -87,7 +118,7 @@ pub(super) fn value(out: &mut Vec<u8>, it: &Value) {
             length(out, object.len());
             for (name, item) in object.iter() {
                 text(out, name);
-                value(out, item);
+                inner(out, item);
             }
         }
         Value::Extension(extension) => {
@@ -144,6 +175,7 @@ impl<'a> Reader<'a> {
         let [tag] = self.array()?;
         Some(match tag {
             NONE => Value::None,
+            NULL => Value::Null,
             BOOL => Value::Bool(self.array()? == [1]),
             INT => Value::Int(self.int()?),
             FLOAT => Value::Float(f64::from_bits(u64::from_be_bytes(self.array()?))),

@@ -40,7 +40,8 @@ pub fn identity_columns(table: &str) -> &'static [&'static str] {
 ///
 /// Kept as bytes that mean the same in every version of this module: they are
 /// stored in the log and among the tombstones. Equal values have equal bytes,
-/// whatever form a database gave them in (`1` and `1.0`, null and none).
+/// whatever form a database gave them in (`1` and `1.0`, null and none); but a
+/// record id is exact, since those are other rows there.
 /// Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<[u8]>);
@@ -155,6 +156,88 @@ mod tests {
         assert_eq!(chunk(Value::Int(3)), chunk(Value::Float(3.0)));
         assert_eq!(chunk(Value::None), chunk(Value::Null));
         assert_ne!(chunk(Value::Float(3.5)), chunk(Value::Int(3)));
+    }
+
+    /// The id of a row from its key: what a refresh asks for.
+    fn id_again(key: RecordKey) -> (Key, Value) {
+        let table = "events".into();
+        let key = Key::of_id(&RecordId { table, key });
+        let (_, mut values) = key.parts();
+        assert_eq!(values.len(), 1);
+        assert_eq!(Key::from_bytes(key.as_bytes()), Some(key.clone()));
+        (key, values.remove(0))
+    }
+
+    fn of_parts(parts: Vec<Value>) -> RecordKey {
+        RecordKey::Other(abi_stable::std_types::RBox::new(parts.into()))
+    }
+
+    #[test]
+    fn a_record_id_is_exact() {
+        let inner = |value: Value| Value::from(Object::new().with("a", vec![value]));
+        let decimal = Value::from(plugin_api::value::Extension {
+            kind: "decimal".into(),
+            text: "20".into(),
+            data: vec![1u8, 2].into(),
+        });
+        let values = [
+            Value::Int(20),
+            Value::Float(20.0),
+            decimal,
+            Value::Float(0.25),
+            Value::Int(0),
+            Value::Float(0.0),
+            Value::Float(f64::INFINITY),
+            Value::None,
+            Value::Null,
+            inner(Value::Int(1)),
+            inner(Value::Float(1.0)),
+            inner(Value::None),
+            inner(Value::Null),
+        ];
+        let mut keys = std::collections::BTreeSet::new();
+        for value in &values {
+            let (key, id) = id_again(of_parts(vec![value.clone()]));
+            let again = RecordId {
+                table: "events".into(),
+                key: of_parts(vec![value.clone()]),
+            };
+            assert_eq!(id, Value::from(again));
+            assert!(keys.insert(key), "{value}");
+        }
+        // These are one row each, too, and may come with another sign.
+        let zero = id_again(of_parts(vec![Value::Float(-0.0)])).0;
+        assert!(!keys.insert(zero));
+        let nan = |number: f64| id_again(of_parts(vec![Value::Float(number)])).0;
+        assert!(keys.insert(nan(f64::NAN)));
+        assert_eq!(nan(f64::NAN), nan(-f64::NAN));
+    }
+
+    #[test]
+    fn a_number_beside_a_record_id_is_in_whatever_form() {
+        let key = |list: [Value; 3]| Key::new("code_chunks", [&Value::from(list.to_vec())]);
+        let id = Value::from(RecordId {
+            table: "t".into(),
+            key: of_parts(vec![Value::Float(1.0)]),
+        });
+        assert_eq!(
+            key([Value::Float(1.0), Value::Null, id.clone()]),
+            key([Value::Int(1), Value::None, id])
+        );
+    }
+
+    /// Of a version that wrote whole floats in ids as whole numbers.
+    #[test]
+    fn older_bytes_of_an_id_are_still_a_key() {
+        let bytes = b"\0\0\0\x06events\x07\0\0\0\x06events\x08\0\0\0\x02\
+                      \x02\0\0\0\0\0\0\0\x14\x00";
+        let id = RecordId {
+            table: "events".into(),
+            key: of_parts(vec![Value::Int(20), Value::None]),
+        };
+        let key = Key::from_bytes(bytes).unwrap();
+        assert_eq!(key.parts().1, [Value::from(id.clone())]);
+        assert_eq!(Key::of_id(&id), key);
     }
 
     /// These bytes are on users' disks: a change here orphans them.
