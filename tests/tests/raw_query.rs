@@ -210,18 +210,28 @@ fn statements_before_one_that_failed_are_copied() {
     let host = site.host(&[("a", &server)], &[]);
     writes::one_of_each(host.storage(), "x");
     caught_up(&host);
-    let text = "CREATE events SET user_id = 'u', subject = 's', content = 'kept'; THROW 'no'";
-    let error = host
-        .storage()
-        .query(&CallContext::new(), text, &Object::new())
-        .unwrap_err();
-    assert!(error.message.contains("no"), "{error}");
-    caught_up(&host);
-    let kept = "SELECT VALUE content FROM events WHERE content = 'kept'";
-    assert_eq!(
-        first(&query(&site.database(&server), kept, &Object::new())),
-        Value::from(vec![Value::from("kept")])
-    );
+    // The second fails with a parse error, of a value and not of the text.
+    for (end, told) in [
+        ("THROW 'no'", "no"),
+        (
+            "CREATE entities SET name = type::field('(')",
+            "Parse error:",
+        ),
+    ] {
+        let parameters = Object::new().with("end", end);
+        let text = format!("CREATE events SET user_id = 'u', subject = 's', content = $end; {end}");
+        let error = host
+            .storage()
+            .query(&CallContext::new(), &text, &parameters)
+            .unwrap_err();
+        assert!(error.message.contains(told), "{error}");
+        caught_up(&host);
+        let kept = "SELECT VALUE content FROM events WHERE content = $end";
+        assert_eq!(
+            first(&query(&site.database(&server), kept, &parameters)),
+            Value::from(vec![Value::from(end)])
+        );
+    }
     site.assert_equal(&host, &server);
 }
 

@@ -72,8 +72,11 @@ impl SyncedStorage {
             Ok(answer) => answer,
             Err(error) => {
                 // One statement happened as a whole or not at all. Of several
-                // the first may have been committed.
-                let as_one = effects.whole || is_of_parser(&error);
+                // the first may have been committed. A text that is read here
+                // the database reads as well: what it could not read then was
+                // a value, on the way.
+                let unread = !effects.understood && is_of_parser(&error);
+                let as_one = effects.whole || unread;
                 for write in announced {
                     match as_one {
                         true => write.failed(&error),
