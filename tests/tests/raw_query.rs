@@ -90,6 +90,9 @@ const WRITES: &[&str] = &[
     "UPDATE events:one SET metadata = { n: (UPDATE events SET metadata = { inner: true } WHERE subject = 'parent') != NONE }",
     "UPDATE events:one SET content = 'outer' WHERE (CREATE events SET user_id = 'u', subject = 'in a condition') != NONE",
     "INSERT INTO events [{ user_id: 'u', metadata: { of: (CREATE ONLY events SET user_id = 'u', subject = 'in a list').id } }]",
+    "CREATE likes:[1] SET from_entity = 'entities:a', to_entity = 'entities:b', relationship_type = 'likes'",
+    "RELATE entities:known->likes:0->entities:known RETURN NONE",
+    "UPDATE likes SET properties = { walked: true } RETURN NONE",
     "CREATE kv_memories:fixed SET user_id = 'u', key = 'first'",
     "UPDATE kv_memories:fixed SET key = 'second', value = 'moved'",
 ];

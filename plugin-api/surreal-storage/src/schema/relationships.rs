@@ -130,8 +130,15 @@ impl Found {
     }
 
     /// What tells which of the others have edges as rows; none if all are known.
+    /// Any row may be one: raw SurrealQL can put others beside them.
     fn question(&self) -> Option<String> {
-        let ask = |name| format!("RETURN (SELECT VALUE from_entity FROM `{name}` LIMIT 1)[0];");
+        let ask = |name| {
+            format!(
+                "RETURN (SELECT VALUE from_entity FROM `{name}` \
+                 WHERE from_entity != NONE AND from_entity != NULL \
+                 AND to_entity != NONE AND to_entity != NULL LIMIT 1)[0];"
+            )
+        };
         (!self.unsure.is_empty()).then(|| self.unsure.iter().map(ask).collect())
     }
 

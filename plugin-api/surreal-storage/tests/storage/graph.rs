@@ -4,7 +4,10 @@ use plugin_api::{
     storage::Storage,
     value::{Object, Value},
 };
-use surreal_storage::SurrealStorage;
+use surreal_storage::{
+    SurrealStorage,
+    schema::{self, relationships},
+};
 
 fn entity(s: &SurrealStorage, name: &str) -> String {
     let receipt = s
@@ -123,6 +126,36 @@ fn edges_join_entities_that_exist() {
     // Words of the query language are types like any other.
     link(&s, "Ada", "select", "Bob");
     link(&s, "Ada", "value", "Bob");
+}
+
+/// What raw SurrealQL put beside them tells nothing of a table's edges.
+#[test]
+fn a_type_is_known_by_any_of_its_edges() {
+    let s = storage();
+    let (ada, bob) = (entity(&s, "Ada"), entity(&s, "Bob"));
+    run(
+        &s,
+        &format!(
+            "RELATE {ada}->likes:0->{bob} RETURN NONE;
+             CREATE likes:1 SET from_entity = NULL, to_entity = '{bob}';
+             CREATE likes:2 SET from_entity = '{ada}';
+             CREATE notes SET from_entity = '{ada}';"
+        ),
+    );
+    assert_eq!(types(&s), [""; 0]);
+    run(
+        &s,
+        &format!("CREATE likes:3 SET from_entity = '{ada}', to_entity = '{bob}'"),
+    );
+    assert_eq!(types(&s), ["likes"]);
+    assert_eq!(walk(&s, "Ada", "likes", 1).len(), 2);
+}
+
+/// The tables of relationships, as the module copies them.
+fn types(s: &SurrealStorage) -> Vec<String> {
+    let tables = relationships::replicated_tables(s, &cx()).unwrap();
+    let fixed = |name: &String| schema::table(name).is_some();
+    tables.into_iter().filter(|name| !fixed(name)).collect()
 }
 
 #[test]
