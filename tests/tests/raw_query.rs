@@ -348,6 +348,31 @@ fn what_a_raw_delete_took_does_not_show_until_it_is_written_again() {
 }
 
 #[test]
+fn a_raw_delete_that_certainly_failed_hides_nothing() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let (storage, context) = (host.storage(), CallContext::new());
+    for key in ["a", "b"] {
+        storage.save_fact(&context, "u", key, &key.into()).unwrap();
+    }
+    caught_up(&host);
+    // The secondary alone has it: an archived row.
+    let behind = "DELETE kv_memories WHERE key = 'b'";
+    query(host.primary(), behind, &Object::new());
+    for which in ["", "WHERE key = 'a'"] {
+        let text = format!("DELETE kv_memories {which} RETURN VALUE {{ THROW 'kept' }}");
+        let answer = storage.query(&context, &text, &Object::new());
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::INVALID_INPUT, "{text}: {error}");
+    }
+    query(host.primary(), "DELETE kv_memories", &Object::new());
+    let keys = storage.list_fact_keys(&context, "u").unwrap();
+    let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    assert_eq!(keys, ["a", "b"]);
+}
+
+#[test]
 fn after_cleanup_raw_writes_are_refused_and_raw_reads_answered() {
     let site = Site::new();
     let server = site.server("a");

@@ -23,7 +23,7 @@ use crate::{
     sync_executor::TableFilter,
     sync_queue::SyncQueue,
     sync_types::{Row, SyncOperation},
-    tombstones::{Scope, TombstoneError, Tombstones},
+    tombstones::{Marked, Scope, TombstoneError, Tombstones},
 };
 use announced::{Announced, is_uncertain};
 use parking_lot::RwLock;
@@ -228,15 +228,19 @@ impl SyncedStorage {
             }
         };
         let deleted = call(&self.primary);
-        // It is certain that nothing was deleted: what a scope covers on the
-        // secondaries is not hidden either.
-        if let (Err(error), Some(marked)) = (&deleted, marked)
-            && !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND)
-            && let Err(error) = self.tombstones.take_back(marked)
-        {
-            warn_of_tombstones(&error);
+        if let (Err(error), Some(marked)) = (&deleted, marked) {
+            self.forget(marked, error);
         }
         deleted
+    }
+
+    /// A delete failed. Where it is certain that nothing was deleted, what it
+    /// covers on the secondaries is not hidden either.
+    fn forget(&self, marked: Marked, error: &StorageError) {
+        let certain = !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND);
+        if certain && let Err(error) = self.tombstones.take_back(marked) {
+            warn_of_tombstones(&error);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     raw_query::{AnsweredRows, Deletion, Effects},
     sync_queue::EVERY_TABLE,
     sync_types::{Row, SyncOperation, order_key},
-    tombstones::Scope,
+    tombstones::{Marked, Scope},
 };
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -57,9 +57,9 @@ impl SyncedStorage {
             Some((deletion, tables.into_iter().next().filter(|_| one)?))
         });
         let _held = self.lock_all(&touched, deleted.as_ref().map(|(_, table)| table));
-        if let Some((deletion, table)) = &deleted {
-            self.remember(context, deletion, table, parameters);
-        }
+        let marked = deleted
+            .as_ref()
+            .and_then(|(deletion, table)| self.remember(context, deletion, table, parameters));
         let announced: Vec<Announced<'_>> = match &self.queue {
             Some(queue) => touched
                 .names()
@@ -71,6 +71,9 @@ impl SyncedStorage {
         let answer = match self.primary.query(context, text, parameters) {
             Ok(answer) => answer,
             Err(error) => {
+                if let Some(marked) = marked {
+                    self.forget(marked, &error);
+                }
                 // One statement happened as a whole or not at all. Of several
                 // the first may have been committed. A text that is read here
                 // the database reads as well: what it could not read then was
@@ -135,13 +138,14 @@ impl SyncedStorage {
 
     /// Remembers what is about to be deleted, as [`SyncedStorage::delete`] does.
     /// What cannot be told stays unremembered; the query runs all the same.
+    /// Gives what takes it back.
     fn remember(
         &self,
         context: &CallContext,
         deletion: &Deletion,
         table: &str,
         parameters: &Object,
-    ) {
+    ) -> Option<Marked> {
         let marked = match &deletion.rows {
             None => self.tombstones.mark(&[], &[Scope::new(table, &[])]),
             Some(query) => match self.primary.query(context, query, parameters) {
@@ -153,7 +157,7 @@ impl SyncedStorage {
                             most = Deletion::MOST_ROWS,
                             "a raw query deletes too many rows to remember them; merged reads may show copies"
                         );
-                        return;
+                        return None;
                     }
                     let keys: Vec<Key> = rows
                         .iter()
@@ -163,13 +167,11 @@ impl SyncedStorage {
                 }
                 Err(error) => {
                     tracing::debug!(%error, table, "what a raw query deletes cannot be told");
-                    return;
+                    return None;
                 }
             },
         };
-        if let Err(error) = marked {
-            warn_of_tombstones(&error);
-        }
+        marked.map_err(|error| warn_of_tombstones(&error)).ok()
     }
 }
 
