@@ -93,6 +93,8 @@ const WRITES: &[&str] = &[
     "CREATE likes:[1] SET from_entity = 'entities:a', to_entity = 'entities:b', relationship_type = 'likes'",
     "RELATE entities:known->likes:0->entities:known RETURN NONE",
     "UPDATE likes SET properties = { walked: true } RETURN NONE",
+    "UPDATE type::record('events:one') SET subject = 'by its text'",
+    "UPDATE type::record($id) SET subject = 'by its id'",
     "CREATE kv_memories:fixed SET user_id = 'u', key = 'first'",
     "UPDATE kv_memories:fixed SET key = 'second', value = 'moved'",
 ];
@@ -283,6 +285,32 @@ fn reads_and_failed_statements_leave_nothing_behind() {
     let delete = "DELETE events WHERE subject = 'nobody has this'";
     query(host.storage(), delete, &Object::new());
     nothing_left(delete);
+}
+
+/// One row by its id, or by the text of it, is no reason for a walk.
+#[test]
+fn a_row_by_its_id_is_queued_alone() {
+    let site = Site::new();
+    let mut server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let parameters = parameters().with("text", "events:⟨two words⟩");
+    query(
+        host.storage(),
+        "CREATE events:one, events:⟨two words⟩ SET user_id = 'u'",
+        &parameters,
+    );
+    caught_up(&host);
+    server.kill();
+    for (n, id) in ["$id", "$text", "'events:⟨two words⟩'"].iter().enumerate() {
+        let text = format!("UPDATE type::record({id}) SET metadata = {{ n: {n} }}");
+        query(host.storage(), &text, &parameters);
+        let status = replication(&host);
+        assert_eq!(status.resyncs, 0, "{text}");
+        assert!(status.backlog > 0, "{text}");
+    }
+    server.restart().unwrap();
+    caught_up(&host);
+    site.assert_equal(&host, &server);
 }
 
 #[test]

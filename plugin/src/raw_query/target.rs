@@ -20,6 +20,8 @@ pub enum Target {
     Records(String),
     /// The table whose name this parameter holds.
     Named(String),
+    /// The record that this parameter holds, as an id or as the text of one.
+    Identified(String),
     /// It cannot be told: any table.
     Unknown,
 }
@@ -40,6 +42,7 @@ impl Target {
                 return items.iter().flat_map(Self::of).collect();
             }
             Expr::FunctionCall(call) => match (&call.receiver, call.arguments.as_slice()) {
+                (Function::Normal(name), [id]) if takes_an_id(name) => Self::of_id(id),
                 (Function::Normal(name), [table, ..]) if names_a_table(name, &call.arguments) => {
                     match table {
                         Expr::Literal(Literal::String(name)) => {
@@ -59,11 +62,30 @@ impl Target {
         vec![one]
     }
 
+    /// What the one argument of `type::record(id)` stands for.
+    fn of_id(id: &Expr) -> Self {
+        match id {
+            Expr::Literal(Literal::String(text)) => {
+                table_of_id(text).map_or(Self::Unknown, Self::Table)
+            }
+            Expr::Literal(Literal::RecordId(id)) => Self::Table(id.table.as_str().to_owned()),
+            Expr::Param(name) if !is_given_by_statement(name.as_str()) => {
+                Self::Identified(name.as_str().to_owned())
+            }
+            _ => Self::Unknown,
+        }
+    }
+
     /// The tables that it is with these parameters; none if any.
     pub fn tables(&self, parameters: &Object) -> Option<BTreeSet<String>> {
         match self {
             Self::Table(name) => Some([name.clone()].into()),
             Self::Named(parameter) => named(parameters.get(parameter)?.as_str()?),
+            Self::Identified(parameter) => match parameters.get(parameter)? {
+                Value::RecordId(id) => Some([id.table.to_string()].into()),
+                Value::String(text) => Some([table_of_id(text)?].into()),
+                _ => None,
+            },
             Self::Records(parameter) => match parameters.get(parameter)? {
                 Value::RecordId(id) => Some([id.table.to_string()].into()),
                 Value::Array(items) => items
@@ -85,8 +107,19 @@ fn named(name: &str) -> Option<BTreeSet<String>> {
     Some([name.to_owned()].into())
 }
 
-/// `type::table(name)` and `type::record(name, key)`; with one argument the
-/// latter takes a whole id.
+/// The table of the record whose id this is the text of, read as the database
+/// reads it.
+fn table_of_id(text: &str) -> Option<String> {
+    let id = surrealdb_syn::record_id(text).ok()?;
+    Some(id.table.as_str().to_owned())
+}
+
+/// `type::record(id)`.
+fn takes_an_id(function: &str) -> bool {
+    matches!(function, "type::record" | "type::thing")
+}
+
+/// `type::table(name)` and `type::record(name, key)`.
 fn names_a_table(function: &str, arguments: &[Expr]) -> bool {
     match function {
         "type::table" => arguments.len() == 1,

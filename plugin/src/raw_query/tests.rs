@@ -181,6 +181,18 @@ const STATEMENTS: &[(&str, &str)] = &[
         "write events rows",
     ),
     ("UPDATE $id SET subject = 'x'", "write events rows"),
+    // A record by its id, or by the text of it.
+    ("UPDATE type::record($text) SET a = 1", "write events rows"),
+    ("UPDATE type::record($id) SET a = 1", "write events rows"),
+    (
+        "UPDATE type::record('events:⟨a b⟩') SET a = 1",
+        "write events rows",
+    ),
+    (
+        "UPDATE type::record(events:[1]) SET a = 1",
+        "write events rows",
+    ),
+    ("CREATE type::record($text)", "write events rows"),
     ("UPDATE $ids MERGE { subject: 'x' }", "write events rows"),
     ("UPDATE events UNSET subject", "write events rows"),
     (
@@ -342,7 +354,16 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("UPDATE $this SET a = 1", "write ?"),
     ("FOR $id IN $ids { UPDATE $id SET a = 1 }", "write ?"),
     ("LET $id = entities:a; UPDATE $id SET a = 1", "write ?"),
-    ("UPDATE type::record($text) SET a = 1", "write ?"),
+    ("UPDATE type::record($table) SET a = 1", "write ?"),
+    ("UPDATE type::record($unbound) SET a = 1", "write ?"),
+    ("UPDATE type::record($ids) SET a = 1", "write ?"),
+    ("UPDATE type::record($this) SET a = 1", "write ?"),
+    ("UPDATE type::record('events') SET a = 1", "write ?"),
+    ("UPDATE type::record(events.id) SET a = 1", "write ?"),
+    (
+        "LET $text = 'entities:a'; UPDATE type::record($text) SET a = 1",
+        "write ?",
+    ),
     ("UPDATE (SELECT * FROM events) SET a = 1", "write ?"),
     ("UPDATE events:a->knows->entities SET a = 1", "write ?"),
     ("INSERT { id: events:a }", "write ?"),
@@ -364,6 +385,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("DELETE events WHERE user_id = $u", "write delete some"),
     ("DELETE events:a", "write delete some"),
     ("DELETE $id", "write delete some"),
+    ("DELETE type::record($text)", "write delete some"),
     ("DELETE ONLY events:a RETURN BEFORE", "write delete some"),
     (
         "DELETE kv_memories WHERE key IN ['a', \"b'c\", `odd name`]",
