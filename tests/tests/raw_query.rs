@@ -95,6 +95,8 @@ const WRITES: &[&str] = &[
     "UPDATE likes SET properties = { walked: true } RETURN NONE",
     "UPDATE type::record('events:one') SET subject = 'by its text'",
     "UPDATE type::record($id) SET subject = 'by its id'",
+    "CREATE type::record('kv_memories', 'given') SET user_id = 'u', key = 'given'",
+    "UPSERT kv_memories:by_hand SET user_id = 'u', key = 'by hand' WHERE user_id = 'u' AND key = 'by hand'",
     "CREATE kv_memories:fixed SET user_id = 'u', key = 'first'",
     "UPDATE kv_memories:fixed SET key = 'second', value = 'moved'",
 ];

@@ -11,7 +11,7 @@
 use crate::dedup::key_columns;
 use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
-use surrealdb_sql::{BinaryOperator, Cond, Data, Expr, Idiom, Literal, Output, Part};
+use surrealdb_sql::{BinaryOperator, Cond, Data, Expr, Function, Idiom, Literal, Output, Part};
 
 /// Which document a chunk belongs to counts as a key, too.
 const DOCUMENT_OF_CHUNK: &str = "source_file";
@@ -40,8 +40,8 @@ impl AnsweredRows {
         let (output, rows) = match statement {
             Expr::Create(it) => {
                 let given = match it.what.as_slice() {
-                    [Expr::Literal(_) | Expr::Mock(_) | Expr::Param(_)] => Columns::Any,
-                    [_] => Columns::of(it.data.as_ref(), None),
+                    [what] if is_table(what) => Columns::of(it.data.as_ref(), None),
+                    [_] => Columns::Any,
                     _ => return None,
                 };
                 (&it.output, Self::new([given], []))
@@ -50,14 +50,18 @@ impl AnsweredRows {
                 let changed = Columns::changed(it.data.as_ref(), it.cond.as_ref());
                 (&it.output, Self::new([], [changed]))
             }
-            Expr::Upsert(it) if it.explain.is_none() && it.what.len() == 1 => {
-                let changed = Columns::changed(it.data.as_ref(), it.cond.as_ref());
-                let given = match it.what.as_slice() {
-                    // Without its key columns no row is made.
-                    [Expr::Literal(_) | Expr::Param(_)] => Columns::none(),
-                    [_] => Columns::of(it.data.as_ref(), None),
+            Expr::Upsert(it) if it.explain.is_none() => {
+                let (given, condition) = match it.what.as_slice() {
+                    [what] if is_table(what) => {
+                        (Columns::of(it.data.as_ref(), None), it.cond.as_ref())
+                    }
+                    // An id given by hand: with any key column the row may be a
+                    // new one, which no condition has looked at; without them
+                    // none is made.
+                    [_] => (Columns::none(), None),
                     _ => return None,
                 };
+                let changed = Columns::changed(it.data.as_ref(), condition);
                 (&it.output, Self::new([given], [changed]))
             }
             Expr::Insert(it) => {
@@ -181,6 +185,17 @@ impl Columns {
             },
             Self::Any => None,
         }
+    }
+}
+
+/// Is it a table as such, for whose new rows the database makes up ids?
+fn is_table(target: &Expr) -> bool {
+    match target {
+        Expr::Table(_) => true,
+        Expr::FunctionCall(call) => {
+            matches!(&call.receiver, Function::Normal(name) if name == "type::table")
+        }
+        _ => false,
     }
 }
 

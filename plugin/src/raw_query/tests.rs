@@ -212,6 +212,18 @@ const STATEMENTS: &[(&str, &str)] = &[
         "UPSERT kv_memories SET user_id = $u, key = 'k', value = $v WHERE user_id = $u AND key = 'k'",
         "write kv_memories rows",
     ),
+    (
+        "UPSERT kv_memories:a SET value = 1",
+        "write kv_memories rows",
+    ),
+    (
+        "UPSERT type::record('kv_memories', $key) SET value = 1",
+        "write kv_memories rows",
+    ),
+    (
+        "CREATE type::table('kv_memories') SET user_id = 'u', key = 'k'",
+        "write kv_memories rows",
+    ),
     ("INSERT INTO events { subject: 'x' }", "write events rows"),
     ("INSERT INTO events $rows", "write events rows"),
     ("INSERT INTO code_symbols $rows", "write code_symbols rows"),
@@ -257,6 +269,23 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE kv_memories:a SET user_id = 'u', key = 'k'",
+        "write kv_memories",
+    ),
+    (
+        "CREATE type::record('kv_memories', $key) SET user_id = 'u', key = 'k'",
+        "write kv_memories",
+    ),
+    (
+        "CREATE type::record('kv_memories:a') SET user_id = 'u', key = 'k'",
+        "write kv_memories",
+    ),
+    (
+        "UPSERT type::record('kv_memories', $key) SET user_id = 'u', key = 'k' \
+         WHERE user_id = 'u' AND key = 'k'",
+        "write kv_memories",
+    ),
+    (
+        "UPSERT kv_memories:a SET user_id = 'u', key = 'k' WHERE user_id = 'u' AND key = 'k'",
         "write kv_memories",
     ),
     (
