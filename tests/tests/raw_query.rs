@@ -612,3 +612,33 @@ fn a_search_of_the_hosts_own_is_merged_where_that_is_asked_for() {
     }
     run(&site.database(&server), "REMOVE TABLE code_symbols");
 }
+
+/// `$min` is the database's own unless the call binds it.
+#[test]
+fn a_select_by_a_parameter_that_a_database_defines_is_the_primarys() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &["merge_raw_queries: true"]);
+    caught_up(&host);
+    let copies = site.database(&server);
+    let create =
+        "CREATE events SET user_id = 'u', subject = $subject, metadata = { score: $score }";
+    for (database, subject, score) in [
+        (host.primary() as &dyn Storage, "low", 1i64),
+        (host.primary(), "high", 9),
+        (&copies, "archived low", 1),
+        (&copies, "archived high", 9),
+    ] {
+        let row = Object::new().with("subject", subject).with("score", score);
+        query(database, create, &row);
+    }
+    query(host.primary(), "DEFINE PARAM $min VALUE 5", &Object::new());
+    let found = |parameters: &Object| {
+        let text = "SELECT VALUE subject FROM events WHERE metadata.score > $min ORDER BY subject";
+        first(&query(host.storage(), text, parameters))
+    };
+    let list = |subjects: &[&str]| subjects.iter().copied().collect::<Value>();
+    assert_eq!(found(&Object::new()), list(&["high"]));
+    let bound = Object::new().with("min", 3i64);
+    assert_eq!(found(&bound), list(&["archived high", "high"]));
+}

@@ -9,6 +9,7 @@
 use super::deletion::rendered;
 use crate::dedup::identity_columns;
 use plugin_api::value::{Object, Value};
+use std::collections::BTreeSet;
 use surreal_storage::schema;
 use surrealdb_sql::{
     BinaryOperator, Expr, Field, Fields, Function, Idiom, Limit, Literal, Param, Part,
@@ -98,6 +99,8 @@ pub struct PlainSelect {
     order: Vec<By>,
     limit: Option<Amount>,
     start: Option<Amount>,
+    /// Those that it reads beside these two.
+    parameters: BTreeSet<String>,
 }
 
 impl PlainSelect {
@@ -118,14 +121,18 @@ impl PlainSelect {
             && !select.for_update
             && none(&select.version)
             && !matches!(select.with, Some(With::Index(_)));
-        let reads_the_row = select.cond.as_ref().is_none_or(|it| is_plain(&it.0))
-            && select.omit.iter().all(is_plain)
-            && is_plain(&select.timeout);
+        let mut reading = Reading::default();
+        let reads_the_row = select
+            .cond
+            .as_ref()
+            .is_none_or(|it| reading.is_plain(&it.0))
+            && reading.all(&select.omit)
+            && reading.is_plain(&select.timeout);
         if !is_ours || !alone || !reads_the_row {
             return None;
         }
 
-        let (form, mut fields) = fields(&select.fields, table)?;
+        let (form, mut fields) = fields(&select.fields, table, &mut reading)?;
         let (order, in_mark) = order(select, form)?;
         fields.push(Field::Single(Selector {
             expr: mark(table, in_mark),
@@ -152,12 +159,21 @@ impl PlainSelect {
             order,
             limit,
             start,
+            parameters: reading.parameters,
         })
     }
 
     /// Which of the merged rows are wanted with these parameters; none where
-    /// they are no numbers, which is for the primary to say.
+    /// the primary alone can say: where they are no numbers, or where one that
+    /// is not bound may be defined in a database, and in each otherwise.
     pub fn window(&self, parameters: &Object) -> Option<Window> {
+        if !self
+            .parameters
+            .iter()
+            .all(|it| parameters.get(it).is_some())
+        {
+            return None;
+        }
         let start = match &self.start {
             Some(start) => start.resolve(parameters)?,
             None => 0,
@@ -190,13 +206,13 @@ impl PlainSelect {
 }
 
 /// The projection; none if it cannot be merged, or hides which row it is.
-fn fields(fields: &Fields, table: &str) -> Option<(Form, Vec<Field>)> {
+fn fields(fields: &Fields, table: &str, reading: &mut Reading) -> Option<(Form, Vec<Field>)> {
     let reserved = |name: &str| {
         name.starts_with(MARK) || name == "id" || identity_columns(table).contains(&name)
     };
     match fields {
         Fields::Value(selector) => {
-            let plain = selector.alias.is_none() && is_plain(&selector.expr);
+            let plain = selector.alias.is_none() && reading.is_plain(&selector.expr);
             let field = Field::Single(Selector {
                 expr: selector.expr.clone(),
                 alias: Some(Idiom::field(VALUE)),
@@ -207,7 +223,7 @@ fn fields(fields: &Fields, table: &str) -> Option<(Form, Vec<Field>)> {
             let good = list.iter().all(|field| match field {
                 Field::All => true,
                 Field::Single(Selector { expr, alias }) => {
-                    is_plain(expr)
+                    reading.is_plain(expr)
                         && alias.as_ref().is_none_or(|alias| {
                             name_of(alias).is_some_and(|name| {
                                 !reserved(name) || *expr == Expr::Idiom(Idiom::field(name))
@@ -292,64 +308,93 @@ fn name_of(idiom: &Idiom) -> Option<&str> {
     }
 }
 
-/// Does the expression depend on the row and the parameters alone?
-fn is_plain(expression: &Expr) -> bool {
-    let all = |expressions: &[Expr]| expressions.iter().all(is_plain);
-    match expression {
-        Expr::Literal(literal) => match literal {
-            Literal::Array(items) | Literal::Set(items) => all(items),
-            Literal::Object(entries) => entries.iter().all(|entry| is_plain(&entry.value)),
-            Literal::RecordId(id) => matches!(
-                id.key,
-                RecordIdKeyLit::Number(_) | RecordIdKeyLit::String(_) | RecordIdKeyLit::Uuid(_)
-            ),
-            _ => true,
-        },
-        Expr::Param(name) => name.as_str() != "parent",
-        Expr::Constant(_) => true,
-        Expr::Idiom(idiom) => idiom.0.iter().all(is_plain_part),
-        Expr::Prefix { expr, .. } => is_plain(expr),
-        Expr::Binary { left, op, right } => {
-            // An index answers these, and each database has its own.
-            let indexed = matches!(
-                op,
-                BinaryOperator::Matches(_) | BinaryOperator::NearestNeighbor(_)
-            );
-            !indexed && is_plain(left) && is_plain(right)
-        }
-        Expr::Postfix { expr, op } => {
-            is_plain(expr)
-                && match op {
-                    PostfixOperator::Range | PostfixOperator::RangeSkip => true,
-                    PostfixOperator::MethodCall(name, arguments) => {
-                        is_plain_method(name) && all(arguments)
-                    }
-                    PostfixOperator::Call(_) => false,
-                }
-        }
-        Expr::FunctionCall(call) => {
-            matches!(&call.receiver, Function::Normal(name) if is_plain_function(name))
-                && all(&call.arguments)
-        }
-        Expr::Closure(closure) => is_plain(&closure.body),
-        _ => false,
-    }
+/// The walk over what a statement reads.
+#[derive(Default)]
+struct Reading {
+    /// The parameters that it reads.
+    parameters: BTreeSet<String>,
+    /// The names that the closures around give.
+    given: Vec<String>,
 }
 
-fn is_plain_part(part: &Part) -> bool {
-    match part {
-        Part::All | Part::Flatten | Part::Last | Part::First | Part::Field(_) | Part::Optional => {
-            true
+impl Reading {
+    /// Does the expression depend on the row and the parameters alone?
+    fn is_plain(&mut self, expression: &Expr) -> bool {
+        match expression {
+            Expr::Literal(literal) => match literal {
+                Literal::Array(items) | Literal::Set(items) => self.all(items),
+                Literal::Object(entries) => entries.iter().all(|entry| self.is_plain(&entry.value)),
+                Literal::RecordId(id) => matches!(
+                    id.key,
+                    RecordIdKeyLit::Number(_) | RecordIdKeyLit::String(_) | RecordIdKeyLit::Uuid(_)
+                ),
+                _ => true,
+            },
+            Expr::Param(name) => {
+                let name = name.as_str();
+                if name != "this" && !self.given.iter().any(|given| given == name) {
+                    self.parameters.insert(name.to_owned());
+                }
+                name != "parent"
+            }
+            Expr::Constant(_) => true,
+            Expr::Idiom(idiom) => idiom.0.iter().all(|part| self.is_plain_part(part)),
+            Expr::Prefix { expr, .. } => self.is_plain(expr),
+            Expr::Binary { left, op, right } => {
+                // An index answers these, and each database has its own.
+                let indexed = matches!(
+                    op,
+                    BinaryOperator::Matches(_) | BinaryOperator::NearestNeighbor(_)
+                );
+                !indexed && self.is_plain(left) && self.is_plain(right)
+            }
+            Expr::Postfix { expr, op } => {
+                self.is_plain(expr)
+                    && match op {
+                        PostfixOperator::Range | PostfixOperator::RangeSkip => true,
+                        PostfixOperator::MethodCall(name, arguments) => {
+                            is_plain_method(name) && self.all(arguments)
+                        }
+                        PostfixOperator::Call(_) => false,
+                    }
+            }
+            Expr::FunctionCall(call) => {
+                matches!(&call.receiver, Function::Normal(name) if is_plain_function(name))
+                    && self.all(&call.arguments)
+            }
+            Expr::Closure(closure) => {
+                let outside = self.given.len();
+                let arguments = closure.args.iter();
+                self.given
+                    .extend(arguments.map(|(name, _)| name.as_str().to_owned()));
+                let plain = self.is_plain(&closure.body);
+                self.given.truncate(outside);
+                plain
+            }
+            _ => false,
         }
-        Part::Where(it) | Part::Value(it) | Part::Start(it) => is_plain(it),
-        Part::Method(name, arguments) => {
-            is_plain_method(name.as_str()) && arguments.iter().all(is_plain)
+    }
+
+    fn all(&mut self, expressions: &[Expr]) -> bool {
+        expressions.iter().all(|it| self.is_plain(it))
+    }
+
+    fn is_plain_part(&mut self, part: &Part) -> bool {
+        match part {
+            Part::All
+            | Part::Flatten
+            | Part::Last
+            | Part::First
+            | Part::Field(_)
+            | Part::Optional => true,
+            Part::Where(it) | Part::Value(it) | Part::Start(it) => self.is_plain(it),
+            Part::Method(name, arguments) => is_plain_method(name.as_str()) && self.all(arguments),
+            Part::Graph(_)
+            | Part::Destructure(_)
+            | Part::Recurse(..)
+            | Part::Doc
+            | Part::RepeatRecurse => false,
         }
-        Part::Graph(_)
-        | Part::Destructure(_)
-        | Part::Recurse(..)
-        | Part::Doc
-        | Part::RepeatRecurse => false,
     }
 }
 

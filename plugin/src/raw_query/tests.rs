@@ -520,7 +520,7 @@ fn a_select_is_rendered_with_its_mark() {
          by: [file_hash] } AS __db_sync FROM code_files WHERE project_id = $p \
          ORDER BY n, file_hash DESC LIMIT $__db_sync"
     );
-    let window = plain.window(&Object::new()).unwrap();
+    let window = plain.window(&Object::new().with("p", "p")).unwrap();
     assert_eq!((window.start, window.end), (2, Some(7)));
 }
 
@@ -531,6 +531,45 @@ fn a_limit_that_is_no_number_is_left_to_the_primary() {
     };
     for wrong in [Value::from("many"), Value::from(-1i64), Value::None] {
         assert_eq!(plain.window(&Object::new().with("n", wrong)), None);
+    }
+}
+
+/// What is not bound may be a parameter that the database defines.
+#[test]
+fn a_select_with_a_parameter_that_is_not_bound_is_left_to_the_primary() {
+    let merged = |text: &str| {
+        let Verdict::Select(plain) = recognise(text, true) else {
+            panic!("{text}");
+        };
+        let bound = Object::new().with("x", 1i64).with("none", Value::None);
+        plain.window(&bound).is_some()
+    };
+    for text in [
+        "SELECT * FROM events WHERE a > $x",
+        "SELECT * FROM events WHERE a = $none",
+        "SELECT *, $x AS x FROM events LIMIT $x",
+        "SELECT * FROM events WHERE $this.a = 1",
+        "SELECT array::map(tags, |$tag| $tag + $x) AS tags FROM events",
+        "SELECT tags.map(|$tag| $tag.map(|$y| $y + $tag)) AS tags FROM events",
+    ] {
+        assert!(merged(text), "{text}");
+    }
+    for text in [
+        "SELECT * FROM events WHERE a > $min",
+        "SELECT * FROM events WHERE a > 1 OR $x OR !$min",
+        "SELECT * FROM events WHERE $min.a",
+        "SELECT * FROM events WHERE a[$min] = 1",
+        "SELECT * FROM events WHERE { a: [$min] } = a",
+        "SELECT *, $min AS min FROM events",
+        "SELECT VALUE $min FROM events",
+        "SELECT * FROM events WHERE user_id = $auth.id",
+        "SELECT * FROM events LIMIT $min",
+        "SELECT * FROM events TIMEOUT $min",
+        "SELECT array::map(tags, |$tag| $tag + $min) AS tags FROM events",
+        "SELECT array::map(tags, |$tag| $tag) AS t, $tag AS u FROM events",
+        "SELECT tags.map(|$tag| $min) AS tags FROM events ORDER BY tags",
+    ] {
+        assert!(!merged(text), "{text}");
     }
 }
 
