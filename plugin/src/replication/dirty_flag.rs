@@ -61,9 +61,11 @@ impl DirtyFlag for PrimaryFlag {
     }
 
     fn clear(&self) -> Result<(), String> {
-        self.ask("DELETE $row RETURN NONE")
-            .map(drop)
-            .map_err(|error| told(&error))
+        match self.ask("DELETE $row RETURN NONE") {
+            // It was never set.
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(()),
+            answer => answer.map(drop).map_err(|error| told(&error)),
+        }
     }
 }
 

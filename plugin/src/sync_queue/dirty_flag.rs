@@ -49,59 +49,77 @@ impl DirtyFlag for NoFlag {
     }
 }
 
-/// A flag, and what is known of it.
+/// What is known of a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Down,
+    Up,
+    /// It could not be read, or not be set for certain.
+    Unclear,
+}
+
+/// A flag, what is known of it, and when it could last not be set.
 pub(super) struct Known {
     flag: Box<dyn DirtyFlag>,
-    is_set: Mutex<(bool, Option<Instant>)>,
+    state: Mutex<(State, Option<Instant>)>,
 }
 
 impl Known {
     pub(super) fn new(flag: Box<dyn DirtyFlag>) -> Self {
         Self {
             flag,
-            is_set: Mutex::new((false, None)),
+            state: Mutex::new((State::Down, None)),
         }
     }
 
     /// Was it set by a former process? One that cannot be read counts as set.
     pub(super) fn was_set(&self) -> bool {
-        let was_set = self.flag.is_set().unwrap_or_else(|error| {
-            tracing::warn!(%error, "it is not known whether the log is complete; every table is compared");
-            true
-        });
-        self.is_set.lock().0 = was_set;
-        was_set
+        let state = match self.flag.is_set() {
+            Ok(true) => State::Up,
+            Ok(false) => State::Down,
+            Err(error) => {
+                tracing::warn!(%error, "it is not known whether the log is complete; every table is compared");
+                State::Unclear
+            }
+        };
+        self.state.lock().0 = state;
+        state != State::Down
     }
 
     /// Sets it, unless it is set.
     pub(super) fn set(&self) {
-        let mut known = self.is_set.lock();
-        let (is_set, failed) = *known;
-        if is_set || failed.is_some_and(|at| at.elapsed() < PAUSE) {
+        let mut known = self.state.lock();
+        let (state, failed) = *known;
+        if state == State::Up || failed.is_some_and(|at| at.elapsed() < PAUSE) {
             return;
         }
         *known = match self.flag.set() {
-            Ok(()) => (true, None),
+            Ok(()) => (State::Up, None),
             Err(error) => {
                 tracing::error!(%error, "if the process ends now, the next one will not know what the log misses");
-                (false, Some(Instant::now()))
+                (State::Unclear, Some(Instant::now()))
             }
         };
     }
 
-    /// Is it set, as far as this process knows?
-    pub(super) fn is_known_set(&self) -> bool {
-        self.is_set.lock().0
+    /// Is it set for certain?
+    pub(super) fn is_up(&self) -> bool {
+        self.state.lock().0 == State::Up
     }
 
-    /// Takes it down, if it is set.
+    /// Is there anything to take down?
+    pub(super) fn may_be_up(&self) -> bool {
+        self.state.lock().0 != State::Down
+    }
+
+    /// Takes it down, if it may be set.
     pub(super) fn clear(&self) {
-        let mut known = self.is_set.lock();
-        if !known.0 {
+        let mut known = self.state.lock();
+        if known.0 == State::Down {
             return;
         }
         match self.flag.clear() {
-            Ok(()) => known.0 = false,
+            Ok(()) => known.0 = State::Down,
             Err(error) => tracing::debug!(%error, "every table is compared at the next start"),
         }
     }

@@ -196,6 +196,9 @@ pub struct SyncQueue {
     /// for every change of a mark.
     unwritten_marks: Mutex<BTreeMap<(String, String), ResyncMark>>,
     dirty_flag: dirty_flag::Known,
+    /// Does the log still say what it was before it was opened? It does until
+    /// the marks for that are on the disk.
+    keeps_traces: AtomicBool,
 }
 
 /// Which partition a key belongs to: the same in every version.
@@ -263,6 +266,7 @@ impl SyncQueue {
             refused_somewhere: AtomicBool::new(false),
             unwritten_marks: Mutex::default(),
             dirty_flag: dirty_flag::Known::new(dirty_flag),
+            keeps_traces: AtomicBool::new(false),
         };
         if queue.dirty_flag.was_set() {
             queue.mark_everything("the log could not take what was written before the last end");
@@ -397,7 +401,9 @@ impl SyncQueue {
         let closed = self.with_store(|store| {
             store.sync()?;
             // From here on nothing can be lost by the machine going down.
-            store.state.remove(opening::OPEN_SINCE)?;
+            if !self.keeps_traces.load(Ordering::Acquire) {
+                store.state.remove(opening::OPEN_SINCE)?;
+            }
             store.sync()
         });
         if let Err(error) = closed {

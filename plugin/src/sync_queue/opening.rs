@@ -14,9 +14,10 @@ use super::{
     store::Store,
 };
 use crate::durable;
+use std::sync::atomic::Ordering;
 
-/// Under it lies the boot of the machine in which the log was opened; gone once
-/// it was closed in order.
+/// Under it lies the boot of the machine in which the log was opened, if what
+/// it took may not be on the disk; gone once it was closed in order.
 pub(super) const OPEN_SINCE: &str = "open_since";
 
 /// An open log, and what is to be taken over from it.
@@ -56,7 +57,9 @@ impl SyncQueue {
     /// Opens the files; damaged ones are set aside and new ones begun.
     fn open_files(&self, damaged: bool) -> Result<Opened, QueueError> {
         let opened = durable::open_or_set_aside(damaged, || self.set_aside(), || self.attempt())?;
-        if opened.machine_went_down && self.config.fsync != Fsync::Always {
+        self.keeps_traces
+            .store(opened.machine_went_down, Ordering::Release);
+        if opened.machine_went_down {
             self.mark_everything("the machine went down while the log was open");
         }
         Ok(opened)
@@ -66,6 +69,9 @@ impl SyncQueue {
         let store = Store::open(&self.config.dir)?;
         let (id, replaced) = self.id_of(&store)?;
         let machine_went_down = was_open_in_another_boot(&store)?;
+        if !machine_went_down {
+            self.note_boot(&store)?;
+        }
         let found = partition::load(&store, &self.secondaries)?;
         let partitions = self.seen_from_now(found, replaced);
         if replaced {
@@ -115,6 +121,24 @@ impl SyncQueue {
         Ok(id)
     }
 
+    /// Has the log say what it is now: the marks for what it was are on the
+    /// disk.
+    pub(super) fn note_opening(&self) -> Result<(), QueueError> {
+        self.with_store(|store| self.note_boot(store))
+    }
+
+    /// Notes in which boot the log is open, if the machine going down may cost
+    /// something.
+    fn note_boot(&self, store: &Store) -> Result<(), QueueError> {
+        match self.config.fsync {
+            Fsync::Always => store.state.remove(OPEN_SINCE)?,
+            Fsync::None | Fsync::Interval(_) => store
+                .state
+                .insert(OPEN_SINCE, boot::current().unwrap_or_default())?,
+        }
+        Ok(())
+    }
+
     /// Makes what was opened the log's state. Gives the intents that a former
     /// process left.
     fn take_over(&self, opened: &Opened) -> Vec<Intent> {
@@ -128,9 +152,9 @@ impl SyncQueue {
             ours.raise_tail(tail);
             held += ours.held_bytes();
         }
-        self.held.store(held, std::sync::atomic::Ordering::Relaxed);
+        self.held.store(held, Ordering::Relaxed);
         self.refused_somewhere
-            .store(opened.any_refused, std::sync::atomic::Ordering::Release);
+            .store(opened.any_refused, Ordering::Release);
         if again {
             return Vec::new();
         }
@@ -138,9 +162,18 @@ impl SyncQueue {
         opened.intents.clone()
     }
 
-    /// Renames the damaged files and marks every table. What is in memory
+    /// Marks every table and renames the damaged files. What is in memory
     /// stands for what was in the files until then.
     fn set_aside(&self) -> Result<(), QueueError> {
+        // The marks come into the new log. A process that is killed before that
+        // leaves no damage to be found, so the flag has to be up.
+        self.mark_everything("the log was damaged");
+        self.dirty_flag.set();
+        if !self.dirty_flag.is_up() {
+            return Err(QueueError::Damaged(
+                "it stays where it is until the primary can note that",
+            ));
+        }
         let dir = &self.config.dir;
         let aside = durable::set_aside(dir).map_err(|source| QueueError::Directory {
             dir: dir.clone(),
@@ -154,7 +187,6 @@ impl SyncQueue {
         for partition in &self.partitions {
             partition.lock().forget_entries();
         }
-        self.mark_everything("the log was damaged");
         Ok(())
     }
 
@@ -178,14 +210,13 @@ impl SyncQueue {
 }
 
 /// Did the machine go down while the log was open? Then what had not reached
-/// the disk is gone. Notes that it is open in this boot.
+/// the disk is gone.
 fn was_open_in_another_boot(store: &Store) -> Result<bool, QueueError> {
-    let former = store.state.get(OPEN_SINCE)?;
     let boot = boot::current();
-    let other =
-        former.is_some_and(|former| boot.as_deref().is_none_or(|now| *former != *now.as_bytes()));
-    store.state.insert(OPEN_SINCE, boot.unwrap_or_default())?;
-    Ok(other)
+    Ok(store
+        .state
+        .get(OPEN_SINCE)?
+        .is_some_and(|former| boot.is_none_or(|now| *former != *now.as_bytes())))
 }
 
 fn new_id() -> String {

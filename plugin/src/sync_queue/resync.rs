@@ -4,7 +4,7 @@ use super::{QueueError, SyncQueue, store::Store};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::{RecordId, Value};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 /// Stands for every replicated table, and is replaced by their names when the
 /// walk begins.
@@ -125,15 +125,20 @@ impl SyncQueue {
         self.commit(|store, batch| batch.insert(&store.state, key, encode(mark)))
     }
 
-    /// Writes the marks that are in memory. Once all of them are in the log,
-    /// nothing has to be remembered elsewhere.
+    /// Writes the marks that are in memory. Once all of them are in the log and
+    /// on the disk, nothing has to be remembered elsewhere, nor what they were
+    /// made for.
     pub(super) fn settle_marks(&self) {
         let mut unwritten = self.unwritten_marks.lock();
         self.write_marks(&mut unwritten);
+        let traces = self.keeps_traces.load(Ordering::Acquire);
         if unwritten.is_empty()
-            && self.dirty_flag.is_known_set()
+            && (traces || self.dirty_flag.may_be_up())
             && self.with_store(Store::sync).is_ok()
         {
+            if traces && self.note_opening().is_ok() {
+                self.keeps_traces.store(false, Ordering::Release);
+            }
             self.dirty_flag.clear();
         }
     }

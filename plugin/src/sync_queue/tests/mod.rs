@@ -7,6 +7,7 @@
 //! | [`backlog`] | what a long one takes on the disk |
 //! | [`damage`] | its files, spoilt in every way |
 //! | [`failing`] | its files fail, and it goes on |
+//! | [`traces`] | a loss is known until the marks for it are on the disk |
 //! | [`entries`] | how an operation is written |
 
 #![allow(
@@ -27,6 +28,7 @@ mod damage;
 mod entries;
 mod failing;
 mod model;
+mod traces;
 
 fn config(dir: &TempDir) -> QueueConfig {
     QueueConfig {

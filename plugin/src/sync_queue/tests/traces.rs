@@ -1,0 +1,135 @@
+//! What the log, or the flag, says of a loss is there until the marks are on
+//! the disk.
+
+use super::{
+    super::*,
+    failing::{Flag, marked, open_with, tamper},
+    *,
+};
+use crate::sync_queue::opening::OPEN_SINCE;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+/// A flag that does this when it is to be set.
+struct OnSet<F>(F);
+
+impl<F: Fn() -> Result<(), String> + Send + Sync> DirtyFlag for OnSet<F> {
+    fn set(&self) -> Result<(), String> {
+        (self.0)()
+    }
+
+    fn is_set(&self) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Opens the log in a process that is killed when it has made marks and not
+/// written them.
+fn killed_before_its_marks(dir: &TempDir) {
+    let killed = OnSet(|| panic!("as a process that is killed"));
+    let run = || SyncQueue::open_with(config(dir), &names(&["a"]), Box::new(killed));
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+}
+
+fn spoil(dir: &Path) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::write(path, b"not what was here").unwrap();
+        }
+    }
+}
+
+fn was_set_aside(dir: &TempDir) -> bool {
+    let mut entries = std::fs::read_dir(dir.path()).unwrap();
+    entries.any(|entry| {
+        let name = entry.unwrap().file_name();
+        name.to_string_lossy().contains("damaged")
+    })
+}
+
+#[test]
+fn a_machine_that_went_down_is_remembered_until_the_marks_are_written() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    tamper(&queue, |store| {
+        store.state.insert(OPEN_SINCE, "another boot")
+    });
+    drop(queue);
+    for _ in 0..2 {
+        killed_before_its_marks(&dir);
+    }
+    let queue = open(&dir, &["a"]);
+    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    let mark = queue.resync_marks("a").unwrap().remove(0);
+    queue.clear_resync("a", &mark).unwrap();
+    drop(queue);
+    if boot::current().is_some() {
+        assert!(marked(&open(&dir, &["a"])).is_empty(), "once is enough");
+    }
+}
+
+#[test]
+fn a_damaged_log_is_set_aside_only_when_the_flag_is_up() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&dir, &["a"]));
+    spoil(&config(&dir).dir);
+    killed_before_its_marks(&dir);
+    assert!(!was_set_aside(&dir), "nothing else tells the next process");
+
+    let refuses = Arc::new(AtomicBool::new(true));
+    let flag = {
+        let refuses = Arc::clone(&refuses);
+        OnSet(move || match refuses.load(Ordering::Relaxed) {
+            true => Err("as a primary that does not answer".to_owned()),
+            false => Ok(()),
+        })
+    };
+    let queue = open_with(&dir, flag);
+    assert!(!queue.is_available() && !was_set_aside(&dir));
+    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    refuses.store(false, Ordering::Relaxed);
+    // The primary is not asked all the time.
+    while queue.mend().is_err() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(queue.is_available() && was_set_aside(&dir));
+    assert_eq!(marked(&queue), [EVERY_TABLE]);
+}
+
+#[test]
+fn the_flag_stays_up_until_the_log_that_replaces_a_damaged_one_has_the_marks() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&dir, &["a"]));
+    spoil(&config(&dir).dir);
+    let flag = Flag::default();
+    let queue = open_with(&dir, flag.clone());
+    assert!(was_set_aside(&dir) && !flag.is_up());
+    drop(queue);
+    assert_eq!(marked(&open_with(&dir, flag)), [EVERY_TABLE]);
+}
+
+#[test]
+fn what_was_written_without_forcing_it_to_the_disk_is_missed_with_it() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    queue.append(&[fact("k", 1)], None).unwrap();
+    tamper(&queue, |store| {
+        store.state.insert(OPEN_SINCE, "another boot")
+    });
+    drop(queue);
+    let careful = || QueueConfig {
+        fsync: Fsync::Always,
+        ..config(&dir)
+    };
+    let queue = SyncQueue::open(careful(), &names(&["a"])).unwrap();
+    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    let kept = queue.with_store(|store| Ok(store.state.contains_key(OPEN_SINCE)?));
+    assert!(!kept.unwrap(), "this run loses nothing with the machine");
+}
