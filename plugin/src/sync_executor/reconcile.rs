@@ -14,9 +14,11 @@ use surreal_storage::schema::POSITION_TABLE;
 
 impl Replicator {
     /// Asks the secondary how far it has come. The same as the log says, as a
-    /// rule. If it never heard of this log it is new, or it was emptied; if it
-    /// is behind what it had acknowledged, it was set back; if it is ahead of
-    /// the log's end, the log has lost its end. All these end in a resync.
+    /// rule. If it never heard of this log it is new, or it was emptied; if the
+    /// log knows nothing of having fed it, it went by another name, or was not
+    /// configured for a while; if it is behind what it had acknowledged, it was
+    /// set back; if it is ahead of the log's end, the log has lost its end. All
+    /// these end in a resync.
     pub(super) async fn reconcile(&self, session: &Session) -> StorageResult<()> {
         let queue = &self.queue;
         let name = self.name();
@@ -34,12 +36,16 @@ impl Replicator {
         let reached = positions(results.last());
         let acked = queue.acked(name);
 
+        let has_fed = queue.has_fed(name).map_err(log_failure)?;
         let reason = if reached.is_empty() {
-            if queue.has_fed(name).map_err(log_failure)? {
+            if has_fed {
                 Some("the secondary was emptied")
             } else {
                 self.config.initial_sync.then_some("initial sync")
             }
+        } else if !has_fed {
+            // What it had yet to get was kept under its former name, and is gone.
+            Some("the secondary is back, or has another name")
         } else if (0..PARTITIONS).any(|partition| {
             let reached = reached.get(&partition).copied().unwrap_or_default();
             reached < acked[usize::from(partition)].position

@@ -240,7 +240,8 @@ impl SyncQueue {
     }
 
     /// Opens the log for these secondaries. What a secondary that is no longer
-    /// among them had not yet applied is let go.
+    /// among them had not yet applied is let go, with its marks and what it
+    /// refused.
     ///
     /// A log that is damaged is set aside under another name and a new one
     /// begun, with every table marked for resync. One that cannot be opened now

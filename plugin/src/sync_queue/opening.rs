@@ -76,6 +76,7 @@ impl SyncQueue {
         let partitions = self.seen_from_now(found, replaced);
         if replaced {
             partition::save(&store, &self.secondaries, &partitions)?;
+            self.set_all_fed(&store)?;
         }
         let opened = Opened {
             id,

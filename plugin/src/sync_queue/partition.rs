@@ -1,7 +1,7 @@
 //! One partition of the log: where it ends, and how far each secondary is.
 
 use super::{
-    PARTITIONS, QueueError, refreshed,
+    PARTITIONS, QueueError, refreshed, refused, resync,
     store::{Store, acked_key, log_key, position_of},
     watermark::{Position, Watermark},
 };
@@ -119,6 +119,8 @@ pub(super) fn load(store: &Store, secondaries: &[String]) -> Result<Vec<Partitio
     // All at once: this is the part of a start that grows with the secondaries.
     let mut batch = store.database.batch();
     forget_others(store, &mut batch, secondaries)?;
+    resync::forget_others(store, &mut batch, secondaries)?;
+    refused::forget_others(store, &mut batch, secondaries)?;
     let partitions = (0..PARTITIONS)
         .map(|partition| load_one(store, &mut batch, partition, secondaries))
         .collect::<Result<_, QueueError>>()?;

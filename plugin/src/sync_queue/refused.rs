@@ -4,8 +4,9 @@
 //! One of each key and secondary at most: what counts is the key's present
 //! state, and trying again is a refresh.
 
-use super::{QueueError, SyncQueue};
+use super::{QueueError, SyncQueue, store::Store};
 use crate::{dedup::Key, sync_types::SyncOperation};
+use fjall::OwnedWriteBatch as WriteBatch;
 use plugin_api::value::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -67,6 +68,22 @@ fn entry_key(secondary: &str, key: &Key) -> Vec<u8> {
     let mut entry = prefix(secondary);
     entry.extend_from_slice(letter_id(key).as_bytes());
     entry
+}
+
+/// Removes what secondaries have refused that are no longer configured.
+pub(super) fn forget_others(
+    store: &Store,
+    batch: &mut WriteBatch,
+    secondaries: &[String],
+) -> Result<(), QueueError> {
+    let kept: Vec<Vec<u8>> = secondaries.iter().map(|name| prefix(name)).collect();
+    for entry in store.refused.iter() {
+        let key = entry.key()?;
+        if !kept.iter().any(|kept| key.starts_with(kept)) {
+            batch.remove(&store.refused, key);
+        }
+    }
+    Ok(())
 }
 
 /// A short, stable name for a key: half of its digest.

@@ -2,6 +2,7 @@
 
 use super::{QueueError, SyncQueue, store::Store};
 use crate::{dedup::Key, sync_types::SyncOperation};
+use fjall::OwnedWriteBatch as WriteBatch;
 use plugin_api::value::{RecordId, Value};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::atomic::Ordering};
@@ -28,6 +29,35 @@ pub struct ResyncMark {
 
 fn prefix(secondary: &str) -> String {
     format!("resync/{}/{secondary}/", secondary.len())
+}
+
+fn fed_key(secondary: &str) -> String {
+    format!("fed/{secondary}")
+}
+
+/// Removes the marks of secondaries that are no longer configured. Nothing is
+/// left that says that they were fed either: one that comes back has missed
+/// what is removed here.
+pub(super) fn forget_others(
+    store: &Store,
+    batch: &mut WriteBatch,
+    secondaries: &[String],
+) -> Result<(), QueueError> {
+    let marks: Vec<String> = secondaries.iter().map(|name| prefix(name)).collect();
+    let fed: Vec<String> = secondaries.iter().map(|name| fed_key(name)).collect();
+    for entry in store.state.prefix("resync/") {
+        let key = entry.key()?;
+        if !marks.iter().any(|kept| key.starts_with(kept.as_bytes())) {
+            batch.remove(&store.state, key);
+        }
+    }
+    for entry in store.state.prefix("fed/") {
+        let key = entry.key()?;
+        if !fed.iter().any(|kept| *key == *kept.as_bytes()) {
+            batch.remove(&store.state, key);
+        }
+    }
+    Ok(())
 }
 
 fn mark_key(secondary: &str, table: &str) -> String {
@@ -230,7 +260,7 @@ impl SyncQueue {
     /// # Errors
     /// If the log cannot be read.
     pub fn has_fed(&self, secondary: &str) -> Result<bool, QueueError> {
-        self.with_store(|store| Ok(store.state.contains_key(format!("fed/{secondary}"))?))
+        self.with_store(|store| Ok(store.state.contains_key(fed_key(secondary))?))
     }
 
     /// Notes that this log feeds that secondary from now on.
@@ -238,6 +268,15 @@ impl SyncQueue {
     /// # Errors
     /// If the log cannot be written.
     pub fn set_fed(&self, secondary: &str) -> Result<(), QueueError> {
-        self.with_store(|store| Ok(store.state.insert(format!("fed/{secondary}"), "")?))
+        self.with_store(|store| Ok(store.state.insert(fed_key(secondary), "")?))
+    }
+
+    /// Has a log that replaces a damaged one of the same id feed everybody: all
+    /// of them are marked, which is once enough.
+    pub(super) fn set_all_fed(&self, store: &Store) -> Result<(), QueueError> {
+        for secondary in &self.secondaries {
+            store.state.insert(fed_key(secondary), "")?;
+        }
+        Ok(())
     }
 }

@@ -3,13 +3,13 @@ use plugin_api::{records::CodeSymbol, storage::CodeStorage as _};
 use surreal_storage::Credentials;
 
 /// The server's database as the host would see it with no module between.
-struct Bare {
+pub(super) struct Bare {
     runtime: Runtime,
     storage: SurrealStorage,
 }
 
 impl Bare {
-    fn of(server: &SecondaryServer) -> Self {
+    pub(super) fn of(server: &SecondaryServer) -> Self {
         let runtime = runtime();
         let target = Target {
             url: server.url(),
@@ -26,14 +26,14 @@ impl Bare {
         Self { runtime, storage }
     }
 
-    fn fact(&self, key: &str) -> Option<Value> {
+    pub(super) fn fact(&self, key: &str) -> Option<Value> {
         self.storage
             .get_fact(&CallContext::new(), "ada", key)
             .unwrap()
             .into()
     }
 
-    fn query(&self, sql: &str) -> Value {
+    pub(super) fn query(&self, sql: &str) -> Value {
         self.storage
             .query(&CallContext::new(), sql, &Object::new())
             .unwrap()
@@ -47,7 +47,7 @@ impl Drop for Bare {
     }
 }
 
-fn for_real(settings: Object) -> Object {
+pub(super) fn for_real(settings: Object) -> Object {
     settings
         .with("secondary_pass", "root")
         .with("shutdown_drain_timeout", "10s")
@@ -61,7 +61,7 @@ fn status(module: &ModuleHandle) -> Json {
 }
 
 /// Asks for the status until it is as wanted.
-fn wait_for(module: &ModuleHandle, wanted: impl Fn(&Json) -> bool) -> Json {
+pub(super) fn wait_for(module: &ModuleHandle, wanted: impl Fn(&Json) -> bool) -> Json {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let status = status(module);
@@ -73,7 +73,7 @@ fn wait_for(module: &ModuleHandle, wanted: impl Fn(&Json) -> bool) -> Json {
     }
 }
 
-fn is_drained(status: &Json) -> bool {
+pub(super) fn is_drained(status: &Json) -> bool {
     let secondary = &status["secondaries"][0];
     status["health"] == "healthy" && secondary["backlog"]["operations"] == 0
 }

@@ -114,6 +114,7 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
         for value in 0..4 {
             queue.append(&[fact("k", value)], None).unwrap();
         }
+        queue.set_fed("a").unwrap();
         let first = queue.read("a", partition, 2).unwrap();
         let at = queue.partitions[usize::from(partition)].lock().tail();
         let third = store::log_key(partition, Position(at.position.0 - 1));
@@ -126,6 +127,10 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
         queue.mend().unwrap();
 
         assert_eq!(queue.id(), id, "the secondaries know it by this name");
+        assert!(
+            queue.has_fed("a").unwrap(),
+            "their next session marks nothing"
+        );
         for secondary in ["a", "b"] {
             assert_eq!(queue.resync_marks(secondary).unwrap()[0].table, EVERY_TABLE);
             assert!(waiting(&queue, secondary).is_empty());

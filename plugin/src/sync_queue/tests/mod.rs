@@ -188,6 +188,31 @@ fn a_secondary_that_is_no_longer_configured_holds_nothing() {
 }
 
 #[test]
+fn a_secondary_that_is_no_longer_configured_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    {
+        // Names of which one begins with the other.
+        let queue = open(&dir, &["a", "aa"]);
+        for secondary in ["a", "aa"] {
+            queue.mark_resync(secondary, "events", "test");
+            queue.refuse(secondary, &fact("k", 1), None).unwrap();
+            queue.set_fed(secondary).unwrap();
+        }
+        queue.close();
+    }
+    open(&dir, &["a"]).close();
+    let queue = open(&dir, &["a", "aa"]);
+    let has = |secondary| {
+        let marks = queue.resync_marks(secondary).unwrap().len();
+        let refused = queue.count_refused(secondary).unwrap();
+        (marks, refused, queue.has_fed(secondary).unwrap())
+    };
+    assert_eq!(has("a"), (1, (0, 1), true));
+    // One that knows positions of the log is compared with the primary.
+    assert_eq!(has("aa"), (0, (0, 0), false));
+}
+
+#[test]
 fn an_operation_for_one_secondary_is_passed_over_by_the_others() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a", "b"]);

@@ -56,10 +56,13 @@ impl Expected {
     }
 
     /// The log is opened for these secondaries. A new one begins at the end,
-    /// one that is gone holds nothing.
+    /// one that is gone holds nothing and leaves nothing.
     pub(super) fn configure(&mut self, secondaries: Vec<String>) {
         let ends: Vec<usize> = self.log.iter().map(Vec::len).collect();
         self.acked.retain(|name, _| secondaries.contains(name));
+        self.refused
+            .retain(|(name, _), _| secondaries.contains(name));
+        self.marks.retain(|(name, _), _| secondaries.contains(name));
         for name in &secondaries {
             self.acked
                 .entry(name.clone())
