@@ -83,7 +83,7 @@ keys! {
         secondary_database []: Option<String> = Optional(Text);
         /// Several secondaries, in place of the five keys above.
         secondary_databases []: Option<Vec<Entry>> = Optional(Entries);
-        /// `false`: reads are merged, nothing is copied.
+        /// `false`: reads are merged, nothing is copied. Once it is `true` again, every table is compared with the primary.
         sync_enabled []: bool = Flag, default "true";
         /// The delay before the first retry of an operation that a secondary refused; doubled each time.
         sync_retry_interval []: Duration = span(MILLISECOND, HOUR), default "5s";
@@ -129,7 +129,7 @@ keys! {
         merge_reads []: bool = Flag, default "true";
         /// `true`: a plain SELECT that the host sends as raw SurrealQL is merged, too.
         merge_raw_queries []: bool = Flag, default "false";
-        /// Which tables are replicated; `relationships` stands for the tables of all relationship types.
+        /// Which tables are replicated; `relationships` stands for the tables of all relationship types. A table that is added is compared with the primary.
         tables []: TableSelection = Tables, default "all";
         /// How long cleanup waits for the log to drain; the rest is copied after the next start.
         shutdown_drain_timeout []: Duration = span(Duration::ZERO, 10 * MINUTE), default "5s";

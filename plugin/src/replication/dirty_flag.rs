@@ -3,16 +3,21 @@
 //! What the log misses is writes that the primary took. So the primary is the
 //! one place that is there whenever there is something to remember, and it is
 //! as durable as the writes themselves: one row of a table of the module's own,
-//! made only when the log fails, and removed once nothing is missing.
+//! made only when the log fails or nothing is copied, and removed once nothing
+//! is missing.
 
-use super::on_own_thread;
+use super::{log_dir, on_own_thread};
 use crate::sync_queue::DirtyFlag;
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, RecordId, Value},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use surreal_storage::schema::DIRTY_FLAG_TABLE;
 
 /// How long the primary may take. A write waits for it, once.
@@ -66,6 +71,38 @@ impl DirtyFlag for PrimaryFlag {
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(()),
             answer => answer.map(drop).map_err(|error| told(&error)),
         }
+    }
+}
+
+/// What a start with `sync_enabled: false` leaves for the next one that copies.
+pub(super) struct NotCopying {
+    flag: PrimaryFlag,
+    is_noted: AtomicBool,
+}
+
+impl NotCopying {
+    /// Where there is a log, it misses what is written from now on.
+    pub(super) fn new(primary: &FullStorage, queue_dir: &Path) -> Self {
+        let has_log = log_dir(queue_dir).try_exists().unwrap_or(true);
+        Self {
+            flag: PrimaryFlag::new(primary.clone(), queue_dir),
+            is_noted: AtomicBool::new(!has_log),
+        }
+    }
+
+    /// Notes it, unless that is done. False if it has to be tried again.
+    pub(super) fn note(&self) -> bool {
+        if self.is_noted.load(Ordering::Relaxed) {
+            return true;
+        }
+        match self.flag.set() {
+            Ok(()) => self.is_noted.store(true, Ordering::Relaxed),
+            Err(error) => tracing::warn!(
+                %error,
+                "it cannot be noted yet that nothing is copied; if the process ends now, run                  resync once sync_enabled is true again"
+            ),
+        }
+        self.is_noted.load(Ordering::Relaxed)
     }
 }
 

@@ -1,8 +1,6 @@
 //! What opens the module's own databases again after they have failed.
 
-use crate::{
-    config::QueueFsync, connection::Backoff, sync_queue::SyncQueue, tombstones::Tombstones,
-};
+use crate::{config::QueueFsync, connection::Backoff, tombstones::Tombstones};
 use std::{sync::Arc, time::Duration};
 
 /// How often it is looked whether there is anything to do.
@@ -12,9 +10,10 @@ const TICK: Duration = Duration::from_millis(100);
 const CEILING: Duration = Duration::from_secs(5);
 
 /// Opens the log and the tombstones again whenever they have failed, and brings
-/// the tombstones to the disk. Ends with the runtime.
+/// the tombstones to the disk. Ends with the runtime. `mend_log` is true if
+/// nothing is left to do.
 pub(super) async fn mend_regularly(
-    queue: Option<Arc<SyncQueue>>,
+    mend_log: Arc<dyn Fn() -> bool + Send + Sync>,
     tombstones: Arc<Tombstones>,
     fsync: QueueFsync,
 ) {
@@ -22,10 +21,10 @@ pub(super) async fn mend_regularly(
     let mut wait = TICK;
     loop {
         tokio::time::sleep(wait).await;
-        let (queue, tombstones) = (queue.clone(), Arc::clone(&tombstones));
+        let (mend_log, tombstones) = (Arc::clone(&mend_log), Arc::clone(&tombstones));
         let mend = move || {
             // Both tell their failures themselves.
-            let log = queue.is_none_or(|queue| queue.mend().is_ok());
+            let log = mend_log();
             let mut deletes = tombstones.mend().is_ok();
             if fsync == QueueFsync::Interval {
                 deletes &= tombstones.sync().is_ok();

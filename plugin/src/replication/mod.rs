@@ -9,7 +9,9 @@ mod verify;
 pub use verify::{TableReport, VerifyReport};
 
 use crate::{
-    config::{Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings},
+    config::{
+        Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings, TableSelection,
+    },
     connection::{ConnectionPolicy, Phase, SecondaryConnectionManager},
     key_locks::KeyLocks,
     logging::Log,
@@ -21,14 +23,19 @@ use crate::{
     synced_storage::SyncedStorage,
     tombstones::Tombstones,
 };
-use dirty_flag::PrimaryFlag;
+use dirty_flag::{NotCopying, PrimaryFlag};
 use parking_lot::Mutex;
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::FullStorage,
     value::Timestamp,
 };
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The database's futures are deep.
@@ -96,7 +103,7 @@ impl Replication {
         );
         let runtime = runtime(&log)?;
         runtime.spawn(mending::mend_regularly(
-            queue.clone(),
+            mend_log(queue.as_ref(), settings, &primary),
             Arc::clone(&tombstones),
             settings.queue_fsync,
         ));
@@ -327,18 +334,44 @@ fn log_error(error: QueueError) -> StorageError {
     }
 }
 
+/// What keeps the log in order; without one, the trace that it misses
+/// something.
+fn mend_log(
+    queue: Option<&Arc<SyncQueue>>,
+    settings: &Settings,
+    primary: &FullStorage,
+) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    if let Some(queue) = queue.map(Arc::clone) {
+        return Arc::new(move || queue.mend().is_ok());
+    }
+    let not_copying = NotCopying::new(primary, &settings.queue_dir);
+    // Before the first write that it misses.
+    not_copying.note();
+    Arc::new(move || not_copying.note())
+}
+
+fn log_dir(queue_dir: &Path) -> PathBuf {
+    queue_dir.join("log")
+}
+
 fn open_queue(
     settings: &Settings,
     secondaries: &[String],
     primary: &FullStorage,
 ) -> StorageResult<SyncQueue> {
     let config = QueueConfig {
-        dir: settings.queue_dir.join("log"),
+        dir: log_dir(&settings.queue_dir),
         max_bytes: settings.queue_max_bytes,
         fsync: match settings.queue_fsync {
             QueueFsync::None => Fsync::None,
             QueueFsync::Interval => Fsync::Interval(FSYNC_INTERVAL),
             QueueFsync::Always => Fsync::Always,
+        },
+        tables: match &settings.tables {
+            TableSelection::All => None,
+            TableSelection::Only(names) => {
+                Some(names.iter().map(|&name| name.to_owned()).collect())
+            }
         },
     };
     let flag = PrimaryFlag::new(primary.clone(), &settings.queue_dir);

@@ -7,6 +7,7 @@
 //! | [`watermark`] | positions, and how far somebody has come |
 //! | [`reached`] | how much must be in them |
 //! | [`opening`] | opening them, also when they are damaged, and again when they fail |
+//! | [`selection`] | which tables it hears of, and heard of before |
 //! | [`dirty_flag`] | a trace outside of them that they miss something |
 //! | [`append`] | adding to it, and what happens when it is full |
 //! | [`reading`] | what waits for a secondary, and that it has it |
@@ -31,6 +32,7 @@ mod reading;
 mod refreshed;
 mod refused;
 mod resync;
+mod selection;
 mod store;
 mod watermark;
 mod wire;
@@ -51,7 +53,7 @@ use parking_lot::Mutex;
 use partition::Partition;
 use plugin_api::value::Timestamp;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::Hasher,
     path::PathBuf,
     sync::{
@@ -88,6 +90,9 @@ pub struct QueueConfig {
     pub max_bytes: u64,
     /// When it reaches the disk.
     pub fsync: Fsync,
+    /// The names of the tables whose writes it is told; none for all. A name
+    /// that is no table's stands for several.
+    pub tables: Option<BTreeSet<String>>,
 }
 
 /// Why the log cannot do what it was asked.
@@ -270,14 +275,21 @@ impl SyncQueue {
             keeps_traces: AtomicBool::new(false),
         };
         if queue.dirty_flag.was_set() {
-            queue.mark_everything("the log could not take what was written before the last end");
+            queue.mark_everything("the log misses what was written before this start");
         }
         match queue.mend() {
             Err(QueueError::Storage(fjall::Error::Locked)) => {
                 Err(QueueError::Locked(queue.config.dir))
             }
+            Ok(()) => Ok(queue),
             // It is told, and tried again.
-            Ok(()) | Err(_) => Ok(queue),
+            Err(_) => {
+                // Until then it does not know which tables it misses.
+                if queue.config.tables.is_some() {
+                    queue.dirty_flag.set();
+                }
+                Ok(queue)
+            }
         }
     }
 

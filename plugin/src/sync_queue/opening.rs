@@ -7,14 +7,16 @@
 //! | another process has it open | an error at the start: two hosts, one `queue_dir` |
 //! | damage, or less than it must have | set aside; a new one, and every table is marked |
 //! | the machine went down while it was open | every table is marked, unless all was on the disk |
+//! | it was not told of a table's writes | the table is marked |
 
 use super::{
     EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueError, SyncQueue, boot,
     partition::{self, Partition},
+    selection,
     store::Store,
 };
 use crate::durable;
-use std::sync::atomic::Ordering;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 /// Under it lies the boot of the machine in which the log was opened, if what
 /// it took may not be on the disk; gone once it was closed in order.
@@ -28,6 +30,7 @@ struct Opened {
     intents: Vec<Intent>,
     any_refused: bool,
     machine_went_down: bool,
+    added_tables: BTreeSet<String>,
 }
 
 impl SyncQueue {
@@ -57,8 +60,11 @@ impl SyncQueue {
     /// Opens the files; damaged ones are set aside and new ones begun.
     fn open_files(&self, damaged: bool) -> Result<Opened, QueueError> {
         let opened = durable::open_or_set_aside(damaged, || self.set_aside(), || self.attempt())?;
-        self.keeps_traces
-            .store(opened.machine_went_down, Ordering::Release);
+        let traces = opened.machine_went_down || !opened.added_tables.is_empty();
+        self.keeps_traces.store(traces, Ordering::Release);
+        for table in &opened.added_tables {
+            self.mark_everywhere(table, "it was not replicated before");
+        }
         if opened.machine_went_down {
             self.mark_everything("the machine went down while the log was open");
         }
@@ -81,6 +87,7 @@ impl SyncQueue {
         let opened = Opened {
             id,
             machine_went_down,
+            added_tables: selection::added(&store, &self.config.tables)?,
             partitions,
             intents: super::intents::open_intents(&store)?,
             any_refused: !store.refused.is_empty()?,
@@ -118,14 +125,22 @@ impl SyncQueue {
             (Some(known), None) => (known.clone(), true),
             (None, None) => (new_id(), false),
         };
-        store.state.insert("id", &id.0)?;
+        // Together: a log without a selection is one that was made before there
+        // were any.
+        let mut batch = store.database.batch();
+        batch.insert(&store.state, "id", id.0.as_str());
+        selection::begin(store, &mut batch, &self.config.tables);
+        batch.commit()?;
         Ok(id)
     }
 
     /// Has the log say what it is now: the marks for what it was are on the
     /// disk.
     pub(super) fn note_opening(&self) -> Result<(), QueueError> {
-        self.with_store(|store| self.note_boot(store))
+        self.with_store(|store| {
+            selection::note(store, &self.config.tables)?;
+            self.note_boot(store)
+        })
     }
 
     /// Notes in which boot the log is open, if the machine going down may cost

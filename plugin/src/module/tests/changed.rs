@@ -63,3 +63,44 @@ fn a_secondary_with_another_name_gets_what_was_marked_under_the_former_one() {
     assert!(bare.fact("k").is_none());
     module.cleanup().unwrap();
 }
+
+/// Starts a module with these settings, has it write a fact, and ends it when
+/// the secondary has what it is to have.
+fn write_with(host: &Host, server: &SecondaryServer, settings: Object, key: &str) {
+    let module = host.module(server, for_real(settings));
+    host.save(&host.wrap(&module), key).unwrap();
+    wait_for(&module, |status| {
+        status["sync_enabled"] == false || first_is_done(status)
+    });
+    module.cleanup().unwrap();
+}
+
+#[test]
+fn what_was_written_while_its_table_was_not_replicated_is_copied_once_it_is() {
+    let host = Host::new();
+    let server = test_server::start();
+    let bare = Bare::of(&server);
+    let events = || Object::new().with("tables", vec![Value::from("events")]);
+    write_with(&host, &server, events(), "meanwhile");
+    assert!(bare.fact("meanwhile").is_none());
+    write_with(&host, &server, Object::new(), "now");
+    assert!(bare.fact("meanwhile").is_some() && bare.fact("now").is_some());
+}
+
+#[test]
+fn what_was_written_while_nothing_was_copied_is_copied_once_it_is() {
+    let host = Host::new();
+    let server = test_server::start();
+    let bare = Bare::of(&server);
+    let off = || Object::new().with("sync_enabled", false);
+    write_with(&host, &server, Object::new(), "before");
+    write_with(&host, &server, off(), "meanwhile");
+    assert!(bare.fact("meanwhile").is_none());
+    write_with(&host, &server, Object::new(), "now");
+    assert!(bare.fact("meanwhile").is_some() && bare.fact("now").is_some());
+
+    // Once is enough.
+    bare.query("DELETE kv_memories");
+    write_with(&host, &server, Object::new(), "now");
+    assert!(bare.fact("before").is_none());
+}

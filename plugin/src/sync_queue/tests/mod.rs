@@ -35,6 +35,7 @@ fn config(dir: &TempDir) -> QueueConfig {
         dir: dir.path().join("queue"),
         max_bytes: 1 << 30,
         fsync: Fsync::None,
+        tables: None,
     }
 }
 

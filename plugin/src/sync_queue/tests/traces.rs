@@ -31,9 +31,9 @@ impl<F: Fn() -> Result<(), String> + Send + Sync> DirtyFlag for OnSet<F> {
 
 /// Opens the log in a process that is killed when it has made marks and not
 /// written them.
-fn killed_before_its_marks(dir: &TempDir) {
+fn killed_before_its_marks(config: QueueConfig) {
     let killed = OnSet(|| panic!("as a process that is killed"));
-    let run = || SyncQueue::open_with(config(dir), &names(&["a"]), Box::new(killed));
+    let run = || SyncQueue::open_with(config, &names(&["a"]), Box::new(killed));
     assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
 }
 
@@ -63,7 +63,7 @@ fn a_machine_that_went_down_is_remembered_until_the_marks_are_written() {
     });
     drop(queue);
     for _ in 0..2 {
-        killed_before_its_marks(&dir);
+        killed_before_its_marks(config(&dir));
     }
     let queue = open(&dir, &["a"]);
     assert_eq!(marked(&queue), [EVERY_TABLE]);
@@ -80,7 +80,7 @@ fn a_damaged_log_is_set_aside_only_when_the_flag_is_up() {
     let dir = TempDir::new().unwrap();
     drop(open(&dir, &["a"]));
     spoil(&config(&dir).dir);
-    killed_before_its_marks(&dir);
+    killed_before_its_marks(config(&dir));
     assert!(!was_set_aside(&dir), "nothing else tells the next process");
 
     let refuses = Arc::new(AtomicBool::new(true));
@@ -132,4 +132,57 @@ fn what_was_written_without_forcing_it_to_the_disk_is_missed_with_it() {
     assert_eq!(marked(&queue), [EVERY_TABLE]);
     let kept = queue.with_store(|store| Ok(store.state.contains_key(OPEN_SINCE)?));
     assert!(!kept.unwrap(), "this run loses nothing with the machine");
+}
+
+/// A log that hears of these tables; of all for none.
+fn hears_of(dir: &TempDir, tables: &[&str]) -> QueueConfig {
+    QueueConfig {
+        tables: (!tables.is_empty()).then(|| names(tables).into_iter().collect()),
+        ..config(dir)
+    }
+}
+
+#[test]
+fn a_table_that_the_log_hears_of_again_is_marked() {
+    let dir = TempDir::new().unwrap();
+    let open = |tables: &[&str]| {
+        let queue = SyncQueue::open(hears_of(&dir, tables), &names(&["a"])).unwrap();
+        let marked = marked(&queue);
+        for mark in queue.resync_marks("a").unwrap() {
+            queue.clear_resync("a", &mark).unwrap();
+        }
+        marked
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(open(&["events"]), nothing, "it is new");
+    killed_before_its_marks(hears_of(&dir, &["events", "kv_memories"]));
+    assert_eq!(open(&["events", "kv_memories"]), ["kv_memories"]);
+    assert_eq!(open(&["events", "kv_memories"]), nothing, "once is enough");
+    assert_eq!(open(&["entities", "events"]), ["entities"]);
+    assert_eq!(open(&["events", "kv_memories"]), ["kv_memories"]);
+    assert_eq!(open(&["events", "relationships"]), [EVERY_TABLE]);
+    assert_eq!(open(&[]), [EVERY_TABLE]);
+    assert_eq!(open(&[]), nothing);
+    assert_eq!(open(&["events"]), nothing, "it hears of less");
+    assert_eq!(open(&[]), [EVERY_TABLE]);
+}
+
+#[test]
+fn what_a_log_misses_that_cannot_be_told_of_fewer_tables_is_compared() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&dir, &["a"]));
+    let (log, away) = (config(&dir).dir, dir.path().join("away"));
+    std::fs::rename(&log, &away).unwrap();
+    std::fs::write(&log, "in the way").unwrap();
+    let flag = Flag::default();
+    let open = |tables: &[&str]| {
+        let flag = Box::new(flag.clone());
+        SyncQueue::open_with(hears_of(&dir, tables), &names(&["a"]), flag).unwrap()
+    };
+    // What is written to other tables is nobody's business now.
+    drop(open(&["events"]));
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&away, &log).unwrap();
+    assert_eq!(marked(&open(&[])), [EVERY_TABLE]);
+    assert!(!flag.is_up());
 }

@@ -67,6 +67,7 @@ fn open(dir: PathBuf, max_bytes: u64, secondaries: &[String]) -> SyncQueue {
         dir,
         max_bytes,
         fsync: Fsync::None,
+        tables: None,
     };
     SyncQueue::open(config, secondaries).unwrap()
 }
