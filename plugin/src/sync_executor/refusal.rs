@@ -6,7 +6,11 @@
 //! settles it either way.
 
 use super::{batch::Change, reconcile::log_failure, replicator::Replicator};
-use crate::{connection::jitter, sync_queue::QueueError, sync_types::SyncOperation};
+use crate::{
+    connection::jitter,
+    sync_queue::{QueueError, Retry},
+    sync_types::SyncOperation,
+};
 use plugin_api::{error::StorageError, panic::guard, value::Timestamp};
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +26,7 @@ impl Replicator {
         operation.last_error = Some(error.to_string());
         let again = operation.retry_count < self.config.max_retries;
         let due = again.then(|| {
-            let wait = self.config.retry_interval * 2u32.saturating_pow(operation.retry_count);
+            let wait = longest_wait(self.config.retry_interval, operation.retry_count);
             Timestamp::now().after(jitter(wait))
         });
         operation.retry_count += 1;
@@ -71,7 +75,46 @@ impl Replicator {
         self.queue
             .retries(self.name())?
             .iter()
-            .filter(|retry| retry.due <= now)
+            .filter(|retry| is_due(retry, self.config.retry_interval, now))
             .try_for_each(|retry| self.queue.retry(self.name(), &retry.key))
+    }
+}
+
+/// The longest wait of an operation that was refused so often before.
+fn longest_wait(interval: Duration, refused: u32) -> Duration {
+    interval.saturating_mul(2u32.saturating_pow(refused))
+}
+
+/// Is its wait over? Also if more is left than it ever had: the clock was set
+/// back, or the interval made shorter.
+fn is_due(retry: &Retry, interval: Duration, now: Timestamp) -> bool {
+    let longest = longest_wait(interval, retry.retry_count.saturating_sub(1));
+    retry.due <= now || retry.due > now.after(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dedup::Key;
+    use plugin_api::value::RecordId;
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_hold_a_retry_back() {
+        const INTERVAL: Duration = Duration::from_secs(5);
+        let now = Timestamp::now();
+        let is_due_at = |due| {
+            let retry = Retry {
+                key: Key::of_id(&RecordId::new("events", "e")),
+                retry_count: 3,
+                due,
+            };
+            is_due(&retry, INTERVAL, now)
+        };
+        assert!(is_due_at(now));
+        assert!(!is_due_at(now.after(INTERVAL)));
+        // The third wait is four times as long as the first.
+        assert!(!is_due_at(now.after(4 * INTERVAL)));
+        assert!(is_due_at(now.after(5 * INTERVAL)));
+        assert!(is_due_at(now.after(Duration::from_secs(400 * 86_400))));
     }
 }
