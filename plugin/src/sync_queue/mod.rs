@@ -194,6 +194,8 @@ pub struct SyncQueue {
     unsynced: AtomicBool,
     /// False while no secondary has refused anything: then nobody has to look.
     refused_somewhere: AtomicBool,
+    /// Locked for noting a refusal, and for dropping one after a look at it.
+    refusing: Mutex<()>,
     next_intent: AtomicU64,
     /// Told about every append, and whatever else workers wait for.
     changed: Arc<Notify>,
@@ -270,6 +272,7 @@ impl SyncQueue {
             next_intent: AtomicU64::new(1),
             changed: Arc::new(Notify::new()),
             refused_somewhere: AtomicBool::new(false),
+            refusing: Mutex::default(),
             unwritten_marks: Mutex::default(),
             dirty_flag: dirty_flag::Known::new(dirty_flag),
             keeps_traces: AtomicBool::new(false),

@@ -118,12 +118,11 @@ impl SyncQueue {
             dead: due.is_none(),
         };
         let bytes = postcard::to_allocvec(&stored).unwrap_or_default();
+        let entry = entry_key(secondary, &operation.key);
         self.refused_somewhere.store(true, Ordering::Release);
-        self.with_store(|store| {
-            Ok(store
-                .refused
-                .insert(entry_key(secondary, &operation.key), bytes)?)
-        })
+        let _refusing = self.refusing.lock();
+        // The secondary passes the operation: nobody else remembers it.
+        self.commit(|store, batch| batch.insert(&store.refused, entry, bytes))
     }
 
     /// May there be refused operations? False is certain, and cheap.
@@ -240,7 +239,10 @@ impl SyncQueue {
     /// # Errors
     /// If the log cannot be read or written.
     pub fn replay(&self, secondary: &str, ids: &[String]) -> Result<usize, QueueError> {
-        self.each_dead(secondary, ids, |key| self.retry(secondary, key))
+        self.each_dead(secondary, ids, |key| {
+            self.retry(secondary, key)?;
+            Ok(true)
+        })
     }
 
     /// Drops the dead letters of these ids; all of them for none given.
@@ -249,14 +251,33 @@ impl SyncQueue {
     /// # Errors
     /// If the log cannot be read or written.
     pub fn discard(&self, secondary: &str, ids: &[String]) -> Result<usize, QueueError> {
-        self.each_dead(secondary, ids, |key| self.settle(secondary, key))
+        self.each_dead(secondary, ids, |key| self.drop_dead(secondary, key))
     }
 
-    fn each_dead(
+    /// Drops a dead letter. False if it is none any more: a newer write of its
+    /// key was refused since, and waits for its retry.
+    pub(super) fn drop_dead(&self, secondary: &str, key: &Key) -> Result<bool, QueueError> {
+        let entry = entry_key(secondary, key);
+        let _refusing = self.refusing.lock();
+        self.with_store(|store| {
+            let stored = store.refused.get(&entry)?;
+            let is_dead = stored
+                .and_then(|bytes| postcard::from_bytes(&bytes).ok())
+                .is_some_and(|stored: Stored| stored.dead);
+            if is_dead {
+                store.refused.remove(entry)?;
+            }
+            Ok(is_dead)
+        })
+    }
+
+    /// Does something with each of the dead letters. Returns with how many it
+    /// was done.
+    pub(super) fn each_dead(
         &self,
         secondary: &str,
         ids: &[String],
-        mut act: impl FnMut(&Key) -> Result<(), QueueError>,
+        mut act: impl FnMut(&Key) -> Result<bool, QueueError>,
     ) -> Result<usize, QueueError> {
         let chosen: Vec<Key> = self
             .refused(secondary)?
@@ -266,9 +287,10 @@ impl SyncQueue {
             })
             .map(|(key, _)| key)
             .collect();
+        let mut done = 0;
         for key in &chosen {
-            act(key)?;
+            done += usize::from(act(key)?);
         }
-        Ok(chosen.len())
+        Ok(done)
     }
 }

@@ -350,6 +350,34 @@ fn a_refused_operation_is_retried_then_dead_then_replayed_or_discarded() {
 }
 
 #[test]
+fn a_refusal_reaches_the_disk_like_an_operation() {
+    let dir = TempDir::new().unwrap();
+    let config = QueueConfig {
+        fsync: Fsync::Interval(Duration::from_secs(1)),
+        ..config(&dir)
+    };
+    let queue = SyncQueue::open(config, &names(&["a"])).unwrap();
+    queue.sync().unwrap();
+    assert!(!queue.unsynced.load(Ordering::Relaxed));
+    queue.refuse("a", &fact("k", 1), None).unwrap();
+    assert!(queue.unsynced.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_letter_that_waits_for_a_retry_again_is_not_discarded() {
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    queue.refuse("a", &fact("k", 1), None).unwrap();
+    let discarded = queue.each_dead("a", &[], |key| {
+        // A newer write, refused while the letters are gone through.
+        queue.refuse("a", &fact("k", 2), Some(Timestamp::now()))?;
+        queue.drop_dead("a", key)
+    });
+    assert_eq!(discarded.unwrap(), 0);
+    assert_eq!(queue.count_refused("a").unwrap(), (1, 0));
+}
+
+#[test]
 fn a_walk_goes_on_after_a_restart_where_it_was() {
     let dir = TempDir::new().unwrap();
     {
