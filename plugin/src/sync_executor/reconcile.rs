@@ -29,12 +29,14 @@ impl Replicator {
         // By their ids: the table has the rows of former logs too.
         let rows = (0..PARTITIONS).map(|partition| self.source(partition).position_row());
         let parameters = Object::new().with("rows", rows.collect::<Value>());
+        // Before it is asked: a worker of the former session may be at work, and
+        // what it acknowledges now the answer need not have.
+        let acked = queue.acked(name);
         let results = session
             .connection
             .query(&sql, parameters, self.config.operation_timeout)
             .await?;
         let reached = positions(results.last());
-        let acked = queue.acked(name);
 
         let has_fed = queue.has_fed(name).map_err(log_failure)?;
         let reason = if reached.is_empty() {
@@ -91,15 +93,24 @@ impl Replicator {
                     .with("position", position_value(acked.position))
             })
             .collect();
-        let sql = "FOR $row IN $rows { UPSERT $row.id CONTENT $row RETURN NONE; };";
         let parameters = Object::new().with("rows", rows);
         session
             .connection
-            .query(sql, parameters, self.config.operation_timeout)
+            .query(RAISE, parameters, self.config.operation_timeout)
             .await
             .map(drop)
     }
 }
+
+/// Moves positions forward, in one transaction, and never back: the secondary
+/// may have come further since it was asked.
+const RAISE: &str = "\
+    BEGIN;\n\
+    FOR $row IN $rows {\n\
+    LET $reached = (SELECT VALUE position FROM ONLY $row.id) ?? -1;\n\
+    IF $reached < $row.position { UPSERT $row.id CONTENT $row RETURN NONE; };\n\
+    };\n\
+    COMMIT;";
 
 /// The positions in the rows of the position table, by partition.
 fn positions(rows: Option<&Value>) -> BTreeMap<u16, Position> {
@@ -117,4 +128,56 @@ fn positions(rows: Option<&Value>) -> BTreeMap<u16, Position> {
 
 pub(super) fn log_failure(error: QueueError) -> StorageError {
     StorageError::internal(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{sync_executor::statement::Source, test_server};
+    use plugin_api::storage::{CallContext, Storage as _};
+    use surreal_storage::{Credentials, SurrealStorage, Target, Timeouts};
+
+    #[test]
+    fn a_position_is_raised_and_never_set_back() {
+        let server = test_server::start();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let target = Target {
+            url: server.url(),
+            credentials: Some(Credentials {
+                username: "root".to_owned(),
+                password: "root".into(),
+            }),
+            namespace: "memory".to_owned(),
+            database: "agents".to_owned(),
+        };
+        let timeouts = Timeouts::default();
+        let storage = SurrealStorage::new(target, timeouts, runtime.handle().clone());
+        let context = CallContext::new();
+        storage.connect(&context).unwrap();
+        let ask = |sql: &str, parameters| storage.query(&context, sql, &parameters).unwrap();
+        let define = format!("DEFINE TABLE {POSITION_TABLE} SCHEMALESS");
+        ask(&define, Object::new());
+        let raise = |to: [u64; 2]| {
+            let row = |(partition, to)| {
+                let source = Source {
+                    queue: "log",
+                    partition,
+                };
+                Object::new()
+                    .with("id", source.position_row())
+                    .with("partition", i64::from(partition))
+                    .with("position", position_value(Position(to)))
+            };
+            let rows: Value = (0..).zip(to).map(row).collect();
+            ask(RAISE, Object::new().with("rows", rows));
+            let sql = format!("SELECT partition, position FROM {POSITION_TABLE}");
+            let rows = ask(&sql, Object::new());
+            let reached = positions(Some(&rows.first_rows().to_vec().into_iter().collect()));
+            reached.into_values().map(|at| at.0).collect::<Vec<_>>()
+        };
+        assert_eq!(raise([0, 5]), [0, 5], "new ones");
+        assert_eq!(raise([7, 3]), [7, 5]);
+    }
 }
