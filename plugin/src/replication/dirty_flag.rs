@@ -78,6 +78,7 @@ impl DirtyFlag for PrimaryFlag {
 pub(super) struct NotCopying {
     flag: PrimaryFlag,
     is_noted: AtomicBool,
+    is_told: AtomicBool,
 }
 
 impl NotCopying {
@@ -87,6 +88,7 @@ impl NotCopying {
         Self {
             flag: PrimaryFlag::new(primary.clone(), queue_dir),
             is_noted: AtomicBool::new(!has_log),
+            is_told: AtomicBool::new(false),
         }
     }
 
@@ -97,10 +99,12 @@ impl NotCopying {
         }
         match self.flag.set() {
             Ok(()) => self.is_noted.store(true, Ordering::Relaxed),
-            Err(error) => tracing::warn!(
+            Err(error) if !self.is_told.swap(true, Ordering::Relaxed) => tracing::warn!(
                 %error,
-                "it cannot be noted yet that nothing is copied; if the process ends now, run                  resync once sync_enabled is true again"
+                "it cannot be noted yet that nothing is copied; if the process ends now, run \
+                 resync once sync_enabled is true again"
             ),
+            Err(_) => {}
         }
         self.is_noted.load(Ordering::Relaxed)
     }

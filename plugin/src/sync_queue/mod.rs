@@ -284,15 +284,8 @@ impl SyncQueue {
             Err(QueueError::Storage(fjall::Error::Locked)) => {
                 Err(QueueError::Locked(queue.config.dir))
             }
-            Ok(()) => Ok(queue),
             // It is told, and tried again.
-            Err(_) => {
-                // Until then it does not know which tables it misses.
-                if queue.config.tables.is_some() {
-                    queue.dirty_flag.set();
-                }
-                Ok(queue)
-            }
+            Ok(()) | Err(_) => Ok(queue),
         }
     }
 

@@ -47,14 +47,26 @@ impl SyncQueue {
                 intents = self.take_over(&opened);
                 opened.store
             },
-        )?;
-        if opened {
+        );
+        if let Err(error) = &opened {
+            self.flag_what_it_is_not_told(error);
+        }
+        if opened? {
             tracing::info!(dir = %self.config.dir.display(), "the log is open");
             self.finish_intents(&intents);
             self.wake();
         }
         self.settle_marks();
         Ok(())
+    }
+
+    /// A log that was not open yet may not know that it hears of fewer tables
+    /// than before: what it misses of the others is compared.
+    fn flag_what_it_is_not_told(&self, error: &QueueError) {
+        let of_another = matches!(error, QueueError::Storage(fjall::Error::Locked));
+        if self.config.tables.is_some() && self.id.get().is_none() && !of_another {
+            self.dirty_flag.set();
+        }
     }
 
     /// Opens the files; damaged ones are set aside and new ones begun.

@@ -186,3 +186,26 @@ fn what_a_log_misses_that_cannot_be_told_of_fewer_tables_is_compared() {
     assert_eq!(marked(&open(&[])), [EVERY_TABLE]);
     assert!(!flag.is_up());
 }
+
+#[test]
+fn a_flag_that_cannot_be_set_at_the_start_is_set_later() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(config(&dir).dir, "in the way").unwrap();
+    let asked = Arc::new(AtomicU64::new(0));
+    let flag = {
+        let asked = Arc::clone(&asked);
+        OnSet(move || match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Err("as a primary that does not answer".to_owned()),
+            _ => Ok(()),
+        })
+    };
+    let only_events = hears_of(&dir, &["events"]);
+    let queue = SyncQueue::open_with(only_events, &names(&["a"]), Box::new(flag)).unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    while asked.load(Ordering::Relaxed) == 1 {
+        queue.mend().unwrap_err();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    queue.mend().unwrap_err();
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "it is up");
+}
