@@ -17,7 +17,7 @@ use fjall::{
 use std::path::Path;
 
 /// Bytes of a keyspace kept in memory before they go to disk.
-const LOG_MEMTABLE_BYTES: u64 = 8 << 20;
+const LOG_MEMTABLE_BYTES: u64 = 4 << 20;
 /// Bytes of the log that are compressed together.
 const LOG_BLOCK_BYTES: u32 = 16 << 10;
 const SMALL_MEMTABLE_BYTES: u64 = 1 << 20;
