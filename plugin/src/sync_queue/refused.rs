@@ -208,6 +208,8 @@ impl SyncQueue {
         let stored: Stored = postcard::from_bytes(&bytes)
             .map_err(|_| QueueError::Damaged("a refused operation makes no sense"))?;
         let mut refresh = SyncOperation::refresh(key.clone()).only_for(secondary);
+        // It is as old as the write.
+        refresh.timestamp = time(stored.timestamp);
         if !stored.dead {
             refresh.retry_count = stored.retry_count;
             refresh.last_error = Some(stored.last_error);

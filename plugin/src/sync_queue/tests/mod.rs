@@ -335,6 +335,7 @@ fn a_refused_operation_is_retried_then_dead_then_replayed_or_discarded() {
     assert!(queue.retries("a").unwrap().is_empty());
     let again = take_all(&queue, "a").remove(0);
     assert_eq!((again.retry_count, again.data.len()), (1, 0));
+    assert_eq!(again.timestamp, operation.timestamp, "of the write");
 
     queue.refuse("a", &again, None).unwrap();
     let letter = queue.dead_letters("a").unwrap().remove(0);
