@@ -1,10 +1,15 @@
-//! A real SurrealDB server in a process of its own, for tests.
+//! A real SurrealDB server in a process of its own, and databases, for tests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::config::{Config, SecondaryConfig, Surroundings};
-use plugin_api::value::{Object, Value};
-use server_process::{Keeps, SecondaryServer};
+use plugin_api::{
+    storage::{CallContext, Storage as _},
+    value::{Object, Value},
+};
+use server_process::{Keeps, PASSWORD, SecondaryServer, USER};
+use surreal_storage::{Credentials, SurrealStorage, Target, Timeouts};
+use tokio::runtime::Handle;
 
 /// A server that keeps its data in memory.
 pub(crate) fn start() -> SecondaryServer {
@@ -14,6 +19,34 @@ pub(crate) fn start() -> SecondaryServer {
 /// A port with nobody behind it yet.
 pub(crate) fn down() -> SecondaryServer {
     SecondaryServer::down(Keeps::Memory).unwrap()
+}
+
+/// The server's database as its owner sees it.
+pub(crate) fn database(server: &SecondaryServer, runtime: &Handle) -> SurrealStorage {
+    let credentials = Credentials {
+        username: USER.to_owned(),
+        password: PASSWORD.into(),
+    };
+    open(server.url(), Some(credentials), runtime)
+}
+
+/// A primary in memory.
+pub(crate) fn primary(runtime: &Handle) -> SurrealStorage {
+    let primary = open("mem://".to_owned(), None, runtime);
+    primary.initialize_schema(&CallContext::new()).unwrap();
+    primary
+}
+
+fn open(url: String, credentials: Option<Credentials>, runtime: &Handle) -> SurrealStorage {
+    let target = Target {
+        url,
+        credentials,
+        namespace: "memory".to_owned(),
+        database: "agents".to_owned(),
+    };
+    let storage = SurrealStorage::new(target, Timeouts::default(), runtime.clone());
+    storage.connect(&CallContext::new()).unwrap();
+    storage
 }
 
 /// A server as a secondary, for that user.

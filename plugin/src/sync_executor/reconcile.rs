@@ -137,25 +137,13 @@ mod tests {
     use super::*;
     use crate::{sync_executor::statement::Source, test_server};
     use plugin_api::storage::{CallContext, Storage as _};
-    use surreal_storage::{Credentials, SurrealStorage, Target, Timeouts};
 
     #[test]
     fn a_position_is_raised_and_never_set_back() {
         let server = test_server::start();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let target = Target {
-            url: server.url(),
-            credentials: Some(Credentials {
-                username: "root".to_owned(),
-                password: "root".into(),
-            }),
-            namespace: "memory".to_owned(),
-            database: "agents".to_owned(),
-        };
-        let timeouts = Timeouts::default();
-        let storage = SurrealStorage::new(target, timeouts, runtime.handle().clone());
+        let storage = test_server::database(&server, runtime.handle());
         let context = CallContext::new();
-        storage.connect(&context).unwrap();
         let ask = |sql: &str, parameters| storage.query(&context, sql, &parameters).unwrap();
         let define = format!("DEFINE TABLE {POSITION_TABLE} SCHEMALESS");
         ask(&define, Object::new());

@@ -184,22 +184,14 @@ mod tests {
         sync_executor::batch::last_of_each_key,
         sync_queue::{Position, Watermark},
         sync_types::SyncOperation,
+        test_server,
     };
-    use surreal_storage::{SurrealStorage, Target, Timeouts};
     use tokio::runtime::Handle;
 
     fn primary() -> FullStorage {
-        let target = Target {
-            url: "mem://".to_owned(),
-            credentials: None,
-            namespace: "memory".to_owned(),
-            database: "agents".to_owned(),
-        };
-        let storage = SurrealStorage::new(target, Timeouts::default(), Handle::current());
         let context = CallContext::new();
-        tokio::task::block_in_place(|| {
-            storage.connect(&context).unwrap();
-            storage.initialize_schema(&context).unwrap();
+        let storage = tokio::task::block_in_place(|| {
+            let storage = test_server::primary(&Handle::current());
             let chunks = vec!["x".repeat(TRANSACTION_BYTES / 3).into(); 2];
             let no_embeddings = vec![Default::default(); 2];
             for path in ["a", "b", "c"] {
@@ -208,6 +200,7 @@ mod tests {
                     .save_document_chunks(&context, path, &chunks, &no_embeddings, &metadata)
                     .unwrap();
             }
+            storage
         });
         FullStorage::new(storage)
     }

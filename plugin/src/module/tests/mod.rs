@@ -18,7 +18,7 @@ use plugin_api::{
 use serde_json::Value as Json;
 use server_process::SecondaryServer;
 use std::time::Duration;
-use surreal_storage::{SurrealStorage, Target, Timeouts};
+use surreal_storage::SurrealStorage;
 use tokio::runtime::Runtime;
 
 /// A host: a runtime, a primary in memory, a data directory, a log.
@@ -46,15 +46,7 @@ impl HostLogger for Lines {
 impl Host {
     fn new() -> Self {
         let runtime = runtime();
-        let target = Target {
-            url: "mem://".to_owned(),
-            credentials: None,
-            namespace: "memory".to_owned(),
-            database: "agents".to_owned(),
-        };
-        let storage = SurrealStorage::new(target, Timeouts::default(), runtime.handle().clone());
-        storage.connect(&CallContext::new()).unwrap();
-        storage.initialize_schema(&CallContext::new()).unwrap();
+        let storage = test_server::primary(runtime.handle());
         Self {
             _runtime: runtime,
             primary: FullStorage::new(storage),

@@ -1,6 +1,5 @@
 use super::*;
 use plugin_api::{records::CodeSymbol, storage::CodeStorage as _};
-use surreal_storage::Credentials;
 
 /// The server's database as the host would see it with no module between.
 pub(super) struct Bare {
@@ -11,18 +10,7 @@ pub(super) struct Bare {
 impl Bare {
     pub(super) fn of(server: &SecondaryServer) -> Self {
         let runtime = runtime();
-        let target = Target {
-            url: server.url(),
-            credentials: Some(Credentials {
-                username: "root".to_owned(),
-                password: "root".into(),
-            }),
-            namespace: "memory".to_owned(),
-            database: "agents".to_owned(),
-        };
-        let timeouts = Timeouts::default();
-        let storage = SurrealStorage::new(target, timeouts, runtime.handle().clone());
-        storage.connect(&CallContext::new()).unwrap();
+        let storage = test_server::database(server, runtime.handle());
         Self { runtime, storage }
     }
 
