@@ -12,6 +12,7 @@
 //! | [`append`] | adding to it, and what happens when it is full |
 //! | [`reading`] | what waits for a secondary, and that it has it |
 //! | [`refreshed`] | up to where a refresh has overtaken it |
+//! | [`sweeping`] | removing what every secondary has passed |
 //! | [`partition`] | one partition: its end, and each secondary's watermark |
 //! | [`intents`] | writes under way, so that a killed process leaves a trace |
 //! | [`refused`] | operations that wait for their retry, and dead letters |
@@ -34,6 +35,7 @@ mod refused;
 mod resync;
 mod selection;
 mod store;
+mod sweeping;
 mod watermark;
 mod wire;
 

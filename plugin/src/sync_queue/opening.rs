@@ -34,8 +34,8 @@ struct Opened {
 }
 
 impl SyncQueue {
-    /// Opens the log if it is not open. Blocks; call it again and again. True
-    /// if the log works.
+    /// Opens the log if it is not open, and keeps it in order. Blocks; call it
+    /// again and again.
     ///
     /// # Errors
     /// Why it cannot be opened now.
@@ -57,7 +57,7 @@ impl SyncQueue {
             self.wake();
         }
         self.settle_marks();
-        Ok(())
+        self.sweep()
     }
 
     /// A log that was not open yet may not know that it hears of fewer tables

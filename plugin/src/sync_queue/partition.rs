@@ -17,6 +17,8 @@ pub(super) struct Partition {
     run: Position,
     /// By the secondary's place in the configuration.
     acked: Vec<Watermark>,
+    /// Up to here no entry is left in the store.
+    swept: Position,
 }
 
 impl Partition {
@@ -77,6 +79,15 @@ impl Partition {
         self.raise_tail(before.tail.position);
         (self.found, self.run) = (before.found, before.run);
         self
+    }
+
+    /// Up to where no entry is left in the store.
+    pub(super) fn swept(&self) -> Position {
+        self.swept
+    }
+
+    pub(super) fn set_swept(&mut self, swept: Position) {
+        self.swept = swept;
     }
 
     /// Operations and bytes that a secondary has not.
@@ -163,14 +174,13 @@ fn load_one(
         .collect();
     let found = tail.position;
     tail.position = found.max(Position::first_of_now());
-    let ends = Partition {
+    Ok(Partition {
         found,
         run: tail.position,
         tail,
         acked,
-    };
-    remove_up_to(store, batch, partition, ends.slowest().position)?;
-    Ok(ends)
+        swept: Position::default(),
+    })
 }
 
 /// Stores how far each secondary is.
@@ -187,21 +197,6 @@ pub(super) fn save(
         }
     }
     Ok(batch.commit()?)
-}
-
-/// Removes the entries that every secondary has: what a secondary that is no
-/// longer configured had yet to see, and what a killed process left.
-fn remove_up_to(
-    store: &Store,
-    batch: &mut WriteBatch,
-    partition: u16,
-    position: Position,
-) -> Result<(), QueueError> {
-    let range = log_key(partition, Position(0))..=log_key(partition, position);
-    for entry in store.log.range(range) {
-        batch.remove(&store.log, entry.key()?);
-    }
-    Ok(())
 }
 
 fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueError> {

@@ -3,7 +3,7 @@
 use super::{
     Backlog, Batch, PARTITIONS, Position, QueueError, SyncQueue, Watermark, refreshed,
     store::{acked_key, log_key, position_of},
-    wire,
+    sweeping, wire,
 };
 use std::sync::atomic::Ordering;
 
@@ -122,7 +122,7 @@ impl SyncQueue {
     }
 
     /// Notes that a secondary has everything of a partition up to `end`, and
-    /// removes what no secondary needs any more.
+    /// removes a piece of what no secondary needs any more.
     ///
     /// # Errors
     /// If the log cannot be written; the secondary then sees the operations
@@ -145,15 +145,11 @@ impl SyncQueue {
                 acked_key(secondary, partition),
                 end.to_bytes(),
             );
-            if after.position > before.position {
-                let range =
-                    log_key(partition, before.position.next())..=log_key(partition, after.position);
-                for entry in store.log.range(range) {
-                    batch.remove(&store.log, entry.key()?);
-                }
-            }
+            let swept =
+                sweeping::remove(store, &mut batch, partition, guard.swept(), after.position)?;
             batch.commit()?;
             guard.set_acked(index, end);
+            guard.set_swept(swept);
             self.held
                 .fetch_sub(after.bytes - before.bytes, Ordering::Relaxed);
             Ok(())

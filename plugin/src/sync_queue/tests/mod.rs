@@ -271,6 +271,36 @@ fn a_full_log_lets_go_of_the_secondary_that_is_furthest_behind() {
 }
 
 #[test]
+fn a_backlog_that_is_let_go_is_removed_piece_by_piece_and_does_not_come_back() {
+    const ENTRIES: usize = 2_000;
+    let dir = TempDir::new().unwrap();
+    let queue = open(&dir, &["a"]);
+    let entries = |queue: &SyncQueue| queue.with_store(|store| Ok(store.log.len()?)).unwrap();
+    // One key is one partition.
+    for value in 0..ENTRIES as i64 {
+        queue.append(&[fact("k", value)], None).unwrap();
+    }
+    let partition = partition_of(&fact("k", 0).key);
+    let end = queue.ends()[usize::from(partition)];
+    queue.ack("a", partition, end).unwrap();
+    assert_eq!(queue.held_bytes(), 0);
+    let left = entries(&queue);
+    assert!(0 < left && left < ENTRIES, "{left}");
+
+    // What is written meanwhile is none of it, nor after a restart.
+    queue.append(&[fact("k", -1)], None).unwrap();
+    queue.close();
+    let queue = open(&dir, &["a"]);
+    for _ in 0..ENTRIES {
+        queue.mend().unwrap();
+    }
+    assert_eq!(entries(&queue), 1);
+    let values: Vec<_> = take_all(&queue, "a").iter().map(value_of).collect();
+    assert_eq!(values, [Some(-1)]);
+    assert_eq!(entries(&queue), 0);
+}
+
+#[test]
 fn an_operation_larger_than_the_log_is_an_error_and_not_a_loop() {
     let dir = TempDir::new().unwrap();
     let config = QueueConfig {

@@ -20,6 +20,7 @@ pub(super) struct Entry {
 pub(super) struct Refused {
     pub(super) retry_count: u32,
     pub(super) last_error: String,
+    pub(super) timestamp: Timestamp,
     pub(super) dead: bool,
 }
 
@@ -159,7 +160,10 @@ impl Expected {
             refresh.retry_count = refused.retry_count;
             refresh.last_error = Some(refused.last_error);
         }
-        self.append_refresh(refresh);
+        // As old as the write.
+        refresh.timestamp = refused.timestamp;
+        let bytes = size(&refresh);
+        self.push(refresh, bytes, Some(refused.timestamp));
     }
 
     /// The dead letters of a secondary.

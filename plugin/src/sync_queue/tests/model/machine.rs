@@ -304,6 +304,7 @@ impl Machine {
                 let refused = Refused {
                     retry_count: *retry_count,
                     last_error: ERROR.to_owned(),
+                    timestamp: operation.timestamp,
                     dead: *dead,
                 };
                 self.expected.refused.insert((name, operation.key), refused);
