@@ -118,12 +118,12 @@ impl Proxy {
     }
 
     /// Holds what is sent to the server on the connections that are open now,
-    /// also when the client has given them up. Later ones pass.
+    /// also when the client has given them up. Later ones pass, unless it is
+    /// called again.
     pub fn hold(&self) {
         let now = self.sky.connections.load(Ordering::SeqCst);
         let mut held = self.sky.held.lock();
         held.below = now;
-        held.requests.clear();
         self.sky.once_held.store(now, Ordering::SeqCst);
     }
 
@@ -156,6 +156,7 @@ impl Proxy {
     pub fn deliver(&self) {
         let mut held = self.sky.held.lock();
         held.below = 0;
+        held.requests.clear();
         for (mut to, bytes) in std::mem::take(&mut held.bytes).into_values() {
             // One that fails is the server's end, which a test notices.
             let _ = to.write_all(&bytes);
