@@ -17,8 +17,8 @@ use std::{
 
 const STRIPES: usize = 256;
 
-/// The gates, one for each table; relationship types share the last one.
-const GATES: &[&str] = &[
+/// The table_locks, one for each table; relationship types share the last one.
+const LOCKED_TABLES: &[&str] = &[
     "kv_memories",
     "vector_memories",
     "entities",
@@ -35,7 +35,7 @@ const GATES: &[&str] = &[
 /// The locks of the write path.
 pub struct KeyLocks {
     stripes: Vec<Mutex<()>>,
-    gates: Vec<RwLock<()>>,
+    table_locks: Vec<RwLock<()>>,
     hasher: RandomState,
 }
 
@@ -46,18 +46,18 @@ pub struct KeyGuard<'a> {
     _stripes: Vec<MutexGuard<'a, ()>>,
 }
 
-fn gate(table: &str) -> usize {
-    GATES
+fn table_lock(table: &str) -> usize {
+    LOCKED_TABLES
         .iter()
         .position(|name| *name == table)
-        .unwrap_or(GATES.len() - 1)
+        .unwrap_or(LOCKED_TABLES.len() - 1)
 }
 
 impl Default for KeyLocks {
     fn default() -> Self {
         Self {
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
-            gates: GATES.iter().map(|_| RwLock::new(())).collect(),
+            table_locks: LOCKED_TABLES.iter().map(|_| RwLock::new(())).collect(),
             hasher: RandomState::new(),
         }
     }
@@ -74,7 +74,7 @@ impl KeyLocks {
             .map(|key| self.hasher.hash_one(key) as usize % STRIPES)
             .collect();
         KeyGuard {
-            _shared: vec![self.gates[gate(table)].read()],
+            _shared: vec![self.table_locks[table_lock(table)].read()],
             _exclusive: Vec::new(),
             _stripes: stripes
                 .into_iter()
@@ -85,15 +85,18 @@ impl KeyLocks {
 
     /// Locks all tables against all other writes.
     pub fn every_table(&self) -> KeyGuard<'_> {
-        self.tables(GATES)
+        self.tables(LOCKED_TABLES)
     }
 
     /// Locks whole tables against all other writes.
     pub fn tables(&self, tables: &[&str]) -> KeyGuard<'_> {
-        let gates: BTreeSet<usize> = tables.iter().map(|table| gate(table)).collect();
+        let table_locks: BTreeSet<usize> = tables.iter().map(|table| table_lock(table)).collect();
         KeyGuard {
             _shared: Vec::new(),
-            _exclusive: gates.into_iter().map(|at| self.gates[at].write()).collect(),
+            _exclusive: table_locks
+                .into_iter()
+                .map(|at| self.table_locks[at].write())
+                .collect(),
             _stripes: Vec::new(),
         }
     }
@@ -117,7 +120,11 @@ mod tests {
     fn a_whole_table_excludes_its_keys_and_no_other_tables() {
         let locks = KeyLocks::default();
         let _all = locks.tables(&["events", "entities"]);
-        assert!(locks.gates[gate("events")].try_read().is_none());
-        assert!(locks.gates[gate("kv_memories")].try_read().is_some());
+        assert!(locks.table_locks[table_lock("events")].try_read().is_none());
+        assert!(
+            locks.table_locks[table_lock("kv_memories")]
+                .try_read()
+                .is_some()
+        );
     }
 }

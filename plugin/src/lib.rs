@@ -17,7 +17,7 @@
 //! | [`sync_executor`] | from the log to the secondaries |
 //! | [`merged_storage`] | each method to whoever answers for its kind |
 //! | [`query_merger`] | the read path: the union of the primary and the secondaries |
-//! | [`durable`] | a database on disk that may fail, and is opened again by itself |
+//! | [`self_healing`] | a database on disk that may fail, and is opened again by itself |
 //! | [`raw_query`] | what raw SurrealQL does, by SurrealQL's own parser |
 //! | [`dedup`] | which row is which |
 //! | [`tombstones`] | what was deleted stays deleted for merged reads |
@@ -28,7 +28,6 @@
 pub mod config;
 pub mod connection;
 pub mod dedup;
-pub mod durable;
 pub mod fail_points;
 pub mod http;
 pub mod key_locks;
@@ -39,6 +38,7 @@ pub mod module;
 pub mod query_merger;
 pub mod raw_query;
 pub mod replication;
+pub mod self_healing;
 pub mod status;
 pub mod sync_executor;
 pub mod sync_queue;

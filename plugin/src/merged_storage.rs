@@ -10,7 +10,7 @@
 
 use crate::{
     query_merger::QueryMerger,
-    raw_query::{Recogniser, Verdict},
+    raw_query::{Classification, QueryClassifier},
     synced_storage::SyncedStorage,
 };
 use plugin_api::{
@@ -54,7 +54,7 @@ impl MergedStorage {
                 primary: primary.clone(),
                 synced: Arc::clone(&synced),
                 merger: Arc::clone(&merger),
-                recogniser: Recogniser::new(merge_raw_queries),
+                classifier: QueryClassifier::new(merge_raw_queries),
             },
             primary,
             synced,
@@ -68,7 +68,7 @@ struct RawQueries {
     primary: FullStorage,
     synced: Arc<SyncedStorage>,
     merger: Arc<QueryMerger>,
-    recogniser: Recogniser,
+    classifier: QueryClassifier,
 }
 
 impl RawQueries {
@@ -78,10 +78,10 @@ impl RawQueries {
         text: &str,
         parameters: &Object,
     ) -> StorageResult<Value> {
-        match &*self.recogniser.verdict(text) {
-            Verdict::Read => self.primary.query(context, text, parameters),
-            Verdict::Select(plain) => self.merger.select(context, text, parameters, plain),
-            Verdict::Write(effects) => self.synced.query(context, text, parameters, effects),
+        match &*self.classifier.classify(text) {
+            Classification::Read => self.primary.query(context, text, parameters),
+            Classification::Select(plain) => self.merger.select(context, text, parameters, plain),
+            Classification::Write(effects) => self.synced.query(context, text, parameters, effects),
         }
     }
 }

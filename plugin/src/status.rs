@@ -1,10 +1,10 @@
 //! [`Status`]: what replication is doing, for people and for machines.
 
 use crate::{
-    connection::{ConnectionState, Failure, Phase},
-    durable::Trouble,
-    sync_executor::{Progress, Walk},
-    sync_queue::{Backlog, ResyncMark},
+    connection::{ConnectionFailure, ConnectionState, Phase},
+    self_healing::Fault,
+    sync_executor::{Progress, ScanProgress},
+    sync_queue::{Backlog, ResyncRequest},
 };
 use plugin_api::value::Timestamp;
 use serde::Serialize;
@@ -29,7 +29,7 @@ pub struct Reason {
     /// What is wrong.
     pub what: String,
     /// What will mend it, or who.
-    pub mended_by: String,
+    pub remedy: String,
 }
 
 /// What replication is doing.
@@ -66,9 +66,9 @@ pub struct LogStatus {
     /// How many it may hold.
     pub max_bytes: u64,
     /// Why it cannot be used; none if it can.
-    pub trouble: Option<Trouble>,
+    pub fault: Option<Fault>,
     /// Why what is deleted cannot be stored; none if it can.
-    pub deletes_trouble: Option<Trouble>,
+    pub tombstones_fault: Option<Fault>,
 }
 
 /// What is still to be copied to a secondary.
@@ -106,7 +106,7 @@ pub struct SecondaryStatus {
     /// Failed attempts since it was last connected.
     pub attempts: u32,
     /// The latest failure of the connection, also when it is mended.
-    pub last_error: Option<Failure>,
+    pub last_error: Option<ConnectionFailure>,
     /// How long the latest health check took, in milliseconds.
     pub latency_ms: Option<f64>,
     /// What is still to be copied.
@@ -128,8 +128,8 @@ pub struct ResyncStatus {
     pub table: String,
     /// Why.
     pub reason: String,
-    /// Rows walked so far; a restart goes on there.
-    pub walked: u64,
+    /// Rows scanned so far; a restart goes on there.
+    pub scanned: u64,
     /// Rows that the table had when the walk began; none before that.
     pub total: Option<u64>,
     /// When the walk began, or went on after a restart; none before that.
@@ -138,11 +138,11 @@ pub struct ResyncStatus {
 
 impl ResyncStatus {
     /// A mark, and the walk if it is under way.
-    pub fn new(mark: ResyncMark, walk: Option<Walk>) -> Self {
+    pub fn new(mark: ResyncRequest, walk: Option<ScanProgress>) -> Self {
         Self {
             table: mark.table,
             reason: mark.reason,
-            walked: mark.walked,
+            scanned: mark.scanned,
             total: walk.map(|walk| walk.total),
             started: walk.map(|walk| walk.started),
         }
@@ -240,10 +240,10 @@ impl SecondaryStatus {
         [connection, dead_letters, resync]
             .into_iter()
             .flatten()
-            .map(|(what, mended_by)| Reason {
+            .map(|(what, remedy)| Reason {
                 secondary: Some(self.name.clone()),
                 what,
-                mended_by,
+                remedy,
             })
             .collect()
     }
@@ -252,7 +252,7 @@ impl SecondaryStatus {
 impl Status {
     /// Finds the reasons, and the health from them.
     #[must_use]
-    pub fn judged(mut self) -> Self {
+    pub fn with_health(mut self) -> Self {
         self.reasons = self
             .secondaries
             .iter()
@@ -262,36 +262,33 @@ impl Status {
             self.reasons.push(Reason {
                 secondary: None,
                 what: "copying is paused".to_owned(),
-                mended_by: "a person: resume".to_owned(),
+                remedy: "a person: resume".to_owned(),
             });
         }
         let directory = &self.log.directory;
-        if let Some(trouble) = &self.log.trouble {
+        if let Some(fault) = &self.log.fault {
             self.reasons.push(Reason {
                 secondary: None,
                 what: format!(
                     "the log cannot be used, so nothing is copied: {}",
-                    trouble.what
+                    fault.what
                 ),
-                mended_by: format!(
+                remedy: format!(
                     "{directory}: {}; it goes on by itself then, and what was written meanwhile \
                      is copied",
-                    trouble.mended_by()
+                    fault.remedy()
                 ),
             });
         }
-        if let Some(trouble) = &self.log.deletes_trouble {
+        if let Some(fault) = &self.log.tombstones_fault {
             self.reasons.push(Reason {
                 secondary: None,
                 what: format!(
                     "deletes are not remembered beyond the end of the process, and merged reads \
                      leave out what only secondaries have: {}",
-                    trouble.what
+                    fault.what
                 ),
-                mended_by: format!(
-                    "{directory}: {}; it goes on by itself then",
-                    trouble.mended_by()
-                ),
+                remedy: format!("{directory}: {}; it goes on by itself then", fault.remedy()),
             });
         }
         if self.log.held_bytes > self.log.max_bytes / 10 * 9 {
@@ -301,7 +298,7 @@ impl Status {
                     "the log holds {} of {} bytes; beyond that, tables are marked for resync",
                     self.log.held_bytes, self.log.max_bytes
                 ),
-                mended_by: "itself, once the secondaries catch up; or a larger queue_max_bytes"
+                remedy: "itself, once the secondaries catch up; or a larger queue_max_bytes"
                     .to_owned(),
             });
         }
@@ -330,7 +327,7 @@ mod tests {
             since: Timestamp::default(),
             connects: 1,
             attempts: 0,
-            last_error: Some(Failure {
+            last_error: Some(ConnectionFailure {
                 at: Timestamp::default(),
                 message: "connection refused".to_owned(),
             }),
@@ -364,12 +361,12 @@ mod tests {
 
     /// What is wrong and what mends it, of a status with one reason.
     fn only_reason(status: Status) -> (String, String) {
-        let status = status.judged();
+        let status = status.with_health();
         assert_eq!(status.health, Health::Degraded);
         assert_eq!(status.reasons.len(), 1, "{:?}", status.reasons);
         (
             status.reasons[0].what.clone(),
-            status.reasons[0].mended_by.clone(),
+            status.reasons[0].remedy.clone(),
         )
     }
 
@@ -377,7 +374,7 @@ mod tests {
     fn a_mended_error_or_a_backlog_is_no_reason() {
         let mut connected = secondary(Phase::Connected);
         connected.backlog.operations = 7;
-        let status = status(connected).judged();
+        let status = status(connected).with_health();
         assert_eq!(
             (status.health, status.reasons),
             (Health::Healthy, Vec::new())
@@ -386,7 +383,7 @@ mod tests {
 
     #[test]
     fn each_reason_says_what_will_mend_it() {
-        for (phase, what, mended_by) in [
+        for (phase, what, remedy) in [
             (Phase::Connecting, "not connected yet", "itself"),
             (Phase::Unreachable, "connection refused", "itself"),
             (Phase::Refused, "connection refused", "a person"),
@@ -394,7 +391,7 @@ mod tests {
         ] {
             let reason = only_reason(status(secondary(phase)));
             assert!(
-                reason.0.contains(what) && reason.1.contains(mended_by),
+                reason.0.contains(what) && reason.1.contains(remedy),
                 "{reason:?}"
             );
         }
@@ -425,7 +422,7 @@ mod tests {
         let mut office = secondary(Phase::Connected);
         office.backlog.operations = 7;
         office.latency_ms = Some(12.5);
-        let text = crate::metrics::text(&status(office).judged());
+        let text = crate::metrics::text(&status(office).with_health());
         for line in [
             "db_sync_healthy 1\n",
             "db_sync_connected{secondary=\"office\"} 1\n",

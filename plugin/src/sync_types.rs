@@ -37,7 +37,7 @@ impl OperationType {
 
 /// A row as the primary stored it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct RowImage {
     /// The primary's record id.
     pub id: RecordId,
     /// All columns but the id, and but the embedding where there is one below.
@@ -46,7 +46,7 @@ pub struct Row {
     pub embedding: Option<Vec<f32>>,
 }
 
-impl Row {
+impl RowImage {
     /// The row of a receipt, with the embedding that the caller gave.
     pub fn of_receipt(row: &StoredRow, embedding: Option<Vec<f32>>) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Row {
     }
 }
 
-impl Serialize for Row {
+impl Serialize for RowImage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &self.id)?;
@@ -118,7 +118,7 @@ pub struct SyncOperation {
     #[serde(serialize_with = "as_text")]
     pub key: Key,
     /// The rows as stored; none for a refresh.
-    pub data: Vec<Row>,
+    pub data: Vec<RowImage>,
     /// When the write happened.
     pub timestamp: Timestamp,
     /// How often the secondary has refused it.
@@ -150,7 +150,7 @@ impl SyncOperation {
     }
 
     /// Puts one row on the secondaries.
-    pub fn upsert(table: &str, row: Row) -> Self {
+    pub fn upsert(table: &str, row: RowImage) -> Self {
         let key = order_key(table, &row.id, &row.columns);
         Self {
             record_id: Some(row.id.clone()),
@@ -160,7 +160,7 @@ impl SyncOperation {
     }
 
     /// Puts a document on the secondaries and removes its other rows there.
-    pub fn replace_document(path: &str, rows: Vec<Row>) -> Self {
+    pub fn replace_document(path: &str, rows: Vec<RowImage>) -> Self {
         Self {
             data: rows,
             ..Self::new(DOCUMENTS, OperationType::Replace, document_key(path))

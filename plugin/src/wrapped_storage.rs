@@ -1,7 +1,7 @@
 //! What the host holds: a door in front of the module's storage.
 //!
 //! The host may keep its storage for longer than the module lives, and may
-//! call it while the module is cleaned up. So the host's handle is a [`Door`]:
+//! call it while the module is cleaned up. So the host's handle is a [`ClosableStorage`]:
 //! while it is open, calls go through to the module's storage; once it is
 //! closed, reads are the primary's alone and writes are refused, since nothing
 //! would copy them. Closing lets the calls that are inside finish.
@@ -27,35 +27,35 @@ pub trait AllMethods: Storage + StatsProvider + CodeStorage + 'static {}
 impl<T: Storage + StatsProvider + CodeStorage + 'static> AllMethods for T {}
 
 /// A door that can be closed for good.
-pub struct Door<S> {
+pub struct ClosableStorage<S> {
     primary: FullStorage,
-    inside: ArcSwapOption<Inside<S>>,
+    open: ArcSwapOption<Open<S>>,
     /// Hears the last call leave.
-    left: Mutex<Receiver<Infallible>>,
+    drained: Mutex<Receiver<Infallible>>,
 }
 
-struct Inside<S> {
+struct Open<S> {
     storage: S,
     log: Arc<Log>,
-    /// Dropped with the last call that is inside.
-    _presence: Sender<Infallible>,
+    /// Dropped with the last call that is open.
+    _in_flight: Sender<Infallible>,
 }
 
 /// The host's handle on a door.
-pub struct WrappedStorage<S>(Arc<Door<S>>);
+pub struct WrappedStorage<S>(Arc<ClosableStorage<S>>);
 
-impl<S: AllMethods> Door<S> {
+impl<S: AllMethods> ClosableStorage<S> {
     /// An open door to `storage`, which stands around `primary`.
     pub fn new(primary: FullStorage, storage: S, log: Arc<Log>) -> Arc<Self> {
-        let (presence, left) = bounded(0);
+        let (in_flight, drained) = bounded(0);
         Arc::new(Self {
             primary,
-            inside: ArcSwapOption::from_pointee(Inside {
+            open: ArcSwapOption::from_pointee(Open {
                 storage,
                 log,
-                _presence: presence,
+                _in_flight: in_flight,
             }),
-            left: Mutex::new(left),
+            drained: Mutex::new(drained),
         })
     }
 
@@ -67,8 +67,8 @@ impl<S: AllMethods> Door<S> {
     /// Lets no more calls in, and waits until those inside have left; false if
     /// some have not within `timeout`. They end in their own time.
     pub fn close(&self, timeout: Duration) -> bool {
-        self.inside.store(None);
-        self.left.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
+        self.open.store(None);
+        self.drained.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -107,7 +107,7 @@ fn closed(method: &str) -> StorageError {
     ))
 }
 
-macro_rules! through_the_door {
+macro_rules! while_open {
     ($(
         $(#[$($about:tt)*])*
         trait $trait:ident via $stable:ident {
@@ -127,9 +127,9 @@ macro_rules! through_the_door {
                         $($argument: rust_type!($type)),*
                     ) -> StorageResult<$answer> {
                         // Held through the call: this is what closing waits for.
-                        match self.0.inside.load_full() {
-                            Some(inside) => inside.log.scope(|| {
-                                $trait::$method(&inside.storage, context, $($argument),*)
+                        match self.0.open.load_full() {
+                            Some(open) => open.log.scope(|| {
+                                $trait::$method(&open.storage, context, $($argument),*)
                             }),
                             None => when_closed!(
                                 $kind $method (&self.0.primary, context, $($argument),*)
@@ -143,4 +143,4 @@ macro_rules! through_the_door {
     };
 }
 
-storage_methods!(through_the_door);
+storage_methods!(while_open);

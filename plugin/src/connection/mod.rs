@@ -13,7 +13,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use state::{ConnectionState, Failure, Phase};
+pub use state::{ConnectionFailure, ConnectionState, Phase};
 
 use crate::config::{SecondaryConfig, Settings};
 use arc_swap::ArcSwapOption;
@@ -271,7 +271,7 @@ impl Shared {
         let lost = |state: &ConnectionState| state.phase != Phase::Connected;
         // A sign of life takes no longer than a connection does.
         let timeouts = self.policy.timeouts;
-        let patience = timeouts.connect.min(timeouts.operation);
+        let ping_timeout = timeouts.connect.min(timeouts.operation);
         loop {
             let due = timeout(self.policy.health_check_interval, states.wait_for(lost))
                 .await
@@ -281,7 +281,7 @@ impl Shared {
             };
             let began = Instant::now();
             let answer = tokio::select! {
-                answer = session.connection.ping(patience) => answer,
+                answer = session.connection.ping(ping_timeout) => answer,
                 _ = states.wait_for(lost) => return,
             };
             match answer {

@@ -26,7 +26,7 @@ pub enum Phase {
 
 /// Something that went wrong with a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct ConnectionFailure {
     /// When.
     pub at: Timestamp,
     /// What, and what to do about it.
@@ -45,7 +45,7 @@ pub struct ConnectionState {
     /// Failed attempts since it was last open.
     pub attempts: u32,
     /// The latest failure, also when it is mended.
-    pub last_error: Option<Failure>,
+    pub last_error: Option<ConnectionFailure>,
     /// How long the latest health check took.
     pub latency: Option<Duration>,
 }
@@ -76,7 +76,7 @@ impl ConnectionState {
     pub(super) fn fail(&mut self, error: &StorageError) -> bool {
         self.attempts = self.attempts.saturating_add(1);
         self.latency = None;
-        self.last_error = Some(Failure {
+        self.last_error = Some(ConnectionFailure {
             at: Timestamp::now(),
             message: error.message.to_string(),
         });

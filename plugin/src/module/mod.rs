@@ -1,7 +1,7 @@
 //! [`ReplicationModule`]: the module's life.
 //!
 //! New → provisioned → cleaned up, and never back. What works in between is a
-//! [`Replication`]; the host's storages are [`Door`]s to it, which cleaning up
+//! [`Replication`]; the host's storages are [`ClosableStorage`]s to it, which cleaning up
 //! closes first.
 
 #[cfg(test)]
@@ -13,7 +13,7 @@ use crate::{
     logging::Log,
     merged_storage::MergedStorage,
     replication::Replication,
-    wrapped_storage::Door,
+    wrapped_storage::ClosableStorage,
 };
 use parking_lot::Mutex;
 use plugin_api::{
@@ -59,7 +59,7 @@ enum Stage {
 struct Working {
     replication: Arc<Replication>,
     /// There once the host has wrapped its storage.
-    door: Option<Arc<Door<MergedStorage>>>,
+    door: Option<Arc<ClosableStorage<MergedStorage>>>,
 }
 
 impl Stage {
@@ -175,7 +175,7 @@ impl StorageWrapperProvider for Wrapper {
             Stage::Working(Working { replication, door }) => Ok(door
                 .get_or_insert_with(|| {
                     let wrapped = replication.wrap(primary.clone());
-                    Door::new(primary, wrapped, Arc::clone(replication.log()))
+                    ClosableStorage::new(primary, wrapped, Arc::clone(replication.log()))
                 })
                 .storage()),
             other => Err(other.refusal()),

@@ -1,9 +1,10 @@
 //! The read methods of indexed code.
 
 use super::{
-    QueryMerger, order,
-    reads::{FIND_SYMBOLS_BY_NAME, SEARCH_CHUNKS_BY_SIMILARITY, SEARCH_SYMBOLS_BY_SIMILARITY},
-    side::Side,
+    QueryMerger,
+    backend::Backend,
+    order,
+    read_specs::{FIND_SYMBOLS_BY_NAME, SEARCH_CHUNKS_BY_SIMILARITY, SEARCH_SYMBOLS_BY_SIMILARITY},
 };
 use abi_stable::std_types::RString;
 use plugin_api::{
@@ -25,9 +26,12 @@ impl QueryMerger {
         project_id: &str,
     ) -> StorageResult<MaybeProject> {
         let project = project_id.to_owned();
-        let found = self.point(context, move |side: &dyn Side, context: &CallContext| {
-            Ok(side.get_code_project(context, &project)?.into_option())
-        })?;
+        let found = self.point(
+            context,
+            move |backend: &dyn Backend, context: &CallContext| {
+                Ok(backend.get_code_project(context, &project)?.into_option())
+            },
+        )?;
         Ok(found.into())
     }
 
@@ -36,8 +40,8 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn list_code_projects(&self, context: &CallContext) -> StorageResult<Projects> {
-        self.list(context, order::project, None, |side, context, _| {
-            side.list_code_projects(context)
+        self.list(context, order::project, None, |backend, context, _| {
+            backend.list_code_projects(context)
         })
     }
 
@@ -52,9 +56,14 @@ impl QueryMerger {
         file_path: &str,
     ) -> StorageResult<MaybeFile> {
         let (project, path) = (project_id.to_owned(), file_path.to_owned());
-        let found = self.point(context, move |side: &dyn Side, context: &CallContext| {
-            Ok(side.get_code_file(context, &project, &path)?.into_option())
-        })?;
+        let found = self.point(
+            context,
+            move |backend: &dyn Backend, context: &CallContext| {
+                Ok(backend
+                    .get_code_file(context, &project, &path)?
+                    .into_option())
+            },
+        )?;
         Ok(found.into())
     }
 
@@ -64,8 +73,8 @@ impl QueryMerger {
     /// The primary's.
     pub fn list_code_files(&self, context: &CallContext, project_id: &str) -> StorageResult<Files> {
         let project = project_id.to_owned();
-        self.list(context, order::file, None, move |side, context, _| {
-            side.list_code_files(context, &project)
+        self.list(context, order::file, None, move |backend, context, _| {
+            backend.list_code_files(context, &project)
         })
     }
 
@@ -80,11 +89,14 @@ impl QueryMerger {
         name_path: &str,
     ) -> StorageResult<MaybeSymbol> {
         let (project, path) = (project_id.to_owned(), name_path.to_owned());
-        let found = self.point(context, move |side: &dyn Side, context: &CallContext| {
-            Ok(side
-                .get_code_symbol(context, &project, &path)?
-                .into_option())
-        })?;
+        let found = self.point(
+            context,
+            move |backend: &dyn Backend, context: &CallContext| {
+                Ok(backend
+                    .get_code_symbol(context, &project, &path)?
+                    .into_option())
+            },
+        )?;
         Ok(found.into())
     }
 
@@ -110,8 +122,8 @@ impl QueryMerger {
             context,
             order::symbol_name,
             limit,
-            move |side, context, limit| {
-                side.find_symbols_by_name(context, &project, &name, &types, limit)
+            move |backend, context, limit| {
+                backend.find_symbols_by_name(context, &project, &name, &types, limit)
             },
         )
     }
@@ -131,7 +143,7 @@ impl QueryMerger {
             context,
             order::symbol_line,
             None,
-            move |side, context, _| side.find_symbols_by_file(context, &project, &path),
+            move |backend, context, _| backend.find_symbols_by_file(context, &project, &path),
         )
     }
 
@@ -150,7 +162,7 @@ impl QueryMerger {
             context,
             order::symbol_line,
             None,
-            move |side, context, _| side.find_child_symbols(context, &project, &parent),
+            move |backend, context, _| backend.find_child_symbols(context, &project, &parent),
         )
     }
 
@@ -173,8 +185,8 @@ impl QueryMerger {
             context,
             order::nearest,
             limit,
-            move |side, context, limit| {
-                side.search_symbols_by_similarity(context, &project, &embedding, &types, limit)
+            move |backend, context, limit| {
+                backend.search_symbols_by_similarity(context, &project, &embedding, &types, limit)
             },
         )
     }
@@ -189,8 +201,8 @@ impl QueryMerger {
         symbol_id: &str,
     ) -> StorageResult<Chunks> {
         let symbol = symbol_id.to_owned();
-        self.list(context, order::chunk, None, move |side, context, _| {
-            side.get_chunks_by_symbol(context, &symbol)
+        self.list(context, order::chunk, None, move |backend, context, _| {
+            backend.get_chunks_by_symbol(context, &symbol)
         })
     }
 
@@ -211,8 +223,8 @@ impl QueryMerger {
             context,
             order::nearest,
             limit,
-            move |side, context, limit| {
-                side.search_chunks_by_similarity(context, &project, &embedding, limit)
+            move |backend, context, limit| {
+                backend.search_chunks_by_similarity(context, &project, &embedding, limit)
             },
         )
     }
@@ -223,9 +235,12 @@ impl QueryMerger {
     /// The primary's.
     pub fn get_indexing_job(&self, context: &CallContext, job_id: &str) -> StorageResult<MaybeJob> {
         let job = job_id.to_owned();
-        let found = self.point(context, move |side: &dyn Side, context: &CallContext| {
-            Ok(side.get_indexing_job(context, &job)?.into_option())
-        })?;
+        let found = self.point(
+            context,
+            move |backend: &dyn Backend, context: &CallContext| {
+                Ok(backend.get_indexing_job(context, &job)?.into_option())
+            },
+        )?;
         Ok(found.into())
     }
 
@@ -234,8 +249,8 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn list_active_indexing_jobs(&self, context: &CallContext) -> StorageResult<Jobs> {
-        self.list(context, order::job, None, |side, context, _| {
-            side.list_active_indexing_jobs(context)
+        self.list(context, order::job, None, |backend, context, _| {
+            backend.list_active_indexing_jobs(context)
         })
     }
 }

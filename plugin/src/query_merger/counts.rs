@@ -8,10 +8,10 @@
 
 use super::{
     QueryMerger,
-    merge::{Page, Pages, only_theirs},
-    panel::{Panel, Place, Question},
-    row::{Identity, Row, Slim},
-    side::Side,
+    backend::Backend,
+    fan_out::{FanOut, Question, Rank},
+    merge::{Page, Pages, secondary_only_rows},
+    row::{Identity, MergeableRow, PartialRow},
 };
 use crate::dedup::identity_columns;
 use abi_stable::std_types::RString;
@@ -28,7 +28,7 @@ use std::{
 use surreal_storage::schema::relationships;
 
 /// A digest goes through a whole table: so many times the query timeout.
-const PATIENCE: u32 = 10;
+const TIMEOUT_FACTOR: u32 = 10;
 
 /// How many rows are read at once.
 const PAGE: usize = 2000;
@@ -84,10 +84,10 @@ impl Scan {
     /// The rows behind the row `after`, in the order of their ids.
     fn page(
         &self,
-        side: &dyn Side,
+        backend: &dyn Backend,
         context: &CallContext,
         after: Option<&RecordId>,
-    ) -> StorageResult<Vec<Slim>> {
+    ) -> StorageResult<Vec<PartialRow>> {
         let Self {
             table, condition, ..
         } = self;
@@ -110,17 +110,21 @@ impl Scan {
         let columns = columns.join(", ");
         let order = if after.is_none() { "ORDER BY id" } else { "" };
         let sql = format!("SELECT {columns} FROM {source} WHERE {condition} {order} LIMIT {PAGE}");
-        let answer = side.query(context, &sql, &parameters)?;
+        let answer = backend.query(context, &sql, &parameters)?;
         Ok(answer
             .first_rows()
             .iter()
-            .filter_map(|row| Slim::of_query(table, row))
+            .filter_map(|row| PartialRow::of_query(table, row))
             .collect())
     }
 }
 
 /// The digest of each scan; none where the table is missing.
-fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageResult<Vec<Value>> {
+fn digests(
+    backend: &dyn Backend,
+    context: &CallContext,
+    scans: &[Scan],
+) -> StorageResult<Vec<Value>> {
     let digests: Vec<_> = scans.iter().map(Scan::digest).collect();
     let sql = format!(
         "{{ LET $tables = (INFO FOR DB).tables.keys(); RETURN [{}]; }}",
@@ -130,43 +134,46 @@ fn digests(side: &dyn Side, context: &CallContext, scans: &[Scan]) -> StorageRes
     for (name, value) in scans.iter().flat_map(|scan| scan.parameters.iter()) {
         parameters.insert(name, value.clone());
     }
-    let answer = side.query(context, &sql, &parameters)?;
+    let answer = backend.query(context, &sql, &parameters)?;
     Ok(answer.first_rows().to_vec())
 }
 
 impl QueryMerger {
     /// Whom to ask for scans, in a call that began at `started`.
-    fn scanning<'m>(&'m self, context: &'m CallContext, started: Instant) -> Panel<'m> {
-        Panel::new(self, context).since(started).patient(PATIENCE)
+    fn scanning<'m>(&'m self, context: &'m CallContext, started: Instant) -> FanOut<'m> {
+        FanOut::new(self, context)
+            .since(started)
+            .patient(TIMEOUT_FACTOR)
     }
 
     /// The rows of these scans that only secondaries have.
     fn only_in_secondaries(
         &self,
-        panel: &mut Panel<'_>,
+        fan_out: &mut FanOut<'_>,
         scans: &[Scan],
-    ) -> StorageResult<Vec<Slim>> {
+    ) -> StorageResult<Vec<PartialRow>> {
         // A secondary that drops out on the way has had its say on the others'
         // rows: the count is repeated without it.
         loop {
-            let members = panel.places();
-            if members.is_empty() {
+            let participants = fan_out.ranks();
+            if participants.is_empty() {
                 return Ok(Vec::new());
             }
             let mut rows = Vec::new();
             let question = scans.to_vec();
-            let pending = panel.begin_all(move |side, context| digests(side, context, &question));
-            let ours = digests(self.primary(), &panel.context(), scans)?;
-            for (place, theirs) in panel.collect(pending) {
+            let pending =
+                fan_out.begin_all(move |backend, context| digests(backend, context, &question));
+            let ours = digests(self.primary(), &fan_out.context(), scans)?;
+            for (rank, theirs) in fan_out.collect(pending) {
                 let differing = scans
                     .iter()
                     .zip(ours.iter().zip(theirs))
                     .filter(|(_, (ours, theirs))| !theirs.is_nullish() && *ours != theirs);
                 for (scan, _) in differing {
-                    rows.extend(walk(panel, place, scan)?);
+                    rows.extend(walk(fan_out, rank, scan)?);
                 }
             }
-            if panel.places() == members {
+            if fan_out.ranks() == participants {
                 return Ok(rows);
             }
         }
@@ -214,7 +221,7 @@ impl QueryMerger {
     /// How many rows of `table` each user has that are only in secondaries.
     fn users_beyond_primary(
         &self,
-        panel: &mut Panel<'_>,
+        fan_out: &mut FanOut<'_>,
         table: &str,
     ) -> StorageResult<BTreeMap<RString, u64>> {
         let mut counts = BTreeMap::new();
@@ -225,7 +232,7 @@ impl QueryMerger {
         let scan = Scan::of(table)
             .reading(&["user_id"])
             .only("type::is_string(user_id)", &Object::new());
-        for row in self.only_in_secondaries(panel, &[scan])? {
+        for row in self.only_in_secondaries(fan_out, &[scan])? {
             *counts.entry(row.text("user_id").into()).or_default() += 1;
         }
         Ok(counts)
@@ -238,7 +245,7 @@ impl QueryMerger {
     pub fn get_stats(&self, context: &CallContext, user_id: &str) -> StorageResult<MemoryStats> {
         let started = Instant::now();
         let mut stats = self.primary().get_stats(context, user_id)?;
-        let mut panel = self.scanning(context, started);
+        let mut fan_out = self.scanning(context, started);
         let (condition, user) = match user_id {
             "" | "global" => ("true", Object::new()),
             _ => ("user_id = $user", Object::new().with("user", user_id)),
@@ -260,15 +267,17 @@ impl QueryMerger {
         ];
         let known: Value = relationships::taken_names().collect();
         let parameters = Object::new().with("known", known);
-        let relationships: BTreeSet<String> = panel
-            .ask_all(move |side, context| side.query(context, RELATIONSHIP_TABLES, &parameters))
+        let relationships: BTreeSet<String> = fan_out
+            .ask_all(move |backend, context| {
+                backend.query(context, RELATIONSHIP_TABLES, &parameters)
+            })
             .into_values()
             .flat_map(texts)
             .collect();
         scans.extend(relationships.iter().map(|table| Scan::of(table)));
 
         let mut documents = HashSet::new();
-        for row in self.only_in_secondaries(&mut panel, &scans)? {
+        for row in self.only_in_secondaries(&mut fan_out, &scans)? {
             let count = match row.table() {
                 "kv_memories" => &mut stats.key_value_count,
                 "vector_memories" => &mut stats.vector_count,
@@ -338,29 +347,29 @@ fn texts(answer: Value) -> Vec<String> {
 }
 
 /// The rows of one secondary that no side before it has, page by page.
-fn walk(panel: &mut Panel<'_>, place: Place, scan: &Scan) -> StorageResult<Vec<Slim>> {
+fn walk(fan_out: &mut FanOut<'_>, rank: Rank, scan: &Scan) -> StorageResult<Vec<PartialRow>> {
     let mut found = Vec::new();
     let mut after: Option<RecordId> = None;
     loop {
         let (question, from) = (scan.clone(), after.clone());
-        let question: Question<Vec<Slim>> =
-            Box::new(move |side, context| question.page(side, context, from.as_ref()));
-        let pending = panel.begin([(place, question)]);
-        let Some(rows) = panel.collect(pending).remove(&place) else {
+        let question: Question<Vec<PartialRow>> =
+            Box::new(move |backend, context| question.page(backend, context, from.as_ref()));
+        let pending = fan_out.begin([(rank, question)]);
+        let Some(rows) = fan_out.collect(pending).remove(&rank) else {
             return Ok(found);
         };
         after = rows.last().and_then(|row| row.id.clone());
         let full = rows.len() >= PAGE && after.is_some();
         // The sides before it have no page here, but are asked about its rows.
-        let mut pages: Pages<Slim> = panel
-            .places()
+        let mut pages: Pages<PartialRow> = fan_out
+            .ranks()
             .into_iter()
-            .filter(|before| *before < place)
+            .filter(|before| *before < rank)
             .map(|before| (before, Vec::new()))
-            .chain([(place, rows)])
-            .map(|(place, rows)| (place, Page { rows, asked: None }))
+            .chain([(rank, rows)])
+            .map(|(rank, rows)| (rank, Page { rows, asked: None }))
             .collect();
-        found.extend(only_theirs(panel, &[], &mut pages)?);
+        found.extend(secondary_only_rows(fan_out, &[], &mut pages)?);
         if !full {
             return Ok(found);
         }

@@ -1,6 +1,6 @@
 //! The graph over the union: entities by name, and the walk.
 
-use super::{QueryMerger, order, panel::Panel, row::Row, side::Side};
+use super::{QueryMerger, backend::Backend, fan_out::FanOut, order, row::MergeableRow};
 use abi_stable::std_types::{ROption, RVec};
 use plugin_api::{
     error::StorageResult,
@@ -41,46 +41,50 @@ impl QueryMerger {
         if let ROption::RSome(found) = self.primary().get_entity(context, id_or_name)? {
             return Ok(ROption::RSome(found));
         }
-        let mut panel = Panel::new(self, context).since(started);
-        Ok(self.entity_beyond_primary(&mut panel, id_or_name)?.into())
+        let mut fan_out = FanOut::new(self, context).since(started);
+        Ok(self.entity_beyond_primary(&mut fan_out, id_or_name)?.into())
     }
 
     /// The secondaries' entity of that id, or else of that name.
     fn entity_beyond_primary(
         &self,
-        panel: &mut Panel<'_>,
+        fan_out: &mut FanOut<'_>,
         id_or_name: &str,
     ) -> StorageResult<Option<Entity>> {
-        if panel.is_empty() {
+        if fan_out.is_empty() {
             return Ok(None);
         }
         if let Some(id) = entity_id(id_or_name) {
-            let by_id = self.entities(panel, vec![id])?;
+            let by_id = self.entities(fan_out, vec![id])?;
             if let Some(entity) = by_id.into_iter().next() {
                 return Ok(Some(entity));
             }
         }
         let name = id_or_name.to_owned();
         let by_name = self.beyond_primary(
-            panel,
+            fan_out,
             order::entity,
             Some(1),
-            move |side, context, limit| {
+            move |backend, context, limit| {
                 let sql = "SELECT * FROM entities WHERE name = $name ORDER BY id LIMIT $limit";
                 let parameters = Object::new()
                     .with("name", name.as_str())
                     .with("limit", limit);
-                rows(side, context, sql, &parameters, entity)
+                rows(backend, context, sql, &parameters, entity)
             },
         )?;
         Ok(by_name.into_iter().next())
     }
 
     /// The entities of these ids, as far as any side has them, sorted by id.
-    fn entities(&self, panel: &mut Panel<'_>, ids: Vec<RecordId>) -> StorageResult<RVec<Entity>> {
+    fn entities(
+        &self,
+        fan_out: &mut FanOut<'_>,
+        ids: Vec<RecordId>,
+    ) -> StorageResult<RVec<Entity>> {
         let parameters = Object::new().with("ids", ids.into_iter().collect::<Value>());
-        self.list_on(panel, order::entity, None, move |side, context, _| {
-            rows(side, context, "SELECT * FROM $ids", &parameters, entity)
+        self.list_on(fan_out, order::entity, None, move |backend, context, _| {
+            rows(backend, context, "SELECT * FROM $ids", &parameters, entity)
         })
     }
 
@@ -95,8 +99,8 @@ impl QueryMerger {
         relationship_type: &str,
         depth: u32,
     ) -> StorageResult<GraphResults> {
-        let mut panel = Panel::new(self, context);
-        if panel.is_empty() {
+        let mut fan_out = FanOut::new(self, context);
+        if fan_out.is_empty() {
             return self
                 .primary()
                 .traverse_graph(context, start, relationship_type, depth);
@@ -107,9 +111,9 @@ impl QueryMerger {
         // A secondary that drops out on the way has left its mark on the steps
         // before: the walk is repeated without it.
         loop {
-            let members = panel.places();
-            let found = self.walk(&mut panel, start, relationship_type, depth)?;
-            if panel.places() == members {
+            let participants = fan_out.ranks();
+            let found = self.walk(&mut fan_out, start, relationship_type, depth)?;
+            if fan_out.ranks() == participants {
                 return Ok(found);
             }
         }
@@ -117,14 +121,14 @@ impl QueryMerger {
 
     fn walk(
         &self,
-        panel: &mut Panel<'_>,
+        fan_out: &mut FanOut<'_>,
         start: &str,
         relationship_type: &str,
         depth: u32,
     ) -> StorageResult<GraphResults> {
-        let start = match self.primary().get_entity(&panel.context(), start)? {
+        let start = match self.primary().get_entity(&fan_out.context(), start)? {
             ROption::RSome(entity) => Some(entity),
-            ROption::RNone => self.entity_beyond_primary(panel, start)?,
+            ROption::RNone => self.entity_beyond_primary(fan_out, start)?,
         };
         let Some(start) = start else {
             return Ok(RVec::new());
@@ -148,7 +152,7 @@ impl QueryMerger {
                 break;
             }
             let mut leaving: HashMap<String, Vec<Relationship>> = HashMap::new();
-            for edge in self.edges(panel, &sources, relationship_type)? {
+            for edge in self.edges(fan_out, &sources, relationship_type)? {
                 if !seen.contains(&edge.to.to_string()) {
                     leaving.entry(edge.from.to_string()).or_default().push(edge);
                 }
@@ -161,7 +165,7 @@ impl QueryMerger {
             if targets.is_empty() {
                 break;
             }
-            let entities = self.entities(panel, targets.into_values().collect())?;
+            let entities = self.entities(fan_out, targets.into_values().collect())?;
             let mut entities: HashMap<String, Entity> = entities
                 .into_iter()
                 .map(|entity| (entity.id.to_string(), entity))
@@ -196,7 +200,7 @@ impl QueryMerger {
     /// The edges that leave these entities, sorted by id.
     fn edges(
         &self,
-        panel: &mut Panel<'_>,
+        fan_out: &mut FanOut<'_>,
         from: &[RecordId],
         relationship_type: &str,
     ) -> StorageResult<RVec<Relationship>> {
@@ -210,8 +214,8 @@ impl QueryMerger {
             .with("known", known)
             .with("only", relationship_type)
             .with("from", from);
-        self.list_on(panel, order::edge, None, move |side, context, _| {
-            rows(side, context, EDGES, &parameters, relationship)
+        self.list_on(fan_out, order::edge, None, move |backend, context, _| {
+            rows(backend, context, EDGES, &parameters, relationship)
         })
     }
 }
@@ -228,13 +232,13 @@ fn entity_id(text: &str) -> Option<RecordId> {
 /// The rows that a query of one statement gives, read with `read`; what it does
 /// not understand is left out.
 fn rows<T>(
-    side: &dyn Side,
+    backend: &dyn Backend,
     context: &CallContext,
     sql: &str,
     parameters: &Object,
     read: fn(&Object) -> Option<T>,
 ) -> StorageResult<RVec<T>> {
-    let answer = side.query(context, sql, parameters)?;
+    let answer = backend.query(context, sql, parameters)?;
     Ok(answer
         .first_rows()
         .iter()
@@ -285,7 +289,7 @@ fn relationship(row: &Object) -> Option<Relationship> {
     })
 }
 
-impl Row for Relationship {
+impl MergeableRow for Relationship {
     fn table(&self) -> &str {
         &self.id.table
     }

@@ -1,12 +1,13 @@
 //! The read methods of facts, vectors, the graph, documents and events.
 
 use super::{
-    QueryMerger, order,
-    reads::{
+    QueryMerger,
+    backend::Backend,
+    order,
+    read_specs::{
         GET_EVENTS_BY_SUBJECT, HYBRID_SEARCH, SEARCH_DOCUMENTS, SEARCH_EVENTS, SEARCH_SIMILAR,
     },
-    row::Slim,
-    side::Side,
+    row::PartialRow,
 };
 use abi_stable::std_types::{ROption, RString, RVec};
 use plugin_api::{
@@ -24,16 +25,16 @@ const FACTS: &str = "kv_memories";
 const DOCUMENTS: &str = "knowledge_base";
 
 /// A fact as a row; the value may be left out.
-fn fact(user_id: &str, key: &str, value: Value) -> Slim {
+fn fact(user_id: &str, key: &str, value: Value) -> PartialRow {
     let columns = Object::new()
         .with("user_id", user_id)
         .with("key", key)
         .with("value", value);
-    Slim::new(FACTS, columns)
+    PartialRow::new(FACTS, columns)
 }
 
 /// One column of rows, as the names that a method gives.
-fn names(rows: RVec<Slim>, column: &str) -> Names {
+fn names(rows: RVec<PartialRow>, column: &str) -> Names {
     rows.iter().map(|row| row.text(column).into()).collect()
 }
 
@@ -49,10 +50,13 @@ impl QueryMerger {
         key: &str,
     ) -> StorageResult<MaybeValue> {
         let (user, name) = (user_id.to_owned(), key.to_owned());
-        let found = self.point(context, move |side: &dyn Side, context: &CallContext| {
-            let value = side.get_fact(context, &user, &name)?.into_option();
-            Ok(value.map(|value| fact(&user, &name, value)))
-        })?;
+        let found = self.point(
+            context,
+            move |backend: &dyn Backend, context: &CallContext| {
+                let value = backend.get_fact(context, &user, &name)?.into_option();
+                Ok(value.map(|value| fact(&user, &name, value)))
+            },
+        )?;
         Ok(found
             .and_then(|mut fact| fact.columns.remove("value"))
             .into())
@@ -64,8 +68,8 @@ impl QueryMerger {
     /// The primary's.
     pub fn list_facts(&self, context: &CallContext, user_id: &str) -> StorageResult<Object> {
         let user = user_id.to_owned();
-        let facts = self.list(context, order::fact, None, move |side, context, _| {
-            let facts = side.list_facts(context, &user)?;
+        let facts = self.list(context, order::fact, None, move |backend, context, _| {
+            let facts = backend.list_facts(context, &user)?;
             Ok(facts
                 .into_iter()
                 .map(|(key, value)| fact(&user, &key, value))
@@ -86,8 +90,8 @@ impl QueryMerger {
     /// The primary's.
     pub fn list_fact_keys(&self, context: &CallContext, user_id: &str) -> StorageResult<Names> {
         let user = user_id.to_owned();
-        let facts = self.list(context, order::fact, None, move |side, context, _| {
-            let keys = side.list_fact_keys(context, &user)?;
+        let facts = self.list(context, order::fact, None, move |backend, context, _| {
+            let keys = backend.list_fact_keys(context, &user)?;
             Ok(keys
                 .iter()
                 .map(|key| fact(&user, key, Value::None))
@@ -113,7 +117,9 @@ impl QueryMerger {
             context,
             order::nearest,
             limit,
-            move |side, context, limit| side.search_similar(context, &user, &embedding, limit),
+            move |backend, context, limit| {
+                backend.search_similar(context, &user, &embedding, limit)
+            },
         )
     }
 
@@ -122,8 +128,8 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn list_entity_ids(&self, context: &CallContext) -> StorageResult<Ids> {
-        self.list(context, order::id_text, None, |side, context, _| {
-            side.list_entity_ids(context)
+        self.list(context, order::id_text, None, |backend, context, _| {
+            backend.list_entity_ids(context)
         })
     }
 
@@ -143,7 +149,7 @@ impl QueryMerger {
             context,
             order::nearest,
             limit,
-            move |side, context, limit| side.search_documents(context, &embedding, limit),
+            move |backend, context, limit| backend.search_documents(context, &embedding, limit),
         )
     }
 
@@ -157,9 +163,12 @@ impl QueryMerger {
         file_path: &str,
     ) -> StorageResult<MaybeDocument> {
         let path = file_path.to_owned();
-        let found = self.point(context, move |side: &dyn Side, context: &CallContext| {
-            Ok(side.get_document(context, &path)?.into_option())
-        })?;
+        let found = self.point(
+            context,
+            move |backend: &dyn Backend, context: &CallContext| {
+                Ok(backend.get_document(context, &path)?.into_option())
+            },
+        )?;
         Ok(found.into())
     }
 
@@ -168,8 +177,8 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn list_document_paths(&self, context: &CallContext) -> StorageResult<Names> {
-        let documents = self.list(context, order::path, None, |side, context, _| {
-            let paths = side.list_document_paths(context)?;
+        let documents = self.list(context, order::path, None, |backend, context, _| {
+            let paths = backend.list_document_paths(context)?;
             // A document as a whole: a delete of it covers both columns.
             Ok(paths
                 .iter()
@@ -177,7 +186,7 @@ impl QueryMerger {
                     let columns = Object::new()
                         .with("file_path", path.clone())
                         .with("source_file", path.clone());
-                    Slim::new(DOCUMENTS, columns)
+                    PartialRow::new(DOCUMENTS, columns)
                 })
                 .collect())
         })?;
@@ -233,13 +242,18 @@ impl QueryMerger {
     ) -> StorageResult<FoundEvents> {
         let limit = SEARCH_EVENTS.limit_or_default(search.limit);
         let search = with_fixed_start(search);
-        self.list(context, order::event, limit, move |side, context, limit| {
-            let search = EventSearch {
-                limit,
-                ..search.clone()
-            };
-            side.search_events(context, &search)
-        })
+        self.list(
+            context,
+            order::event,
+            limit,
+            move |backend, context, limit| {
+                let search = EventSearch {
+                    limit,
+                    ..search.clone()
+                };
+                backend.search_events(context, &search)
+            },
+        )
     }
 
     /// See the contract.
@@ -259,7 +273,9 @@ impl QueryMerger {
             context,
             order::oldest_event,
             limit,
-            move |side, context, limit| side.get_events_by_subject(context, &user, &subject, limit),
+            move |backend, context, limit| {
+                backend.get_events_by_subject(context, &user, &subject, limit)
+            },
         )
     }
 }

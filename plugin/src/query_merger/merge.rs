@@ -6,14 +6,14 @@
 //! filtered page does not tell what a side has, rows that only a later side
 //! returned are looked up in those before it, all in one query.
 //!
-//! A page's rows that turn out not to show may have crowded out one that would.
+//! A page's rows that turn out not to show may have truncated_pages out one that would.
 //! So as long as a full page ends before the merged list does, a longer one is
 //! asked for: the result is exact, and in the steady state, when the sides
 //! agree, nothing is asked twice.
 
 use super::{
-    panel::Place,
-    row::{Identity, Row},
+    fan_out::Rank,
+    row::{Identity, MergeableRow},
 };
 use crate::dedup::Key;
 use plugin_api::error::StorageResult;
@@ -25,12 +25,12 @@ use std::{
 /// The order that a method promises, total, so that it is the same every time.
 pub(super) type Order<T> = fn(&T, &T) -> Ordering;
 
-/// By how much a page grows that was crowded.
+/// By how much a page grows that was truncated_pages.
 const GROWTH: u32 = 4;
 
 /// How often the sides are looked through again because of deletes meanwhile: a
 /// read must end among deletes that do not.
-const LOOKS: u32 = 4;
+const MAX_RECHECKS: u32 = 4;
 
 /// A secondary's answer.
 #[derive(Clone, Debug)]
@@ -49,14 +49,14 @@ impl<T> Page<T> {
     }
 }
 
-/// Pages by place in the order of precedence, without the primary.
-pub(super) type Pages<T> = BTreeMap<Place, Page<T>>;
+/// Pages by rank in the order of precedence, without the primary.
+pub(super) type Pages<T> = BTreeMap<Rank, Page<T>>;
 
 /// Whether a side has what these identities name.
-pub(super) type Lookups = BTreeMap<Place, Vec<Identity>>;
+pub(super) type Lookups = BTreeMap<Rank, Vec<Identity>>;
 
 /// What the merge asks of the databases.
-pub(super) trait Source {
+pub(super) trait RowLookup {
     /// Which names of these rows the primary has.
     ///
     /// # Errors
@@ -65,13 +65,13 @@ pub(super) trait Source {
 
     /// Which names of these rows these secondaries have. One that does not
     /// answer is missing from the result.
-    fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>>;
+    fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Rank, HashSet<Key>>;
 
     /// How many deletes there were so far.
     fn deletes(&self) -> u64;
 
     /// Is the row deleted?
-    fn hides(&self, row: &impl Row, identity: &Identity) -> bool;
+    fn hides(&self, row: &impl MergeableRow, identity: &Identity) -> bool;
 }
 
 /// Merges the primary's rows with the secondaries' pages, both in order.
@@ -81,33 +81,33 @@ pub(super) trait Source {
 ///
 /// # Errors
 /// The primary's.
-pub(super) fn merge<S: Source, T: Row>(
+pub(super) fn merge<S: RowLookup, T: MergeableRow>(
     source: &mut S,
     primary: Vec<T>,
     mut pages: Pages<T>,
     order: Order<T>,
     limit: Option<u32>,
-    mut more: impl FnMut(&mut S, Vec<(Place, u32)>) -> Pages<T>,
+    mut more: impl FnMut(&mut S, Vec<(Rank, u32)>) -> Pages<T>,
 ) -> StorageResult<Vec<T>> {
     loop {
-        let theirs = only_theirs(source, &primary, &mut pages)?;
+        let theirs = secondary_only_rows(source, &primary, &mut pages)?;
         // In the steady state the primary's list is the result as it is.
         let merged = (!theirs.is_empty()).then(|| interleave(&primary, theirs, order, limit));
         let shown = merged.as_ref().unwrap_or(&primary);
-        let crowded: Vec<(Place, u32)> = pages
+        let truncated_pages: Vec<(Rank, u32)> = pages
             .iter()
             .filter(|(_, page)| may_hold_more(page, shown, order, limit))
-            .filter_map(|(place, page)| Some((*place, page.asked?.saturating_mul(GROWTH))))
+            .filter_map(|(rank, page)| Some((*rank, page.asked?.saturating_mul(GROWTH))))
             .collect();
-        if crowded.is_empty() {
+        if truncated_pages.is_empty() {
             return Ok(merged.unwrap_or(primary));
         }
-        let places: Vec<Place> = crowded.iter().map(|(place, _)| *place).collect();
-        let mut longer = more(source, crowded);
-        for place in places {
-            match longer.remove(&place) {
-                Some(page) => pages.insert(place, page),
-                None => pages.remove(&place),
+        let ranks: Vec<Rank> = truncated_pages.iter().map(|(rank, _)| *rank).collect();
+        let mut longer = more(source, truncated_pages);
+        for rank in ranks {
+            match longer.remove(&rank) {
+                Some(page) => pages.insert(rank, page),
+                None => pages.remove(&rank),
             };
         }
     }
@@ -132,8 +132,8 @@ fn may_hold_more<T>(page: &Page<T>, merged: &[T], order: Order<T>, limit: Option
 ///
 /// # Errors
 /// The primary's.
-pub(super) fn only_theirs<T: Row>(
-    source: &mut impl Source,
+pub(super) fn secondary_only_rows<T: MergeableRow>(
+    source: &mut impl RowLookup,
     primary: &[T],
     pages: &mut Pages<T>,
 ) -> StorageResult<Vec<T>> {
@@ -151,30 +151,30 @@ pub(super) fn only_theirs<T: Row>(
 
         let lookups: Lookups = pages
             .keys()
-            .map(|&place| {
-                let later = candidates.iter().filter(|c| c.place > place);
-                (place, later.map(|c| c.identity.clone()).collect::<Vec<_>>())
+            .map(|&rank| {
+                let later = candidates.iter().filter(|c| c.rank > rank);
+                (rank, later.map(|c| c.identity.clone()).collect::<Vec<_>>())
             })
             .filter(|(_, rows)| !rows.is_empty())
             .collect();
         if !lookups.is_empty() {
-            let asked: Vec<Place> = lookups.keys().copied().collect();
+            let asked: Vec<Rank> = lookups.keys().copied().collect();
             let taken = source.in_secondaries(lookups);
-            let members = pages.len();
-            pages.retain(|place, _| !asked.contains(place) || taken.contains_key(place));
-            if pages.len() < members {
+            let participants = pages.len();
+            pages.retain(|rank, _| !asked.contains(rank) || taken.contains_key(rank));
+            if pages.len() < participants {
                 // Who fails here has hidden rows of others behind its own.
                 continue;
             }
             candidates.retain(|c| {
                 !taken
                     .iter()
-                    .any(|(place, taken)| *place < c.place && c.is_in(taken))
+                    .any(|(rank, taken)| *rank < c.rank && c.is_in(taken))
             });
         }
         // Once more: a row may have been deleted since the primary was asked.
         candidates.retain(|c| !source.hides(&c.row, &c.identity));
-        if !candidates.is_empty() && source.deletes() != deletes && looks < LOOKS {
+        if !candidates.is_empty() && source.deletes() != deletes && looks < MAX_RECHECKS {
             // One may even have been written again: then the primary has it,
             // and nothing says any more that it was deleted.
             continue;
@@ -184,39 +184,43 @@ pub(super) fn only_theirs<T: Row>(
 }
 
 struct Candidate<T> {
-    place: Place,
+    rank: Rank,
     identity: Identity,
     row: T,
 }
 
 impl<T> Candidate<T> {
     fn is_in(&self, names: &HashSet<Key>) -> bool {
-        self.identity.names().any(|name| names.contains(name))
+        self.identity.lookup_keys().any(|name| names.contains(name))
     }
 }
 
 /// The rows that no page before theirs has, and that are not deleted.
-fn candidates<T: Row>(source: &impl Source, primary: &[T], pages: &Pages<T>) -> Vec<Candidate<T>> {
+fn candidates<T: MergeableRow>(
+    source: &impl RowLookup,
+    primary: &[T],
+    pages: &Pages<T>,
+) -> Vec<Candidate<T>> {
     let identity = |row: &T| Identity::of(row, &row.columns());
     let mut at_hand: HashSet<Key> = primary
         .iter()
-        .flat_map(|row| identity(row).names().cloned().collect::<Vec<_>>())
+        .flat_map(|row| identity(row).lookup_keys().cloned().collect::<Vec<_>>())
         .collect();
     let mut candidates = Vec::new();
-    for (&place, page) in pages {
+    for (&rank, page) in pages {
         let mut names = Vec::new();
         let mut keys = HashSet::new();
         for row in &page.rows {
             let identity = identity(row);
-            names.extend(identity.names().cloned());
+            names.extend(identity.lookup_keys().cloned());
             let first = keys.insert(identity.key.clone());
             if first
-                && !identity.names().any(|name| at_hand.contains(name))
+                && !identity.lookup_keys().any(|name| at_hand.contains(name))
                 && !source.hides(row, &identity)
             {
                 let row = row.clone();
                 candidates.push(Candidate {
-                    place,
+                    rank,
                     identity,
                     row,
                 });

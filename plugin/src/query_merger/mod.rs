@@ -2,44 +2,44 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`reads`] | every read method as data: order, limit, what merging means |
+//! | [`read_specs`] | every read method as data: order, limit, what merging means |
 //! | `memory`, `code` | the methods, each a line or a few |
 //! | `raw` | a plain SELECT of the host's own |
 //! | `merge` | the one way in which lists and searches are merged |
 //! | `row`, `order` | which row is which, and which comes first |
-//! | `presence` | does a side have these rows? |
+//! | `existence` | does a side have these rows? |
 //! | `graph` | the walk over the union of the graphs |
 //! | `counts` | each record once |
-//! | `side`, `seat`, `panel` | whom to ask, who answers how, asking all at once |
+//! | `side`, `breaker`, `fan_out` | whom to ask, who answers how, asking all at once |
 //!
 //! `docs/merged-reads.md` tells the same for the person who runs it.
 
+mod backend;
+mod circuit_breaker;
 mod code;
 mod counts;
+mod existence;
+mod fan_out;
 mod graph;
 mod memory;
 mod merge;
 mod order;
-mod panel;
-mod presence;
 mod raw;
-pub mod reads;
+pub mod read_specs;
 mod row;
-mod seat;
-mod side;
 
-pub use side::{Secondary, Side};
+pub use backend::{Backend, Secondary};
 
 use crate::{dedup::Key, tombstones::Tombstones};
 use abi_stable::std_types::RVec;
-use merge::{Lookups, Order, Page, Source};
-use panel::{Panel, Place, Question};
+use circuit_breaker::CircuitBreaker;
+use fan_out::{FanOut, Question, Rank};
+use merge::{Lookups, Order, Page, RowLookup};
 use plugin_api::{
     error::StorageResult,
     storage::{CallContext, FullStorage},
 };
-use row::{Identity, Row};
-use seat::Seat;
+use row::{Identity, MergeableRow};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashSet},
@@ -67,7 +67,7 @@ pub struct ReadSettings {
 pub struct QueryMerger {
     primary: FullStorage,
     /// In the order of precedence.
-    seats: Vec<Arc<Seat>>,
+    breakers: Vec<Arc<CircuitBreaker>>,
     /// None if deleted rows are shown.
     tombstones: Option<Arc<Tombstones>>,
     settings: ReadSettings,
@@ -85,106 +85,108 @@ impl QueryMerger {
         settings: ReadSettings,
         runtime: Handle,
     ) -> Self {
-        let mut seats: Vec<_> = secondaries
+        let mut breakers: Vec<_> = secondaries
             .into_iter()
             .filter(|_| settings.merge)
-            .map(|secondary| Arc::new(Seat::new(secondary, settings.query_timeout)))
+            .map(|secondary| Arc::new(CircuitBreaker::new(secondary, settings.query_timeout)))
             .collect();
-        seats.sort_by_key(|seat| seat.priority());
+        breakers.sort_by_key(|breaker| breaker.priority());
         Self {
             primary,
-            seats,
+            breakers,
             tombstones,
             settings,
             runtime,
         }
     }
 
-    fn primary(&self) -> &dyn Side {
+    fn primary(&self) -> &dyn Backend {
         &self.primary
     }
 
     /// A list or a search: asks all sides at once and merges.
-    fn list<T: Row>(
+    fn list<T: MergeableRow>(
         &self,
         context: &CallContext,
         order: Order<T>,
         limit: Option<u32>,
         ask: impl Ask<T>,
     ) -> StorageResult<RVec<T>> {
-        self.list_on(&mut Panel::new(self, context), order, limit, ask)
+        self.list_on(&mut FanOut::new(self, context), order, limit, ask)
     }
 
-    /// The same with a panel that takes part in more than this.
-    fn list_on<T: Row>(
+    /// The same with a fan_out that takes part in more than this.
+    fn list_on<T: MergeableRow>(
         &self,
-        panel: &mut Panel<'_>,
+        fan_out: &mut FanOut<'_>,
         order: Order<T>,
         limit: Option<u32>,
         ask: impl Ask<T>,
     ) -> StorageResult<RVec<T>> {
         let first = limit.unwrap_or(0);
         let question = ask.clone();
-        let pending = panel.begin_all(move |side, context| question(side, context, first));
-        let primary = ask(self.primary(), &panel.context(), first)?;
-        let answers = panel.collect(pending);
+        let pending = fan_out.begin_all(move |backend, context| question(backend, context, first));
+        let primary = ask(self.primary(), &fan_out.context(), first)?;
+        let answers = fan_out.collect(pending);
         if answers.is_empty() {
             return Ok(primary);
         }
-        Ok(merge_answers(panel, primary.into(), answers, order, limit, ask)?.into())
+        Ok(merge_answers(fan_out, primary.into(), answers, order, limit, ask)?.into())
     }
 
     /// What the secondaries add to a primary that has found nothing.
-    fn beyond_primary<T: Row>(
+    fn beyond_primary<T: MergeableRow>(
         &self,
-        panel: &mut Panel<'_>,
+        fan_out: &mut FanOut<'_>,
         order: Order<T>,
         limit: Option<u32>,
         ask: impl Ask<T>,
     ) -> StorageResult<Vec<T>> {
         let first = limit.unwrap_or(0);
         let question = ask.clone();
-        let answers = panel.ask_all(move |side, context| question(side, context, first));
-        merge_answers(panel, Vec::new(), answers, order, limit, ask)
+        let answers = fan_out.ask_all(move |backend, context| question(backend, context, first));
+        merge_answers(fan_out, Vec::new(), answers, order, limit, ask)
     }
 
     /// A point read: the primary's row, or else, in the order of precedence,
     /// the first of the secondaries' that shows.
-    fn point<T: Row>(
+    fn point<T: MergeableRow>(
         &self,
         context: &CallContext,
-        ask: impl Fn(&dyn Side, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
+        ask: impl Fn(&dyn Backend, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
     ) -> StorageResult<Option<T>> {
         let started = Instant::now();
         if let Some(found) = ask(self.primary(), context)? {
             return Ok(Some(found));
         }
         let as_it_comes: Order<T> = |_, _| Ordering::Equal;
-        let mut panel = Panel::new(self, context).since(started);
-        let found =
-            self.beyond_primary(&mut panel, as_it_comes, None, move |side, context, _| {
-                Ok(ask(side, context)?.into_iter().collect())
-            })?;
+        let mut fan_out = FanOut::new(self, context).since(started);
+        let found = self.beyond_primary(
+            &mut fan_out,
+            as_it_comes,
+            None,
+            move |backend, context, _| Ok(ask(backend, context)?.into_iter().collect()),
+        )?;
         Ok(found.into_iter().next())
     }
 }
 
-/// How a list is asked of a side: with the limit, which a list without one
+/// How a list is asked of a backend: with the limit, which a list without one
 /// ignores.
 trait Ask<T>:
-    Fn(&dyn Side, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
+    Fn(&dyn Backend, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
 {
 }
 
 impl<T, F> Ask<T> for F where
-    F: Fn(&dyn Side, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
+    F: Fn(&dyn Backend, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
 {
 }
 
-fn merge_answers<T: Row>(
-    panel: &mut Panel<'_>,
+fn merge_answers<T: MergeableRow>(
+    fan_out: &mut FanOut<'_>,
     primary: Vec<T>,
-    answers: BTreeMap<Place, RVec<T>>,
+    answers: BTreeMap<Rank, RVec<T>>,
     order: Order<T>,
     limit: Option<u32>,
     ask: impl Ask<T>,
@@ -195,33 +197,33 @@ fn merge_answers<T: Row>(
     };
     let pages = answers
         .into_iter()
-        .map(|(place, rows)| (place, page(rows, limit)))
+        .map(|(rank, rows)| (rank, page(rows, limit)))
         .collect();
-    merge::merge(panel, primary, pages, order, limit, |panel, limits| {
-        let asked: BTreeMap<Place, u32> = limits.iter().copied().collect();
-        let pending = panel.begin(limits.into_iter().map(|(place, limit)| {
+    merge::merge(fan_out, primary, pages, order, limit, |fan_out, limits| {
+        let asked: BTreeMap<Rank, u32> = limits.iter().copied().collect();
+        let pending = fan_out.begin(limits.into_iter().map(|(rank, limit)| {
             let ask = ask.clone();
             let question: Question<RVec<T>> =
-                Box::new(move |side, context| ask(side, context, limit));
-            (place, question)
+                Box::new(move |backend, context| ask(backend, context, limit));
+            (rank, question)
         }));
-        let answers = panel.collect(pending).into_iter();
+        let answers = fan_out.collect(pending).into_iter();
         answers
-            .map(|(place, rows)| (place, page(rows, asked.get(&place).copied())))
+            .map(|(rank, rows)| (rank, page(rows, asked.get(&rank).copied())))
             .collect()
     })
 }
 
-impl Source for Panel<'_> {
+impl RowLookup for FanOut<'_> {
     fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>> {
-        presence::present(self.merger().primary(), &self.context(), rows)
+        existence::present(self.merger().primary(), &self.context(), rows)
     }
 
-    fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>> {
-        let pending = self.begin(rows.into_iter().map(|(place, rows)| {
+    fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Rank, HashSet<Key>> {
+        let pending = self.begin(rows.into_iter().map(|(rank, rows)| {
             let question: Question<HashSet<Key>> =
-                Box::new(move |side, context| presence::present(side, context, &rows));
-            (place, question)
+                Box::new(move |backend, context| existence::present(backend, context, &rows));
+            (rank, question)
         }));
         self.collect(pending)
     }
@@ -231,7 +233,7 @@ impl Source for Panel<'_> {
         tombstones.map_or(0, |tombstones| tombstones.marks())
     }
 
-    fn hides(&self, row: &impl Row, identity: &Identity) -> bool {
+    fn hides(&self, row: &impl MergeableRow, identity: &Identity) -> bool {
         self.merger().tombstones.as_ref().is_some_and(|tombstones| {
             !tombstones.is_empty() && tombstones.hides(row.table(), &identity.key, &row.columns())
         })

@@ -1,6 +1,6 @@
 //! Which of two rows comes first: the orders that the methods promise.
 
-use super::row::{Row, Slim};
+use super::row::{MergeableRow, PartialRow};
 use plugin_api::{
     records::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, Entity, Event, FoundDocument, FoundEvent,
@@ -21,7 +21,7 @@ pub(super) fn ids(a: &RecordId, b: &RecordId) -> Ordering {
     })
 }
 
-fn by_id<T: Row>(a: &T, b: &T) -> Ordering {
+fn by_id<T: MergeableRow>(a: &T, b: &T) -> Ordering {
     match (a.id(), b.id()) {
         (Some(a), Some(b)) => ids(a, b),
         _ => Ordering::Equal,
@@ -29,7 +29,7 @@ fn by_id<T: Row>(a: &T, b: &T) -> Ordering {
 }
 
 /// What a search scores rows by.
-pub(super) trait Score: Row {
+pub(super) trait Score: MergeableRow {
     /// Higher is nearer.
     fn score(&self) -> f64;
 }
@@ -118,10 +118,10 @@ pub(super) fn job(a: &Stored<IndexingJob>, b: &Stored<IndexingJob>) -> Ordering 
     started(a).cmp(&started(b)).then_with(|| by_id(a, b))
 }
 
-pub(super) fn fact(a: &Slim, b: &Slim) -> Ordering {
+pub(super) fn fact(a: &PartialRow, b: &PartialRow) -> Ordering {
     a.text("key").cmp(b.text("key"))
 }
 
-pub(super) fn path(a: &Slim, b: &Slim) -> Ordering {
+pub(super) fn path(a: &PartialRow, b: &PartialRow) -> Ordering {
     a.text("file_path").cmp(b.text("file_path"))
 }

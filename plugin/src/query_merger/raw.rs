@@ -4,12 +4,13 @@
 //! rows are merged like those of any list, and the column is taken out again.
 
 use super::{
-    QueryMerger, merge_answers,
-    panel::Panel,
-    row::{Row, Slim},
-    side::Side,
+    QueryMerger,
+    backend::Backend,
+    fan_out::FanOut,
+    merge_answers,
+    row::{MergeableRow, PartialRow},
 };
-use crate::raw_query::{Form, MARK, PlainSelect, VALUE, Window};
+use crate::raw_query::{Form, META_COLUMN, PlainSelect, VALUE, Window};
 use abi_stable::std_types::RVec;
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -33,21 +34,21 @@ impl QueryMerger {
         parameters: &Object,
         plain: &Arc<PlainSelect>,
     ) -> StorageResult<Value> {
-        let mut panel = Panel::new(self, context);
-        let window = plain.window(parameters).filter(|_| !panel.is_empty());
+        let mut fan_out = FanOut::new(self, context);
+        let window = plain.window(parameters).filter(|_| !fan_out.is_empty());
         let Some(window) = window else {
             return self.primary().query(context, text, parameters);
         };
         let ask = {
             let (plain, parameters) = (Arc::clone(plain), parameters.clone());
-            move |side: &dyn Side, context: &CallContext, limit: u32| {
-                rows(side, context, &plain, &parameters, limit)
+            move |backend: &dyn Backend, context: &CallContext, limit: u32| {
+                rows(backend, context, &plain, &parameters, limit)
             }
         };
         let on_others = {
             let ask = ask.clone();
-            move |side: &dyn Side, context: &CallContext, limit: u32| match ask(
-                side, context, limit,
+            move |backend: &dyn Backend, context: &CallContext, limit: u32| match ask(
+                backend, context, limit,
             ) {
                 // It has heard of no row of that table yet.
                 Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(RVec::new()),
@@ -56,12 +57,19 @@ impl QueryMerger {
         };
         let first = window.end.unwrap_or(0);
         let question = on_others.clone();
-        let pending = panel.begin_all(move |side, context| question(side, context, first));
-        let primary: Vec<RawRow> = ask(self.primary(), &panel.context(), first)?.into();
-        let answers = panel.collect(pending);
+        let pending = fan_out.begin_all(move |backend, context| question(backend, context, first));
+        let primary: Vec<RawRow> = ask(self.primary(), &fan_out.context(), first)?.into();
+        let answers = fan_out.collect(pending);
         let merged = match answers.is_empty() {
             true => primary,
-            false => merge_answers(&mut panel, primary, answers, compare, window.end, on_others)?,
+            false => merge_answers(
+                &mut fan_out,
+                primary,
+                answers,
+                compare,
+                window.end,
+                on_others,
+            )?,
         };
         Ok(result(merged, plain.form, window))
     }
@@ -70,13 +78,13 @@ impl QueryMerger {
 /// A row of the result, with which row it is and what it is ordered by.
 #[derive(Clone, Debug)]
 struct RawRow {
-    identity: Slim,
+    identity: PartialRow,
     /// Each with whether it ascends.
     by: Vec<(types::Value, bool)>,
     columns: Object,
 }
 
-impl Row for RawRow {
+impl MergeableRow for RawRow {
     fn table(&self) -> &str {
         self.identity.table()
     }
@@ -100,15 +108,15 @@ fn compare(a: &RawRow, b: &RawRow) -> Ordering {
 }
 
 fn rows(
-    side: &dyn Side,
+    backend: &dyn Backend,
     context: &CallContext,
     plain: &PlainSelect,
     parameters: &Object,
     limit: u32,
 ) -> StorageResult<RVec<RawRow>> {
     let mut parameters = parameters.clone();
-    parameters.insert(MARK, limit);
-    let answer = side.query(context, &plain.text, &parameters)?;
+    parameters.insert(META_COLUMN, limit);
+    let answer = backend.query(context, &plain.text, &parameters)?;
     let rows = match answer.as_array() {
         Some([Value::Array(rows)]) => rows,
         _ => return Err(unlike_a_list()),
@@ -118,10 +126,10 @@ fn rows(
 
 fn raw_row(plain: &PlainSelect, row: &Value) -> StorageResult<RawRow> {
     let mut columns = row.as_object().cloned().ok_or_else(unlike_a_list)?;
-    let mark = columns.remove(MARK).unwrap_or_default();
+    let mark = columns.remove(META_COLUMN).unwrap_or_default();
     let part = |name: &str| mark.as_object().and_then(|mark| mark.get(name));
     let identity = part("row")
-        .and_then(|row| Slim::of_query(&plain.table, row))
+        .and_then(|row| PartialRow::of_query(&plain.table, row))
         .filter(|row| row.id.is_some())
         .ok_or_else(unlike_a_list)?;
     let in_mark = part("by").and_then(Value::as_array).unwrap_or_default();

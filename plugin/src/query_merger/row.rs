@@ -11,7 +11,7 @@ use plugin_api::{
 use std::borrow::Cow;
 
 /// A row as a read returns it, whole or in part.
-pub(super) trait Row: Clone + Send + 'static {
+pub(super) trait MergeableRow: Clone + Send + 'static {
     /// Its table.
     fn table(&self) -> &str;
 
@@ -37,7 +37,7 @@ pub(super) struct Identity {
 const DOCUMENTS: &str = "knowledge_base";
 
 impl Identity {
-    pub(super) fn of(row: &impl Row, columns: &Object) -> Self {
+    pub(super) fn of(row: &impl MergeableRow, columns: &Object) -> Self {
         let table = row.table();
         let id = row.id();
         let key = match id {
@@ -58,7 +58,7 @@ impl Identity {
     }
 
     /// What another side is asked for.
-    pub(super) fn names(&self) -> impl Iterator<Item = &Key> {
+    pub(super) fn lookup_keys(&self) -> impl Iterator<Item = &Key> {
         [&self.unit].into_iter().chain(&self.id)
     }
 }
@@ -67,7 +67,7 @@ impl Identity {
 macro_rules! rows {
     ($($table:literal: $type:ty { $($column:literal: $this:ident => $value:expr),* $(,)? })*) => {
         $(
-            impl Row for $type {
+            impl MergeableRow for $type {
                 fn table(&self) -> &str {
                     $table
                 }
@@ -118,7 +118,7 @@ rows! {
 macro_rules! found_rows {
     ($($field:ident of $type:ty),*) => {
         $(
-            impl Row for $type {
+            impl MergeableRow for $type {
                 fn table(&self) -> &str {
                     self.$field.table()
                 }
@@ -142,7 +142,7 @@ found_rows!(
     found of Scored<Stored<CodeChunk>>
 );
 
-impl Row for RecordId {
+impl MergeableRow for RecordId {
     fn table(&self) -> &str {
         &self.table
     }
@@ -158,13 +158,13 @@ impl Row for RecordId {
 
 /// A row of which only some columns were asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Slim {
+pub(super) struct PartialRow {
     pub(super) table: String,
     pub(super) id: Option<RecordId>,
     pub(super) columns: Object,
 }
 
-impl Slim {
+impl PartialRow {
     /// A row known by its columns alone.
     pub(super) fn new(table: &str, columns: Object) -> Self {
         Self {
@@ -193,7 +193,7 @@ impl Slim {
     }
 }
 
-impl Row for Slim {
+impl MergeableRow for PartialRow {
     fn table(&self) -> &str {
         &self.table
     }

@@ -1,6 +1,6 @@
 //! [`Effects`]: which tables a text writes.
 
-use super::{AnsweredRows, Deletion, Target};
+use super::{Deletion, ReturnedRows, Target};
 use plugin_api::value::Object;
 use std::{collections::BTreeSet, fmt, slice};
 use surrealdb_sql::{
@@ -16,11 +16,11 @@ pub struct Effects {
     /// True if the text deletes rows, of whatever table.
     deletes: bool,
     /// Is it one statement? Then all of it happened or none.
-    pub whole: bool,
+    pub single_statement: bool,
     /// False if only the database can read the text.
-    pub understood: bool,
+    pub parsed: bool,
     /// Which rows it wrote, if its answer tells.
-    pub answered: Option<AnsweredRows>,
+    pub returned_rows: Option<ReturnedRows>,
     /// Which rows it deletes, if that can be asked beforehand.
     pub deletion: Option<Deletion>,
 }
@@ -31,18 +31,18 @@ impl Effects {
         Self {
             written: [Target::Unknown].into(),
             deletes: true,
-            whole: false,
-            understood: false,
-            answered: None,
+            single_statement: false,
+            parsed: false,
+            returned_rows: None,
             deletion: None,
         }
     }
 
     pub(super) fn of(statements: &[TopLevelExpr]) -> Self {
-        let mut walk = Walk::default();
+        let mut visitor = StatementVisitor::default();
         for statement in statements {
             match statement {
-                TopLevelExpr::Expr(expression) => walk.sequence(slice::from_ref(expression)),
+                TopLevelExpr::Expr(expression) => visitor.sequence(slice::from_ref(expression)),
                 // None of them touches a row, but for an access grant, which is
                 // kept elsewhere.
                 TopLevelExpr::Begin
@@ -56,8 +56,8 @@ impl Effects {
                 | TopLevelExpr::Show(_) => {}
             }
         }
-        let mut written = walk.written;
-        if walk.binds {
+        let mut written = visitor.written;
+        if visitor.binds {
             // A name may mean what the text bound it to.
             let known = written.len();
             written.retain(|target| matches!(target, Target::Table(_) | Target::Unknown));
@@ -70,14 +70,14 @@ impl Effects {
             _ => None,
         };
         Self {
-            answered: single
+            returned_rows: single
                 // What another statement inside it wrote is not in its answer.
-                .filter(|_| walk.writes == 1)
-                .and_then(AnsweredRows::of),
+                .filter(|_| visitor.writes == 1)
+                .and_then(ReturnedRows::of),
             deletion: single.filter(|_| written.is_empty()).and_then(Deletion::of),
-            whole: single.is_some(),
-            understood: true,
-            deletes: walk.deletes,
+            single_statement: single.is_some(),
+            parsed: true,
+            deletes: visitor.deletes,
             written,
         }
     }
@@ -103,7 +103,7 @@ impl Effects {
 /// own judgement, is not entered; one that is not known in detail is a write of
 /// unknown tables.
 #[derive(Default)]
-struct Walk {
+struct StatementVisitor {
     written: BTreeSet<Target>,
     /// How many statements write or delete.
     writes: usize,
@@ -112,7 +112,7 @@ struct Walk {
     binds: bool,
 }
 
-impl Walk {
+impl StatementVisitor {
     fn unknown(&mut self) {
         self.written.insert(Target::Unknown);
     }

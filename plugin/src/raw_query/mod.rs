@@ -8,25 +8,25 @@
 //! | --- | --- |
 //! | [`effects`] | the walk over a statement: which tables it writes |
 //! | [`target`] | a table, as a text names it and as parameters complete it |
-//! | [`answer`] | statements whose answer tells which rows they wrote |
+//! | [`returned_rows`] | statements whose answer tells which rows they wrote |
 //! | [`deletion`] | statements that delete rows which can be told beforehand |
 //! | [`select`] | the plain SELECT, which can be merged |
 //!
 //! Writing is done by [`SyncedStorage::query`](crate::synced_storage::SyncedStorage::query),
 //! merging by [`QueryMerger::select`](crate::query_merger::QueryMerger::select).
 
-mod answer;
 mod deletion;
 mod effects;
+mod returned_rows;
 mod select;
 mod target;
 #[cfg(test)]
 mod tests;
 
-pub use answer::AnsweredRows;
 pub use deletion::Deletion;
 pub use effects::Effects;
-pub use select::{Form, MARK, PlainSelect, VALUE, Window};
+pub use returned_rows::ReturnedRows;
+pub use select::{Form, META_COLUMN, PlainSelect, VALUE, Window};
 pub use target::Target;
 
 use parking_lot::Mutex;
@@ -42,12 +42,12 @@ const EXPRESSION_DEPTH: usize = 128;
 /// How many verdicts are kept.
 const KEPT: usize = 64;
 
-/// The longest text whose verdict is kept, in bytes.
+/// The longest text whose classification is kept, in bytes.
 const LONGEST_KEPT: usize = 16 << 10;
 
 /// What a text does.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Classification {
     /// It reads.
     Read,
     /// It is a single plain SELECT, where those are of interest.
@@ -59,29 +59,30 @@ pub enum Verdict {
 /// Says what `text` does; with `selects`, whether it is a plain SELECT, too.
 /// Never fails: a text that is no SurrealQL is a write of unknown tables, in
 /// case the database knows better.
-pub fn recognise(text: &str, selects: bool) -> Verdict {
+pub fn classify(text: &str, selects: bool) -> Classification {
     let Some(statements) = parse(text) else {
-        return Verdict::Write(Box::new(Effects::of_unknown_text()));
+        return Classification::Write(Box::new(Effects::of_unknown_text()));
     };
     if statements.iter().all(TopLevelExpr::read_only) {
         return match statements.as_slice() {
-            [TopLevelExpr::Expr(Expr::Select(select))] if selects => {
-                PlainSelect::of(select).map_or(Verdict::Read, |it| Verdict::Select(Arc::new(it)))
-            }
-            _ => Verdict::Read,
+            [TopLevelExpr::Expr(Expr::Select(select))] if selects => PlainSelect::of(select)
+                .map_or(Classification::Read, |it| {
+                    Classification::Select(Arc::new(it))
+                }),
+            _ => Classification::Read,
         };
     }
     let effects = Effects::of(&statements);
     if effects.is_none() {
-        Verdict::Read
+        Classification::Read
     } else {
-        Verdict::Write(Box::new(effects))
+        Classification::Write(Box::new(effects))
     }
 }
 
 /// May `text` write?
 pub fn writes(text: &str) -> bool {
-    matches!(recognise(text, false), Verdict::Write(_))
+    matches!(classify(text, false), Classification::Write(_))
 }
 
 /// The statements of a text; none if it is no SurrealQL.
@@ -103,13 +104,13 @@ fn parse(text: &str) -> Option<Vec<TopLevelExpr>> {
 
 /// The verdicts on the texts that came last: hosts send the same few texts with
 /// other parameters.
-pub struct Recogniser {
+pub struct QueryClassifier {
     selects: bool,
     /// The latest last.
-    kept: Mutex<VecDeque<(Arc<str>, Arc<Verdict>)>>,
+    kept: Mutex<VecDeque<(Arc<str>, Arc<Classification>)>>,
 }
 
-impl Recogniser {
+impl QueryClassifier {
     /// One that tells plain SELECTs from other reads if `selects` says so.
     pub fn new(selects: bool) -> Self {
         Self {
@@ -119,27 +120,27 @@ impl Recogniser {
     }
 
     /// What `text` does.
-    pub fn verdict(&self, text: &str) -> Arc<Verdict> {
-        if let Some(verdict) = self.known(text) {
-            return verdict;
+    pub fn classify(&self, text: &str) -> Arc<Classification> {
+        if let Some(classification) = self.known(text) {
+            return classification;
         }
-        let verdict = Arc::new(recognise(text, self.selects));
+        let classification = Arc::new(classify(text, self.selects));
         if text.len() <= LONGEST_KEPT {
             let mut kept = self.kept.lock();
             if kept.len() >= KEPT {
                 kept.pop_front();
             }
-            kept.push_back((text.into(), Arc::clone(&verdict)));
+            kept.push_back((text.into(), Arc::clone(&classification)));
         }
-        verdict
+        classification
     }
 
-    fn known(&self, text: &str) -> Option<Arc<Verdict>> {
+    fn known(&self, text: &str) -> Option<Arc<Classification>> {
         let mut kept = self.kept.lock();
         let at = kept.iter().rposition(|(known, _)| &**known == text)?;
         let entry = kept.remove(at)?;
-        let verdict = Arc::clone(&entry.1);
+        let classification = Arc::clone(&entry.1);
         kept.push_back(entry);
-        Some(verdict)
+        Some(classification)
     }
 }

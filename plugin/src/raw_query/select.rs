@@ -2,7 +2,7 @@
 //!
 //! One table; a projection, a condition and an order that depend on nothing but
 //! the row and the parameters; no group, split, fetch or graph. It is sent to
-//! every side with one more column, [`MARK`], which tells which row it is and,
+//! every side with one more column, [`META_COLUMN`], which tells which row it is and,
 //! where the result does not, by what it is ordered. START and LIMIT hold for
 //! the merged rows, so a side is asked for the rows up to their end.
 
@@ -18,7 +18,7 @@ use surrealdb_sql::{
 };
 
 /// The column that is added, and the parameter that holds the limit.
-pub const MARK: &str = "__db_sync";
+pub const META_COLUMN: &str = "__db_sync";
 
 /// Where a result's rows have one value and no columns: the column it is in.
 pub const VALUE: &str = "__db_sync_value";
@@ -48,12 +48,12 @@ pub enum Form {
 
 /// A number that a statement has as text or as a parameter.
 #[derive(Debug)]
-enum Amount {
+enum NumberOrParam {
     Fixed(u32),
     Of(String),
 }
 
-impl Amount {
+impl NumberOrParam {
     fn of(expression: &Expr) -> Option<Self> {
         match expression {
             Expr::Literal(Literal::Integer(number)) => u32::try_from(*number).ok().map(Self::Fixed),
@@ -81,7 +81,7 @@ pub struct Window {
 
 /// What one place of the order goes by.
 #[derive(Debug)]
-struct By {
+struct SortKey {
     /// The column of the result, where it is one; else it is in the mark.
     column: Option<String>,
     ascending: bool,
@@ -96,9 +96,9 @@ pub struct PlainSelect {
     pub form: Form,
     /// The statement for one side.
     pub text: String,
-    order: Vec<By>,
-    limit: Option<Amount>,
-    start: Option<Amount>,
+    order: Vec<SortKey>,
+    limit: Option<NumberOrParam>,
+    start: Option<NumberOrParam>,
     /// Those that it reads beside these two.
     parameters: BTreeSet<String>,
 }
@@ -136,10 +136,10 @@ impl PlainSelect {
         let (order, in_mark) = order(select, form)?;
         fields.push(Field::Single(Selector {
             expr: mark(table, in_mark),
-            alias: Some(Idiom::field(MARK)),
+            alias: Some(Idiom::field(META_COLUMN)),
         }));
         let amount = |expression: Option<&Expr>| match expression {
-            Some(expression) => Amount::of(expression).map(Some),
+            Some(expression) => NumberOrParam::of(expression).map(Some),
             None => Some(None),
         };
         let limit = amount(select.limit.as_ref().map(|it| &it.0))?;
@@ -148,7 +148,7 @@ impl PlainSelect {
             fields: Fields::Select(fields),
             limit: limit
                 .is_some()
-                .then(|| Limit(Expr::Param(Param::new(MARK)))),
+                .then(|| Limit(Expr::Param(Param::new(META_COLUMN)))),
             start: None,
             ..select.clone()
         })))?;
@@ -208,7 +208,7 @@ impl PlainSelect {
 /// The projection; none if it cannot be merged, or hides which row it is.
 fn fields(fields: &Fields, table: &str, reading: &mut Reading) -> Option<(Form, Vec<Field>)> {
     let reserved = |name: &str| {
-        name.starts_with(MARK) || name == "id" || identity_columns(table).contains(&name)
+        name.starts_with(META_COLUMN) || name == "id" || identity_columns(table).contains(&name)
     };
     match fields {
         Fields::Value(selector) => {
@@ -237,7 +237,7 @@ fn fields(fields: &Fields, table: &str, reading: &mut Reading) -> Option<(Form, 
 }
 
 /// The order, and the expressions of it that have to stand in the mark.
-fn order(select: &SelectStatement, form: Form) -> Option<(Vec<By>, Vec<Expr>)> {
+fn order(select: &SelectStatement, form: Form) -> Option<(Vec<SortKey>, Vec<Expr>)> {
     let list = match &select.order {
         None => return Some(Default::default()),
         Some(Ordering::Random) => return None,
@@ -277,7 +277,7 @@ fn order(select: &SelectStatement, form: Form) -> Option<(Vec<By>, Vec<Expr>)> {
             let own = || Expr::Idiom(one.value.clone());
             in_mark.push(expression.cloned().unwrap_or_else(own));
         }
-        order.push(By {
+        order.push(SortKey {
             column,
             ascending: one.direction,
         });

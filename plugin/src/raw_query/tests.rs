@@ -1,4 +1,4 @@
-//! The recogniser over a table of statements, and over texts that are none.
+//! The classifier over a table of statements, and over texts that are none.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,22 +23,22 @@ fn parameters() -> Object {
         .with("rows", vec![Value::from(Object::new().with("name", "n"))])
 }
 
-/// A verdict in words: `read`, `select TABLE`, or `write TABLES` with `?` for
+/// A classification in words: `read`, `select TABLE`, or `write TABLES` with `?` for
 /// any, then `rows` if the answer tells which rows and their keys stay, then
 /// `delete` with `all` or `some` where it can be remembered.
 fn in_words(text: &str) -> String {
     let parameters = parameters();
-    match recognise(text, true) {
-        Verdict::Read => "read".to_owned(),
-        Verdict::Select(plain) => format!("select {}", plain.table),
-        Verdict::Write(effects) => {
+    match classify(text, true) {
+        Classification::Read => "read".to_owned(),
+        Classification::Select(plain) => format!("select {}", plain.table),
+        Classification::Write(effects) => {
             let mut words = vec!["write".to_owned()];
             let tables = effects.written(&parameters);
             match &tables {
                 None => words.push("?".to_owned()),
                 Some(tables) => words.extend(tables.iter().cloned()),
             }
-            if let (Some(answered), Some(tables)) = (&effects.answered, &tables)
+            if let (Some(answered), Some(tables)) = (&effects.returned_rows, &tables)
                 && tables.len() == 1
                 && answered.keeps_keys(tables.first().unwrap(), &parameters)
             {
@@ -64,7 +64,7 @@ fn in_words(text: &str) -> String {
 fn each_statement_has_its_verdict() {
     let wrong: Vec<_> = STATEMENTS
         .iter()
-        .map(|(text, verdict)| (*text, *verdict, in_words(text)))
+        .map(|(text, classification)| (*text, *classification, in_words(text)))
         .filter(|(_, expected, found)| expected != found)
         .map(|(text, expected, found)| format!("{text}\n    {expected} expected: {found}"))
         .collect();
@@ -124,8 +124,8 @@ fn whatever_creates_or_changes_rows_is_a_write_wherever_it_stands() {
                 continue;
             }
             parsed += 1;
-            match recognise(&text, true) {
-                Verdict::Write(effects) => {
+            match classify(&text, true) {
+                Classification::Write(effects) => {
                     let tables = effects.written(&Object::new());
                     let told = tables.is_none_or(|tables| tables.contains("events"));
                     assert!(told, "{text}");
@@ -140,7 +140,7 @@ fn whatever_creates_or_changes_rows_is_a_write_wherever_it_stands() {
 #[test]
 fn a_select_is_rendered_with_its_mark() {
     let text = "SELECT name AS n FROM code_files WHERE project_id = $p ORDER BY n, file_hash DESC LIMIT 5 START 2";
-    let Verdict::Select(plain) = recognise(text, true) else {
+    let Classification::Select(plain) = classify(text, true) else {
         panic!("{text}");
     };
     assert_eq!(
@@ -155,7 +155,7 @@ fn a_select_is_rendered_with_its_mark() {
 
 #[test]
 fn a_limit_that_is_no_number_is_left_to_the_primary() {
-    let Verdict::Select(plain) = recognise("SELECT * FROM events LIMIT $n", true) else {
+    let Classification::Select(plain) = classify("SELECT * FROM events LIMIT $n", true) else {
         panic!("no select");
     };
     for wrong in [Value::from("many"), Value::from(-1i64), Value::None] {
@@ -167,7 +167,7 @@ fn a_limit_that_is_no_number_is_left_to_the_primary() {
 #[test]
 fn a_select_with_a_parameter_that_is_not_bound_is_left_to_the_primary() {
     let merged = |text: &str| {
-        let Verdict::Select(plain) = recognise(text, true) else {
+        let Classification::Select(plain) = classify(text, true) else {
             panic!("{text}");
         };
         let bound = Object::new().with("x", 1i64).with("none", Value::None);
@@ -204,14 +204,14 @@ fn a_select_with_a_parameter_that_is_not_bound_is_left_to_the_primary() {
 
 #[test]
 fn a_verdict_is_kept_and_an_old_one_let_go() {
-    let recogniser = Recogniser::new(false);
-    let first = recogniser.verdict("RETURN 0");
-    assert!(Arc::ptr_eq(&first, &recogniser.verdict("RETURN 0")));
+    let classifier = QueryClassifier::new(false);
+    let first = classifier.classify("RETURN 0");
+    assert!(Arc::ptr_eq(&first, &classifier.classify("RETURN 0")));
     for n in 1..=KEPT {
-        recogniser.verdict(&format!("RETURN {n}"));
+        classifier.classify(&format!("RETURN {n}"));
     }
-    assert!(!Arc::ptr_eq(&first, &recogniser.verdict("RETURN 0")));
-    assert_eq!(recogniser.kept.lock().len(), KEPT);
+    assert!(!Arc::ptr_eq(&first, &classifier.classify("RETURN 0")));
+    assert_eq!(classifier.kept.lock().len(), KEPT);
 }
 
 /// Prints it: `cargo test --workspace -- --ignored --nocapture verdict_takes`.
@@ -230,7 +230,7 @@ fn what_a_verdict_takes() {
         "UPSERT kv_memories SET user_id = $u, key = $k, value = $v WHERE user_id = $u AND key = $k",
         &long,
     ];
-    let kept = Recogniser::new(true);
+    let kept = QueryClassifier::new(true);
     for text in texts {
         let took = |call: &dyn Fn()| {
             let started = std::time::Instant::now();
@@ -240,9 +240,9 @@ fn what_a_verdict_takes() {
         println!(
             "{:>6} bytes: {:>8.1?} anew, {:>8.1?} if a SELECT matters, {:>8.1?} kept",
             text.len(),
-            took(&|| drop(recognise(text, false))),
-            took(&|| drop(recognise(text, true))),
-            took(&|| drop(kept.verdict(text))),
+            took(&|| drop(classify(text, false))),
+            took(&|| drop(classify(text, true))),
+            took(&|| drop(kept.classify(text))),
         );
     }
 }
@@ -305,7 +305,7 @@ fn deep_texts_neither_hang_nor_overflow_the_stack() {
         for depth in [10, 19, 90, 127, 1_000, 20_000] {
             for (open, close) in pairs {
                 let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-                recognise(&text, true);
+                classify(&text, true);
             }
             // All kinds at once, as deep as each allows.
             let open: String = pairs
@@ -314,7 +314,7 @@ fn deep_texts_neither_hang_nor_overflow_the_stack() {
                 .cycle()
                 .take(depth)
                 .collect();
-            recognise(&open, true);
+            classify(&open, true);
         }
     });
 }
@@ -356,7 +356,7 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic(text in prop_oneof![any::<String>(), pieces(), mutated()]) {
         // What is said of a text does not depend on whether selects matter.
-        let wrote = matches!(recognise(&text, true), Verdict::Write(_));
+        let wrote = matches!(classify(&text, true), Classification::Write(_));
         prop_assert_eq!(wrote, writes(&text));
     }
 }

@@ -75,13 +75,13 @@ impl DirtyFlag for PrimaryFlag {
 }
 
 /// What a start with `sync_enabled: false` leaves for the next one that copies.
-pub(super) struct NotCopying {
+pub(super) struct DisabledMarker {
     flag: PrimaryFlag,
     is_noted: AtomicBool,
     is_told: AtomicBool,
 }
 
-impl NotCopying {
+impl DisabledMarker {
     /// Where there is a log, it misses what is written from now on.
     pub(super) fn new(primary: &FullStorage, queue_dir: &Path) -> Self {
         let has_log = log_dir(queue_dir).try_exists().unwrap_or(true);

@@ -1,9 +1,9 @@
 //! [`Replication`]: everything that works between provisioning and cleanup,
 //! put together.
 
+mod admin;
 mod dirty_flag;
-mod mending;
-mod steering;
+mod recovery_task;
 mod verify;
 
 pub use verify::{TableReport, VerifyReport};
@@ -23,7 +23,7 @@ use crate::{
     synced_storage::SyncedStorage,
     tombstones::Tombstones,
 };
-use dirty_flag::{NotCopying, PrimaryFlag};
+use dirty_flag::{DisabledMarker, PrimaryFlag};
 use parking_lot::Mutex;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -58,13 +58,13 @@ pub struct Replication {
     tombstones: Arc<Tombstones>,
     connections: Vec<Arc<SecondaryConnectionManager>>,
     /// None with `sync_enabled: false`.
-    copying: Option<Copying>,
+    pipeline: Option<Pipeline>,
     handle: Handle,
     /// None once it has shut down.
     runtime: Mutex<Option<Runtime>>,
 }
 
-struct Copying {
+struct Pipeline {
     queue: Arc<SyncQueue>,
     executor: Arc<SyncExecutor>,
 }
@@ -102,8 +102,8 @@ impl Replication {
             .map_err(|error| StorageError::invalid_input(error.to_string()))?,
         );
         let runtime = runtime(&log)?;
-        runtime.spawn(mending::mend_regularly(
-            mend_log(queue.as_ref(), settings, &primary),
+        runtime.spawn(recovery_task::run(
+            recover_log(queue.as_ref(), settings, &primary),
             Arc::clone(&tombstones),
             settings.queue_fsync,
         ));
@@ -114,7 +114,7 @@ impl Replication {
         let connections: Vec<_> = config.secondaries.iter().map(start).collect();
         let selection = settings.tables.clone();
         let tables = TableFilter::new(move |table| selection.includes(table));
-        let copying = queue.map(|queue| Copying {
+        let pipeline = queue.map(|queue| Pipeline {
             executor: Arc::new(SyncExecutor::start(
                 Arc::clone(&queue),
                 &primary,
@@ -140,7 +140,7 @@ impl Replication {
             locks: Arc::default(),
             tombstones,
             connections,
-            copying,
+            pipeline,
             handle: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
         })
@@ -169,9 +169,9 @@ impl Replication {
     pub fn wrap(&self, primary: FullStorage) -> MergedStorage {
         let settings = &self.config.settings;
         let queue = self
-            .copying
+            .pipeline
             .as_ref()
-            .map(|copying| Arc::clone(&copying.queue));
+            .map(|pipeline| Arc::clone(&pipeline.queue));
         let synced = SyncedStorage::new(
             primary.clone(),
             queue,
@@ -218,41 +218,41 @@ impl Replication {
             sync_enabled: settings.sync_enabled,
             merge_reads: settings.merge_reads,
             paused: self
-                .copying
+                .pipeline
                 .as_ref()
-                .is_some_and(|copying| copying.executor.is_paused()),
+                .is_some_and(|pipeline| pipeline.executor.is_paused()),
             log: LogStatus {
                 directory: settings.queue_dir.display().to_string(),
                 held_bytes: self
-                    .copying
+                    .pipeline
                     .as_ref()
-                    .map_or(0, |copying| copying.queue.held_bytes()),
+                    .map_or(0, |pipeline| pipeline.queue.held_bytes()),
                 max_bytes: settings.queue_max_bytes,
-                trouble: self
-                    .copying
+                fault: self
+                    .pipeline
                     .as_ref()
-                    .and_then(|copying| copying.queue.trouble()),
-                deletes_trouble: self.tombstones.trouble(),
+                    .and_then(|pipeline| pipeline.queue.fault()),
+                tombstones_fault: self.tombstones.fault(),
             },
             secondaries,
         }
-        .judged()
+        .with_health()
     }
 
     fn status_of(&self, connection: &SecondaryConnectionManager) -> SecondaryStatus {
         let mut status = SecondaryStatus::of_connection(connection.config(), connection.state());
-        if let Some(Copying { queue, executor }) = &self.copying {
+        if let Some(Pipeline { queue, executor }) = &self.pipeline {
             let name = connection.name();
             status.backlog = queue.backlog(name).into();
             status.copied = executor.progress(name).unwrap_or_default();
             // What cannot be read now is told by the log's own warnings.
-            let refused = queue.count_refused(name).unwrap_or_default();
+            let refused = queue.count_rejected(name).unwrap_or_default();
             (status.retries, status.dead_letters) = refused;
-            let walks = executor.walks(name);
-            let marks = queue.resync_marks(name).unwrap_or_default().into_iter();
+            let scans = executor.scans(name);
+            let marks = queue.resync_requests(name).unwrap_or_default().into_iter();
             status.resync = marks
                 .map(|mark| {
-                    let walk = walks.get(&mark.table).copied();
+                    let walk = scans.get(&mark.table).copied();
                     ResyncStatus::new(mark, walk)
                 })
                 .collect();
@@ -275,8 +275,8 @@ impl Replication {
         let Some(runtime) = self.runtime.lock().take() else {
             return Ok(());
         };
-        let copying = self.copying.as_ref();
-        let executor = copying.map(|copying| Arc::clone(&copying.executor));
+        let pipeline = self.pipeline.as_ref();
+        let executor = pipeline.map(|pipeline| Arc::clone(&pipeline.executor));
         // On a thread of its own: the caller's may belong to a runtime, and
         // there one may neither wait for another runtime nor end it.
         let work = move || {
@@ -292,7 +292,7 @@ impl Replication {
         for connection in &self.connections {
             connection.shutdown();
         }
-        if let Some(Copying { queue, .. }) = copying {
+        if let Some(Pipeline { queue, .. }) = pipeline {
             for name in self.secondaries() {
                 let waiting = queue.backlog_operations(&name);
                 if waiting > 0 {
@@ -336,18 +336,18 @@ fn log_error(error: QueueError) -> StorageError {
 
 /// What keeps the log in order; without one, the trace that it misses
 /// something.
-fn mend_log(
+fn recover_log(
     queue: Option<&Arc<SyncQueue>>,
     settings: &Settings,
     primary: &FullStorage,
 ) -> Arc<dyn Fn() -> bool + Send + Sync> {
     if let Some(queue) = queue.map(Arc::clone) {
-        return Arc::new(move || queue.mend().is_ok());
+        return Arc::new(move || queue.recover().is_ok());
     }
-    let not_copying = NotCopying::new(primary, &settings.queue_dir);
+    let disabled_marker = DisabledMarker::new(primary, &settings.queue_dir);
     // Before the first write that it misses.
-    not_copying.note();
-    Arc::new(move || not_copying.note())
+    disabled_marker.note();
+    Arc::new(move || disabled_marker.note())
 }
 
 fn log_dir(queue_dir: &Path) -> PathBuf {

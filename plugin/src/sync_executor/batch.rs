@@ -3,7 +3,7 @@
 use crate::{
     dedup::Key,
     sync_queue::{Position, Watermark},
-    sync_types::{OperationType, Row, SyncOperation},
+    sync_types::{OperationType, RowImage, SyncOperation},
 };
 use plugin_api::value::Value;
 use std::collections::HashSet;
@@ -18,16 +18,16 @@ pub(super) struct Change {
     /// What the secondary is to hold.
     pub(super) target: TargetState,
     /// Is the primary's present state to be read instead, if it has one?
-    pub(super) unread: bool,
+    pub(super) needs_refresh: bool,
 }
 
 /// What a secondary is to hold under an order key.
 #[derive(Debug)]
 pub(super) enum TargetState {
     /// These rows, beside whatever else belongs to the key.
-    Rows(Vec<Row>),
+    Rows(Vec<RowImage>),
     /// These rows and no others of the document at this path.
-    Document(String, Vec<Row>),
+    Document(String, Vec<RowImage>),
     /// Whatever it has.
     Unchanged,
 }
@@ -60,7 +60,7 @@ pub(super) fn last_of_each_key(
         .map(|(place, operation)| Change::of(place, operation))
         .collect();
     for change in &mut changes {
-        change.unread |= change.place.position <= refreshed;
+        change.needs_refresh |= change.place.position <= refreshed;
     }
     changes.reverse();
     changes
@@ -78,7 +78,7 @@ impl Change {
             TargetState::Rows(rows) | TargetState::Document(_, rows) => rows.as_slice(),
             TargetState::Unchanged => &[],
         };
-        let of_row = |row: &Row| {
+        let of_row = |row: &RowImage| {
             let columns = row.columns.iter();
             let columns = columns.map(|(name, value)| name.len() + wire_bytes(value));
             let embedding = row.embedding.as_ref().map_or(0, |floats| floats.len());
@@ -96,7 +96,7 @@ impl Change {
             OperationType::Refresh => TargetState::Unchanged,
         };
         Self {
-            unread: operation.operation_type == OperationType::Refresh,
+            needs_refresh: operation.operation_type == OperationType::Refresh,
             operation,
             place,
             target,
@@ -138,7 +138,7 @@ mod tests {
     fn fact(key: &str, value: i64) -> SyncOperation {
         SyncOperation::upsert(
             "kv_memories",
-            Row {
+            RowImage {
                 id: RecordId::new("kv_memories", key),
                 columns: Object::new()
                     .with("user_id", "u")
@@ -186,7 +186,7 @@ mod tests {
             changes.as_slice(),
             [Change {
                 target: TargetState::Unchanged,
-                unread: true,
+                needs_refresh: true,
                 ..
             }]
         ));
@@ -196,8 +196,8 @@ mod tests {
     fn what_a_refresh_has_overtaken_is_read_anew_and_nothing_behind_that() {
         let operations = at_places(vec![fact("a", 1), fact("b", 2), fact("c", 3)]);
         let changes = last_of_each_key(operations, Position(2));
-        let unread: Vec<_> = changes.iter().map(|change| change.unread).collect();
-        assert_eq!(unread, [true, true, false]);
+        let needs_refresh: Vec<_> = changes.iter().map(|change| change.needs_refresh).collect();
+        assert_eq!(needs_refresh, [true, true, false]);
         let carries =
             |change: &Change| matches!(&change.target, TargetState::Rows(rows) if rows.len() == 1);
         assert!(changes.iter().all(carries), "should the primary have none");

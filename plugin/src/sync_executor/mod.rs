@@ -4,27 +4,27 @@
 //! | --- | --- |
 //! | [`replicator`] | one secondary's workers: which partition, which batch, what to do with each outcome |
 //! | [`batch`] | what a batch comes down to: the last state of each key |
-//! | [`appetite`] | how much a secondary takes at once |
+//! | [`batch_limiter`] | how much a secondary takes at once |
 //! | [`refresh`] | reading the primary's present rows for the operations that carry none |
 //! | [`statement`] | the transaction that a batch becomes |
-//! | [`refusal`] | operations that the secondary refuses: their retries, and the end of those |
+//! | [`rejection`] | operations that the secondary refuses: their retries, and the end of those |
 //! | [`reconcile`] | comparing positions with a secondary that has just connected |
 //! | [`resync`] | walking the primary's tables |
-//! | [`guarded`] | what a panic ends, and what it does not |
+//! | [`catch_panic`] | what a panic ends, and what it does not |
 //! | [`progress`] | counts and rates for those who look |
 
-mod appetite;
 mod batch;
-mod guarded;
+mod batch_limiter;
+mod catch_panic;
 mod progress;
 mod reconcile;
 mod refresh;
-mod refusal;
+mod rejection;
 mod replicator;
 mod resync;
 mod statement;
 
-pub use progress::{Progress, Walk};
+pub use progress::{Progress, ScanProgress};
 
 use crate::{
     connection::SecondaryConnectionManager,
@@ -53,7 +53,7 @@ pub struct ExecutorConfig {
     pub workers: usize,
     /// Longest time that a secondary may take for a batch.
     pub operation_timeout: Duration,
-    /// Is a secondary filled that this log has never fed?
+    /// Is a secondary filled that this log has never bootstrapped?
     pub initial_sync: bool,
     /// Which tables are replicated.
     pub tables: TableFilter,
@@ -94,7 +94,7 @@ pub struct SyncExecutor {
     workers: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     /// What goes on beside them: retries, resyncs, and bringing the log to the
     /// disk. Each of their steps is whole in itself, so they end at once.
-    attendants: Vec<AbortHandle>,
+    background_tasks: Vec<AbortHandle>,
 }
 
 impl SyncExecutor {
@@ -117,25 +117,25 @@ impl SyncExecutor {
                 ))
             })
             .collect();
-        let (mut workers, mut attendants) = (Vec::new(), Vec::new());
+        let (mut workers, mut background_tasks) = (Vec::new(), Vec::new());
         for replicator in &replicators {
             for _ in 0..config.workers {
                 workers.push(runtime.spawn(Arc::clone(replicator).work()));
             }
-            let retries = Arc::clone(replicator).retry_when_due();
-            attendants.push(runtime.spawn(retries).abort_handle());
-            let resyncs = Arc::clone(replicator).resync_when_marked();
-            attendants.push(runtime.spawn(resyncs).abort_handle());
+            let retries = Arc::clone(replicator).run_due_retries();
+            background_tasks.push(runtime.spawn(retries).abort_handle());
+            let resyncs = Arc::clone(replicator).run_resyncs();
+            background_tasks.push(runtime.spawn(resyncs).abort_handle());
         }
         if let Some(interval) = queue.sync_interval() {
             let syncs = sync_regularly(Arc::clone(&queue), interval);
-            attendants.push(runtime.spawn(syncs).abort_handle());
+            background_tasks.push(runtime.spawn(syncs).abort_handle());
         }
         Self {
             queue,
             replicators,
             workers: parking_lot::Mutex::new(workers),
-            attendants,
+            background_tasks,
         }
     }
 
@@ -147,12 +147,12 @@ impl SyncExecutor {
             .map(|replicator| replicator.progress.snapshot())
     }
 
-    /// The walks of a secondary's tables that are under way, by table.
-    pub fn walks(&self, secondary: &str) -> BTreeMap<String, Walk> {
+    /// The scans of a secondary's tables that are under way, by table.
+    pub fn scans(&self, secondary: &str) -> BTreeMap<String, ScanProgress> {
         self.replicators
             .iter()
             .find(|replicator| replicator.name() == secondary)
-            .map(|replicator| replicator.progress.walks())
+            .map(|replicator| replicator.progress.scans())
             .unwrap_or_default()
     }
 
@@ -214,7 +214,7 @@ impl SyncExecutor {
     pub async fn shutdown(&self, timeout: Duration) {
         self.each(Replicator::stop);
         self.queue.wake();
-        self.attendants.iter().for_each(AbortHandle::abort);
+        self.background_tasks.iter().for_each(AbortHandle::abort);
         let workers = std::mem::take(&mut *self.workers.lock());
         let deadline = tokio::time::Instant::now() + timeout;
         for worker in workers {

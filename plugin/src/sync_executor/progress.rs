@@ -29,7 +29,7 @@ pub struct Progress {
 
 /// The walk of a table that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Walk {
+pub struct ScanProgress {
     /// When this process began with it, or went on.
     pub started: Timestamp,
     /// Rows that the table had then.
@@ -38,7 +38,7 @@ pub struct Walk {
 
 /// What the workers count.
 pub(super) struct Counters {
-    walks: Mutex<BTreeMap<String, Walk>>,
+    scans: Mutex<BTreeMap<String, ScanProgress>>,
     applied: AtomicU64,
     batches: AtomicU64,
     refused: AtomicU64,
@@ -55,7 +55,7 @@ struct Recent {
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            walks: Mutex::default(),
+            scans: Mutex::default(),
             applied: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -95,18 +95,18 @@ impl Counters {
     }
 
     /// A walk of a table of so many rows begins, or goes on.
-    pub(super) fn walk_begins(&self, table: &str, total: u64) {
+    pub(super) fn scan_begins(&self, table: &str, total: u64) {
         let started = Timestamp::now();
-        let walk = Walk { started, total };
-        self.walks.lock().insert(table.to_owned(), walk);
+        let walk = ScanProgress { started, total };
+        self.scans.lock().insert(table.to_owned(), walk);
     }
 
-    pub(super) fn walk_ends(&self, table: &str) {
-        self.walks.lock().remove(table);
+    pub(super) fn scan_ends(&self, table: &str) {
+        self.scans.lock().remove(table);
     }
 
-    pub(super) fn walks(&self) -> BTreeMap<String, Walk> {
-        self.walks.lock().clone()
+    pub(super) fn scans(&self) -> BTreeMap<String, ScanProgress> {
+        self.scans.lock().clone()
     }
 
     pub(super) fn refused(&self) {

@@ -15,7 +15,7 @@ use surreal_storage::schema::POSITION_TABLE;
 impl Replicator {
     /// Asks the secondary how far it has come. The same as the log says, as a
     /// rule. If it never heard of this log it is new, or it was emptied; if the
-    /// log knows nothing of having fed it, it went by another name, or was not
+    /// log knows nothing of having bootstrapped it, it went by another name, or was not
     /// configured for a while; if it is behind what it had acknowledged, it was
     /// set back; if it is ahead of the log's end, the log has lost its end. All
     /// these end in a resync.
@@ -38,14 +38,14 @@ impl Replicator {
             .await?;
         let reached = positions(results.last());
 
-        let has_fed = queue.has_fed(name).map_err(log_failure)?;
+        let is_bootstrapped = queue.is_bootstrapped(name).map_err(log_failure)?;
         let reason = if reached.is_empty() {
-            if has_fed {
+            if is_bootstrapped {
                 Some("the secondary was emptied")
             } else {
                 self.config.initial_sync.then_some("initial sync")
             }
-        } else if !has_fed {
+        } else if !is_bootstrapped {
             // What it had yet to get was kept under its former name, and is gone.
             Some("the secondary is back, or has another name")
         } else if (0..PARTITIONS).any(|partition| {
@@ -60,13 +60,13 @@ impl Replicator {
         };
         if let Some(reason) = reason {
             tracing::info!(secondary = %name, %reason, "its tables are compared with the primary");
-            queue.mark_resync(name, EVERY_TABLE, reason);
+            queue.request_resync(name, EVERY_TABLE, reason);
         }
         for (&partition, &position) in &reached {
             queue.raise_tail(partition, position);
         }
         self.raise_positions(session, &reached).await?;
-        queue.set_fed(name).map_err(log_failure)
+        queue.set_bootstrapped(name).map_err(log_failure)
     }
 
     /// Has the secondary know every position that the log takes for granted,
@@ -135,7 +135,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::{sync_executor::statement::Source, test_server};
+    use crate::{sync_executor::statement::LogPartition, test_server};
     use plugin_api::storage::{CallContext, Storage as _};
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
         ask(&define, Object::new());
         let raise = |to: [u64; 2]| {
             let row = |(partition, to)| {
-                let source = Source {
+                let source = LogPartition {
                     queue: "log",
                     partition,
                 };

@@ -3,7 +3,7 @@
 use super::batch::{Change, DOCUMENTS, TRANSACTION_BYTES, TargetState, path_of};
 use crate::{
     dedup::{Key, key_columns},
-    sync_types::Row,
+    sync_types::RowImage,
 };
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -16,7 +16,7 @@ use std::{fmt::Write as _, time::Duration};
 const KEYS_PER_QUERY: usize = 100;
 
 /// What is made ready of a piece.
-pub(super) struct Ready {
+pub(super) struct Loaded {
     /// So many changes from its beginning are as much as a transaction takes,
     /// and have their states.
     pub(super) changes: usize,
@@ -29,29 +29,29 @@ pub(super) struct Ready {
 ///
 /// Read as late as possible, and after everything before it in the log was
 /// committed there; so what is read is never older than what the log says.
-pub(super) async fn make_ready(
+pub(super) async fn load_rows(
     primary: &FullStorage,
     changes: &mut [Change],
     limit: usize,
     timeout: Duration,
-) -> StorageResult<Ready> {
+) -> StorageResult<Loaded> {
     let (mut bytes, mut read) = (0, false);
     let most = changes.len().min(limit);
     for at in 0..most {
-        if changes[at].unread {
+        if changes[at].needs_refresh {
             read_page(primary, &mut changes[at..most], timeout).await?;
             read = true;
         }
         bytes += changes[at].wire_bytes();
         if bytes > TRANSACTION_BYTES && at > 0 {
-            return Ok(Ready { changes: at, read });
+            return Ok(Loaded { changes: at, read });
         }
     }
     let changes = most;
-    Ok(Ready { changes, read })
+    Ok(Loaded { changes, read })
 }
 
-/// Reads the first of these changes, which is unread, and others with it. A
+/// Reads the first of these changes, which is needs_refresh, and others with it. A
 /// document by itself: it may have many rows.
 async fn read_page(
     primary: &FullStorage,
@@ -61,7 +61,7 @@ async fn read_page(
     let alone = changes.first().is_some_and(Change::is_of_document);
     let mut page: Vec<&mut Change> = changes
         .iter_mut()
-        .filter(|change| change.unread && change.is_of_document() == alone)
+        .filter(|change| change.needs_refresh && change.is_of_document() == alone)
         .take(if alone { 1 } else { KEYS_PER_QUERY })
         .collect();
     let keys: Vec<Key> = page
@@ -77,7 +77,7 @@ async fn read_page(
         if !matches!(state, TargetState::Unchanged) {
             change.target = state;
         }
-        change.unread = false;
+        change.needs_refresh = false;
     }
     Ok(())
 }
@@ -160,13 +160,13 @@ fn state(key: &Key, result: &Value) -> StorageResult<TargetState> {
 }
 
 /// A row as selected, id and embedding among its columns.
-pub(super) fn row(value: &Value) -> StorageResult<Row> {
+pub(super) fn row(value: &Value) -> StorageResult<RowImage> {
     let mut columns = value
         .as_object()
         .cloned()
         .ok_or_else(|| StorageError::internal("the primary's row is no object"))?;
     match columns.remove("id") {
-        Some(Value::RecordId(id)) => Ok(Row {
+        Some(Value::RecordId(id)) => Ok(RowImage {
             id: (*id).clone(),
             columns,
             embedding: None,
@@ -220,21 +220,21 @@ mod tests {
         let primary = primary();
         let timeout = Duration::from_secs(60);
         let mut changes = refreshes(&["a", "none", "b", "c"]);
-        let ready = make_ready(&primary, &mut changes, 100, timeout)
+        let loaded = load_rows(&primary, &mut changes, 100, timeout)
             .await
             .unwrap();
-        assert_eq!((ready.changes, ready.read), (2, true));
-        let unread: Vec<_> = changes.iter().map(|change| change.unread).collect();
-        assert_eq!(unread, [false, false, false, true]);
+        assert_eq!((loaded.changes, loaded.read), (2, true));
+        let needs_refresh: Vec<_> = changes.iter().map(|change| change.needs_refresh).collect();
+        assert_eq!(needs_refresh, [false, false, false, true]);
 
         // A single one is never too much, and nothing is read twice.
-        let ready = make_ready(&primary, &mut changes[..2], 100, timeout)
+        let loaded = load_rows(&primary, &mut changes[..2], 100, timeout)
             .await
             .unwrap();
-        assert_eq!((ready.changes, ready.read), (2, false));
-        let ready = make_ready(&primary, &mut changes[2..], 1, timeout)
+        assert_eq!((loaded.changes, loaded.read), (2, false));
+        let loaded = load_rows(&primary, &mut changes[2..], 1, timeout)
             .await
             .unwrap();
-        assert_eq!((ready.changes, ready.read), (1, false));
+        assert_eq!((loaded.changes, loaded.read), (1, false));
     }
 }

@@ -2,13 +2,13 @@
 
 use super::{
     ExecutorConfig,
-    appetite::Appetite,
     batch::{self, Change},
-    guarded::guarded,
+    batch_limiter::BatchLimiter,
+    catch_panic::catch_panic,
     progress::Counters,
     reconcile::log_failure,
     refresh,
-    statement::{self, Applied, Source, Stretch},
+    statement::{self, Applied, LogPartition, PositionRange},
 };
 use crate::{
     connection::{Phase, SecondaryConnectionManager, Session, jitter},
@@ -49,7 +49,7 @@ pub(super) struct Replicator {
     pub(super) manager: Arc<SecondaryConnectionManager>,
     pub(super) config: ExecutorConfig,
     pub(super) progress: Counters,
-    appetite: Appetite,
+    limiter: BatchLimiter,
     /// Partitions that a worker is at; no two are at the same.
     taken: Mutex<BTreeSet<u16>>,
     next: AtomicU16,
@@ -60,7 +60,7 @@ pub(super) struct Replicator {
     /// Tables of relationships that a session is known to have.
     relationships: Mutex<BTreeSet<(u64, String)>>,
     /// Does work fail for a reason that is not the secondary's?
-    failing: AtomicBool,
+    source_unavailable: AtomicBool,
     paused: AtomicBool,
     stopped: AtomicBool,
 }
@@ -78,7 +78,7 @@ enum Step {
     /// The secondary has it.
     Applied(Applied),
     /// Only so many changes from its beginning go into one transaction.
-    TooMuch(usize),
+    Split(usize),
 }
 
 /// Divides a piece that ends at `end` before the change at `at`.
@@ -138,7 +138,7 @@ impl Replicator {
             queue,
             primary,
             manager,
-            appetite: Appetite::new(config.batch_size),
+            limiter: BatchLimiter::new(config.batch_size),
             config,
             progress: Counters::default(),
             taken: Mutex::default(),
@@ -146,7 +146,7 @@ impl Replicator {
             reconciled: AtomicU64::new(NO_SESSION),
             reconciling: tokio::sync::Mutex::new(()),
             relationships: Mutex::default(),
-            failing: AtomicBool::new(false),
+            source_unavailable: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         }
@@ -202,10 +202,10 @@ impl Replicator {
                 }
                 continue;
             };
-            let outcome = guarded("copying", self.work_off(&session, partition)).await;
+            let outcome = catch_panic("copying", self.apply_next_batch(&session, partition)).await;
             self.taken.lock().remove(&partition);
             match outcome {
-                Ok(Outcome::Applied) => self.set_failing(None),
+                Ok(Outcome::Applied) => self.set_source_unavailable(None),
                 Ok(Outcome::Unavailable(error)) => {
                     tracing::debug!(secondary = %self.name(), %error, "a batch waits");
                     self.manager.lost(&session, &error);
@@ -213,7 +213,7 @@ impl Replicator {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
-                    self.set_failing(Some(&error));
+                    self.set_source_unavailable(Some(&error));
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -245,7 +245,7 @@ impl Replicator {
             if self.is_reconciled(session.generation) {
                 return Some(session);
             }
-            match guarded("comparing positions", self.reconcile(&session)).await {
+            match catch_panic("comparing positions", self.reconcile(&session)).await {
                 Ok(()) => {
                     self.reconciled.store(session.generation, Ordering::Release);
                     return Some(session);
@@ -266,9 +266,9 @@ impl Replicator {
     }
 
     /// Says once that work fails, and once that it goes on.
-    fn set_failing(&self, error: Option<&StorageError>) {
+    fn set_source_unavailable(&self, error: Option<&StorageError>) {
         let failing = error.is_some();
-        if self.failing.swap(failing, Ordering::Relaxed) == failing {
+        if self.source_unavailable.swap(failing, Ordering::Relaxed) == failing {
             return;
         }
         match error {
@@ -296,7 +296,7 @@ impl Replicator {
     }
 
     /// Applies one batch of a partition.
-    async fn work_off(&self, session: &Session, partition: u16) -> StorageResult<Outcome> {
+    async fn apply_next_batch(&self, session: &Session, partition: u16) -> StorageResult<Outcome> {
         let batch = self
             .queue
             .read(self.name(), partition, self.config.batch_size)
@@ -311,20 +311,20 @@ impl Replicator {
         let mut from = batch.begin.position;
         while let Some((piece, end)) = pieces.pop() {
             let started = Instant::now();
-            let stretch = Stretch {
+            let range = PositionRange {
                 from,
                 to: end.position,
             };
-            let applied = async { Ok(self.apply(session, partition, stretch, &mut *piece).await) };
-            match guarded("copying an operation", applied)
+            let applied = async { Ok(self.apply(session, partition, range, &mut *piece).await) };
+            match catch_panic("copying an operation", applied)
                 .await
                 .unwrap_or_else(|panic| Err(Failure::Operation(panic)))
             {
-                Ok(Step::TooMuch(at)) => divide(&mut pieces, piece, at, end),
+                Ok(Step::Split(at)) => divide(&mut pieces, piece, at, end),
                 Ok(Step::Applied(applied)) => {
-                    self.appetite.grow();
+                    self.limiter.grow();
                     if applied == Applied::Now {
-                        self.settle(piece).map_err(log_failure)?;
+                        self.resolve(piece).map_err(log_failure)?;
                     }
                     fail_points::pass("after_apply");
                     if piece.is_empty() {
@@ -340,7 +340,7 @@ impl Replicator {
                 Err(Failure::Source(error)) => return Err(error),
                 Err(Failure::Secondary(error)) => {
                     // It may have been too much for the time that it has.
-                    self.appetite.shrink(piece.len());
+                    self.limiter.shrink(piece.len());
                     return Ok(Outcome::Unavailable(error));
                 }
                 Err(Failure::Operation(error)) => match piece {
@@ -348,8 +348,7 @@ impl Replicator {
                     // everything, so it is not an operation's fault.
                     [] => return Ok(Outcome::Unavailable(error)),
                     [change] => {
-                        self.put_aside(&change.operation, &error)
-                            .map_err(log_failure)?;
+                        self.defer(&change.operation, &error).map_err(log_failure)?;
                         pieces.push((&mut [], end));
                     }
                     piece => {
@@ -367,26 +366,26 @@ impl Replicator {
         &self,
         session: &Session,
         partition: u16,
-        stretch: Stretch,
+        range: PositionRange,
         piece: &mut [Change],
     ) -> Result<Step, Failure> {
         let timeout = self.config.operation_timeout;
-        let ready = refresh::make_ready(&self.primary, piece, self.appetite.get(), timeout)
+        let loaded = refresh::load_rows(&self.primary, piece, self.limiter.get(), timeout)
             .await
             .map_err(Failure::of_the_primary)?;
-        if ready.read {
+        if loaded.read {
             self.queue
-                .note_refreshed(self.name(), partition, stretch.to)
+                .raise_refresh_horizon(self.name(), partition, range.to)
                 .map_err(|error| Failure::Source(log_failure(error)))?;
         }
-        if ready.changes < piece.len() {
-            return Ok(Step::TooMuch(ready.changes));
+        if loaded.changes < piece.len() {
+            return Ok(Step::Split(loaded.changes));
         }
         fail_points::pass("before_apply");
         self.define_relationships(session, piece)
             .await
             .map_err(Failure::of_the_secondary)?;
-        self.try_apply(session, partition, stretch, piece)
+        self.try_apply(session, partition, range, piece)
             .await
             .map(Step::Applied)
             .map_err(Failure::of_the_secondary)
@@ -416,8 +415,8 @@ impl Replicator {
     }
 
     /// A partition of the log that this one reads.
-    pub(super) fn source(&self, partition: u16) -> Source<'_> {
-        Source {
+    pub(super) fn source(&self, partition: u16) -> LogPartition<'_> {
+        LogPartition {
             queue: self.queue.id(),
             partition,
         }
@@ -428,7 +427,7 @@ impl Replicator {
         &self,
         session: &Session,
         partition: u16,
-        stretch: Stretch,
+        range: PositionRange,
         changes: &[Change],
     ) -> StorageResult<Applied> {
         let source = self.source(partition);
@@ -438,7 +437,7 @@ impl Replicator {
             let result = statement::apply(
                 &session.connection,
                 source,
-                stretch,
+                range,
                 changes,
                 |table| careful || session.schema.without_unique_index.contains(&table),
                 self.config.operation_timeout,

@@ -1,13 +1,13 @@
 //! Walking the primary's tables.
 //!
-//! A table that is marked is walked in pages by record id, and a refresh queued
+//! A table that is marked is scanned in pages by record id, and a refresh queued
 //! for each row. The walk waits while the secondary has enough to do, and goes
 //! on after a restart where it was.
 
-use super::{guarded::guarded, reconcile::log_failure, refresh, replicator::Replicator};
+use super::{catch_panic::catch_panic, reconcile::log_failure, refresh, replicator::Replicator};
 use crate::{
     fail_points,
-    sync_queue::{EVERY_TABLE, ResyncMark},
+    sync_queue::{EVERY_TABLE, ResyncRequest},
     sync_types::{SyncOperation, order_key},
 };
 use plugin_api::{
@@ -29,9 +29,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 impl Replicator {
     /// Walks the tables that are marked, until stopped.
-    pub(super) async fn resync_when_marked(self: Arc<Self>) {
+    pub(super) async fn run_resyncs(self: Arc<Self>) {
         while !self.is_stopped() {
-            let marks = self.queue.resync_marks(self.name()).unwrap_or_default();
+            let marks = self.queue.resync_requests(self.name()).unwrap_or_default();
             // A secondary that is away needs no walk yet, and would let the
             // log fill up with what the walk finds.
             let may_walk = self.queue.is_available() && !self.is_paused();
@@ -41,9 +41,9 @@ impl Replicator {
             }
             for mark in marks {
                 let table = mark.table.clone();
-                let walked = guarded("a resync", self.walk(mark)).await;
-                self.progress.walk_ends(&table);
-                if let Err(error) = walked {
+                let scanned = catch_panic("a resync", self.walk(mark)).await;
+                self.progress.scan_ends(&table);
+                if let Err(error) = scanned {
                     tracing::warn!(secondary = %self.name(), %error, "a resync waits");
                     tokio::time::sleep(TICK * 10).await;
                 }
@@ -51,7 +51,7 @@ impl Replicator {
         }
     }
 
-    async fn walk(&self, mark: ResyncMark) -> StorageResult<()> {
+    async fn walk(&self, mark: ResyncRequest) -> StorageResult<()> {
         if mark.table == EVERY_TABLE {
             return self.mark_every_table(&mark).await;
         }
@@ -63,7 +63,7 @@ impl Replicator {
                 .map_err(log_failure);
         }
         let total = self.count(&mark.table).await?;
-        self.progress.walk_begins(&mark.table, total);
+        self.progress.scan_begins(&mark.table, total);
         // What is queued already must not come after what the walk finds: a
         // row may have changed its key, and keys are in order only each with
         // itself.
@@ -80,8 +80,8 @@ impl Replicator {
             let page = self.page(&mark).await?;
             let Some(last) = page.last() else {
                 tracing::info!(
-                    secondary = %self.name(), table = %mark.table, rows = mark.walked,
-                    "a table has been walked"
+                    secondary = %self.name(), table = %mark.table, rows = mark.scanned,
+                    "a table has been scanned"
                 );
                 return self
                     .queue
@@ -89,7 +89,7 @@ impl Replicator {
                     .map_err(log_failure);
             };
             mark.cursor = Some(last.id.clone());
-            mark.walked += page.len() as u64;
+            mark.scanned += page.len() as u64;
             // A document's chunks are one key.
             let keys: BTreeSet<_> = page
                 .iter()
@@ -101,9 +101,9 @@ impl Replicator {
                 .collect();
             // Where the table was marked again meanwhile, this walk goes on and
             // the next one follows: one that is marked often would otherwise
-            // never be walked to its end.
+            // never be scanned to its end.
             self.queue
-                .walk_page(self.name(), &refreshes, &mark)
+                .append_scan_page(self.name(), &refreshes, &mark)
                 .map_err(log_failure)?;
             if let Some(first) = refreshes.first() {
                 fail_points::pass_with("after_page", &first.key);
@@ -121,10 +121,10 @@ impl Replicator {
     }
 
     /// Replaces the mark for every table by one for each.
-    async fn mark_every_table(&self, mark: &ResyncMark) -> StorageResult<()> {
+    async fn mark_every_table(&self, mark: &ResyncRequest) -> StorageResult<()> {
         for table in self.replicated_tables().await? {
             if self.config.tables.selects(&table) {
-                self.queue.mark_resync(self.name(), &table, &mark.reason);
+                self.queue.request_resync(self.name(), &table, &mark.reason);
             }
         }
         self.queue
@@ -152,7 +152,7 @@ impl Replicator {
     }
 
     /// The rows of the table behind the mark's cursor, without their embeddings.
-    async fn page(&self, mark: &ResyncMark) -> StorageResult<Vec<crate::sync_types::Row>> {
+    async fn page(&self, mark: &ResyncRequest) -> StorageResult<Vec<crate::sync_types::RowImage>> {
         let mut parameters = Object::new()
             .with("table", mark.table.as_str())
             .with("page", PAGE);

@@ -1,7 +1,7 @@
 //! The transaction that a batch becomes.
 
 use super::batch::{Change, TargetState};
-use crate::{dedup::key_columns, fail_points, sync_queue::Position, sync_types::Row};
+use crate::{dedup::key_columns, fail_points, sync_queue::Position, sync_types::RowImage};
 use abi_stable::std_types::RBox;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -12,12 +12,12 @@ use surreal_storage::{Connection, schema::POSITION_TABLE};
 
 /// Which log, and which partition of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
+pub(super) struct LogPartition<'a> {
     pub(super) queue: &'a str,
     pub(super) partition: u16,
 }
 
-impl Source<'_> {
+impl LogPartition<'_> {
     /// The row in which the secondary keeps this partition's position.
     pub(super) fn position_row(self) -> Value {
         let key = [Value::from(self.queue), i64::from(self.partition).into()];
@@ -34,9 +34,9 @@ pub(super) fn position_value(position: Position) -> Value {
     Value::Int(i64::try_from(position.0).unwrap_or(i64::MAX))
 }
 
-/// The stretch of a partition that a transaction covers.
+/// The range of a partition that a transaction covers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
+pub(super) struct PositionRange {
     /// Where the secondary is at least: what it has acknowledged.
     pub(super) from: Position,
     /// Where it is afterwards.
@@ -48,13 +48,13 @@ pub(super) struct Stretch {
 pub(super) enum Applied {
     /// Everything that it was to do.
     Now,
-    /// Nothing: the secondary has passed the stretch. How each operation of it
+    /// Nothing: the secondary has passed the range. How each operation of it
     /// ended is not known; some may have been put aside.
-    Before,
+    AlreadyApplied,
 }
 
 /// Puts the changes on a secondary and moves its position, in one transaction
-/// and one round trip. A secondary that is at the stretch's end already, or past
+/// and one round trip. A secondary that is at the range's end already, or past
 /// it, does nothing: that is what makes a late or repeated request harmless. Says
 /// which of the two it was.
 ///
@@ -62,17 +62,17 @@ pub(super) enum Applied {
 /// first. That costs a lookup a row, so it is for the tables that need it.
 ///
 /// # Errors
-/// The database's. `NotFound` if the secondary is not even where the stretch
+/// The database's. `NotFound` if the secondary is not even where the range
 /// begins: it has lost what it had.
 pub(super) async fn apply(
     connection: &Connection,
-    source: Source<'_>,
-    stretch: Stretch,
+    source: LogPartition<'_>,
+    range: PositionRange,
     changes: &[Change],
     careful: impl Fn(&str) -> bool,
     timeout: Duration,
 ) -> StorageResult<Applied> {
-    let mut rows: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, Vec<RowImage>> = BTreeMap::new();
     let mut documents = Vec::new();
     for change in changes {
         fail_points::pass_with("build_statement", &change.operation.key);
@@ -97,8 +97,8 @@ pub(super) async fn apply(
         .with("source", source.position_row())
         .with("queue", source.queue)
         .with("partition", i64::from(source.partition))
-        .with("from", position_value(stretch.from))
-        .with("position", position_value(stretch.to));
+        .with("from", position_value(range.from))
+        .with("position", position_value(range.to));
     if !documents.is_empty() {
         parameters.insert("documents", documents.into_iter().collect::<Value>());
         steps.push_str(REMOVE_STALE_CHUNKS);
@@ -112,7 +112,7 @@ pub(super) async fn apply(
             steps,
             "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
         );
-        let rows: Value = rows.into_iter().map(Row::into_object).collect();
+        let rows: Value = rows.into_iter().map(RowImage::into_object).collect();
         parameters.insert(format!("rows{at}"), rows);
     }
     let sql = format!(
@@ -126,14 +126,14 @@ pub(super) async fn apply(
     );
     let results = connection.query(&sql, parameters, timeout).await?;
     let reached = results.iter().find_map(Value::as_int).unwrap_or(-1);
-    if Some(reached) < position_value(stretch.from).as_int() {
+    if Some(reached) < position_value(range.from).as_int() {
         return Err(StorageError::not_found(
             "the secondary is behind what it had acknowledged: it was emptied or set back",
         ));
     }
-    Ok(match Some(reached) < position_value(stretch.to).as_int() {
+    Ok(match Some(reached) < position_value(range.to).as_int() {
         true => Applied::Now,
-        false => Applied::Before,
+        false => Applied::AlreadyApplied,
     })
 }
 

@@ -122,7 +122,7 @@ impl SyncQueue {
                 "the log reached queue_max_bytes; this secondary's backlog is let go, and its \
                  tables will be compared with the primary once it is back"
             );
-            self.mark_resync(furthest, EVERY_TABLE, "the log reached queue_max_bytes");
+            self.request_resync(furthest, EVERY_TABLE, "the log reached queue_max_bytes");
             self.skip_to_end(furthest)?;
         }
         Ok(())

@@ -72,7 +72,7 @@ impl SyncQueue {
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn look_again(&self, intent: &Intent, reason: &str) -> Result<(), QueueError> {
+    pub fn schedule_refresh(&self, intent: &Intent, reason: &str) -> Result<(), QueueError> {
         if !intent.keys.is_empty() {
             let refreshes: Vec<_> = intent
                 .keys
@@ -81,7 +81,7 @@ impl SyncQueue {
                 .collect();
             return self.append(&refreshes, Some(intent));
         }
-        self.mark_everywhere(&intent.table, reason);
+        self.request_resync_everywhere(&intent.table, reason);
         self.cancel(intent);
         Ok(())
     }

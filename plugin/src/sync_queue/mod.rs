@@ -5,50 +5,50 @@
 //! | [`store`] | the files: keyspaces and their keys |
 //! | [`wire`] | how an operation is written |
 //! | [`watermark`] | positions, and how far somebody has come |
-//! | [`reached`] | how much must be in them |
-//! | [`opening`] | opening them, also when they are damaged, and again when they fail |
-//! | [`selection`] | which tables it hears of, and heard of before |
+//! | [`commit_marker`] | how much must be in them |
+//! | [`recovery`] | opening them, also when they are damaged, and again when they fail |
+//! | [`table_filter`] | which tables it hears of, and heard of before |
 //! | [`dirty_flag`] | a trace outside of them that they miss something |
 //! | [`append`] | adding to it, and what happens when it is full |
 //! | [`reading`] | what waits for a secondary, and that it has it |
-//! | [`refreshed`] | up to where a refresh has overtaken it |
-//! | [`sweeping`] | removing what every secondary has passed |
+//! | [`refresh_horizon`] | up to where a refresh has overtaken it |
+//! | [`truncation`] | removing what every secondary has passed |
 //! | [`partition`] | one partition: its end, and each secondary's watermark |
 //! | [`intents`] | writes under way, so that a killed process leaves a trace |
-//! | [`refused`] | operations that wait for their retry, and dead letters |
-//! | [`resync`] | tables that have to be walked |
+//! | [`rejected`] | operations that wait for their retry, and dead letters |
+//! | [`resync`] | tables that have to be scanned |
 //!
 //! The log is split into [`PARTITIONS`] by the order key of an operation. All
 //! secondaries read the same log, each with a watermark of its own in every
 //! partition; an entry is removed when the last of them has passed it.
 
 mod append;
-mod boot;
+mod boot_id;
+mod commit_marker;
 mod dirty_flag;
 mod intents;
-mod opening;
 mod partition;
-mod reached;
 mod reading;
-mod refreshed;
-mod refused;
+mod recovery;
+mod refresh_horizon;
+mod rejected;
 mod resync;
-mod selection;
 mod store;
-mod sweeping;
+mod table_filter;
+mod truncation;
 mod watermark;
 mod wire;
 
 pub use dirty_flag::{DirtyFlag, NoFlag};
 pub use intents::Intent;
-pub use refused::{DeadLetter, Retry};
-pub use resync::{EVERY_TABLE, ResyncMark};
+pub use rejected::{DeadLetter, Retry};
+pub use resync::{EVERY_TABLE, ResyncRequest};
 pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
 use crate::{
     dedup::Key,
-    durable::{self, Durable, Failure, Severity, Trouble},
+    self_healing::{self, Fault, SelfHealingStore, Severity, StoreError},
     sync_types::SyncOperation,
 };
 use parking_lot::Mutex;
@@ -136,11 +136,11 @@ pub enum QueueError {
     Closed,
 }
 
-impl Failure for QueueError {
+impl StoreError for QueueError {
     fn severity(&self) -> Option<Severity> {
         match self {
-            Self::Storage(error) => durable::severity(error),
-            Self::Directory { .. } => Some(Severity::Hindered),
+            Self::Storage(error) => self_healing::severity(error),
+            Self::Directory { .. } => Some(Severity::Environment),
             Self::Wire(_) | Self::Damaged(_) => Some(Severity::Damaged),
             Self::Locked(_) | Self::Full { .. } | Self::Unavailable | Self::Closed => None,
         }
@@ -188,26 +188,26 @@ pub struct SyncQueue {
     /// Known once the log was open.
     id: OnceLock<String>,
     config: QueueConfig,
-    files: Durable<Store>,
+    files: SelfHealingStore<Store>,
     partitions: Vec<Mutex<Partition>>,
     secondaries: Vec<String>,
     /// Bytes between the slowest secondary's watermarks and the log's end.
     held: AtomicU64,
     unsynced: AtomicBool,
     /// False while no secondary has refused anything: then nobody has to look.
-    refused_somewhere: AtomicBool,
+    rejected_somewhere: AtomicBool,
     /// Locked for noting a refusal, and for dropping one after a look at it.
-    refusing: Mutex<()>,
+    rejecting: Mutex<()>,
     next_intent: AtomicU64,
     /// Told about every append, and whatever else workers wait for.
     changed: Arc<Notify>,
     /// What had to be marked for resync while nothing could be written. Locked
     /// for every change of a mark.
-    unwritten_marks: Mutex<BTreeMap<(String, String), ResyncMark>>,
+    unwritten_requests: Mutex<BTreeMap<(String, String), ResyncRequest>>,
     dirty_flag: dirty_flag::Known,
     /// Does the log still say what it was before it was opened? It does until
     /// the marks for that are on the disk.
-    keeps_traces: AtomicBool,
+    has_unresolved_recovery: AtomicBool,
 }
 
 /// Which partition a key belongs to: the same in every version.
@@ -254,7 +254,7 @@ impl SyncQueue {
     ///
     /// A log that is damaged is set aside under another name and a new one
     /// begun, with every table marked for resync. One that cannot be opened now
-    /// is unavailable until [`SyncQueue::mend`] has opened it.
+    /// is unavailable until [`SyncQueue::recover`] has opened it.
     ///
     /// # Errors
     /// [`QueueError::Locked`].
@@ -265,24 +265,24 @@ impl SyncQueue {
     ) -> Result<Self, QueueError> {
         let queue = Self {
             id: OnceLock::new(),
-            partitions: opening::no_partitions(),
+            partitions: recovery::no_partitions(),
             config,
-            files: Durable::unopened(),
+            files: SelfHealingStore::unopened(),
             secondaries: secondaries.to_vec(),
             held: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
             next_intent: AtomicU64::new(1),
             changed: Arc::new(Notify::new()),
-            refused_somewhere: AtomicBool::new(false),
-            refusing: Mutex::default(),
-            unwritten_marks: Mutex::default(),
+            rejected_somewhere: AtomicBool::new(false),
+            rejecting: Mutex::default(),
+            unwritten_requests: Mutex::default(),
             dirty_flag: dirty_flag::Known::new(dirty_flag),
-            keeps_traces: AtomicBool::new(false),
+            has_unresolved_recovery: AtomicBool::new(false),
         };
         if queue.dirty_flag.was_set() {
             queue.mark_everything("the log misses what was written before this start");
         }
-        match queue.mend() {
+        match queue.recover() {
             Err(QueueError::Storage(fjall::Error::Locked)) => {
                 Err(QueueError::Locked(queue.config.dir))
             }
@@ -297,8 +297,8 @@ impl SyncQueue {
     }
 
     /// Why the log cannot be used; none if it can.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.files.trouble()
+    pub fn fault(&self) -> Option<Fault> {
+        self.files.fault()
     }
 
     /// Can the log be used, as far as anybody knows?
@@ -412,8 +412,8 @@ impl SyncQueue {
         let closed = self.with_store(|store| {
             store.sync()?;
             // From here on nothing can be lost by the machine going down.
-            if !self.keeps_traces.load(Ordering::Acquire) {
-                store.state.remove(opening::OPEN_SINCE)?;
+            if !self.has_unresolved_recovery.load(Ordering::Acquire) {
+                store.state.remove(recovery::DIRTY_BOOT_ID)?;
             }
             store.sync()
         });

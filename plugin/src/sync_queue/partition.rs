@@ -1,7 +1,7 @@
 //! One partition of the log: where it ends, and how far each secondary is.
 
 use super::{
-    PARTITIONS, QueueError, refreshed, refused, resync,
+    PARTITIONS, QueueError, refresh_horizon, rejected, resync,
     store::{Store, acked_key, log_key, position_of},
     watermark::{Position, Watermark},
 };
@@ -11,14 +11,14 @@ use fjall::OwnedWriteBatch as WriteBatch;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
     tail: Watermark,
-    /// The end that was found when the log was opened.
-    found: Position,
+    /// The end that was recovered_end when the log was opened.
+    recovered_end: Position,
     /// Where this run's positions begin, behind all former ones.
-    run: Position,
+    session_start: Position,
     /// By the secondary's place in the configuration.
     acked: Vec<Watermark>,
     /// Up to here no entry is left in the store.
-    swept: Position,
+    truncated_to: Position,
 }
 
 impl Partition {
@@ -33,9 +33,9 @@ impl Partition {
 
     /// Was `position` handed out, but not by what is known of this log? Then
     /// the log has lost its end, or was put back to an older state. Where this
-    /// run begins nothing was handed out: who is let go is put there.
+    /// session_start begins nothing was handed out: who is let go is put there.
     pub(super) fn has_lost(&self, position: Position) -> bool {
-        let of_a_former_run = position > self.found && position < self.run;
+        let of_a_former_run = position > self.recovered_end && position < self.session_start;
         of_a_former_run || position > self.tail.position
     }
 
@@ -56,7 +56,7 @@ impl Partition {
 
     /// Its entries are gone: what secondaries had yet to see counts as seen,
     /// while they stay at the positions that they have reached.
-    pub(super) fn forget_entries(&mut self) {
+    pub(super) fn reset_to_tail(&mut self) {
         for acked in &mut self.acked {
             *acked = Watermark {
                 position: acked.position,
@@ -65,7 +65,7 @@ impl Partition {
         }
     }
 
-    /// What was found when the log was opened again, seen from what was known
+    /// What was recovered_end when the log was opened again, seen from what was known
     /// of it before: no position is handed out again. A log that took its place
     /// goes on where it ended.
     pub(super) fn after(mut self, before: &Self, replaced: bool) -> Self {
@@ -77,17 +77,17 @@ impl Partition {
             };
         }
         self.raise_tail(before.tail.position);
-        (self.found, self.run) = (before.found, before.run);
+        (self.recovered_end, self.session_start) = (before.recovered_end, before.session_start);
         self
     }
 
     /// Up to where no entry is left in the store.
-    pub(super) fn swept(&self) -> Position {
-        self.swept
+    pub(super) fn truncated_to(&self) -> Position {
+        self.truncated_to
     }
 
-    pub(super) fn set_swept(&mut self, swept: Position) {
-        self.swept = swept;
+    pub(super) fn set_truncated_to(&mut self, truncated_to: Position) {
+        self.truncated_to = truncated_to;
     }
 
     /// Operations and bytes that a secondary has not.
@@ -129,9 +129,9 @@ impl Partition {
 pub(super) fn load(store: &Store, secondaries: &[String]) -> Result<Vec<Partition>, QueueError> {
     // All at once: this is the part of a start that grows with the secondaries.
     let mut batch = store.database.batch();
-    forget_others(store, &mut batch, secondaries)?;
-    resync::forget_others(store, &mut batch, secondaries)?;
-    refused::forget_others(store, &mut batch, secondaries)?;
+    remove_unconfigured(store, &mut batch, secondaries)?;
+    resync::remove_unconfigured(store, &mut batch, secondaries)?;
+    rejected::remove_unconfigured(store, &mut batch, secondaries)?;
     let partitions = (0..PARTITIONS)
         .map(|partition| load_one(store, &mut batch, partition, secondaries))
         .collect::<Result<_, QueueError>>()?;
@@ -172,14 +172,14 @@ fn load_one(
         .into_iter()
         .map(|watermark| watermark.unwrap_or(tail))
         .collect();
-    let found = tail.position;
-    tail.position = found.max(Position::first_of_now());
+    let recovered_end = tail.position;
+    tail.position = recovered_end.max(Position::first_of_now());
     Ok(Partition {
-        found,
-        run: tail.position,
+        recovered_end,
+        session_start: tail.position,
         tail,
         acked,
-        swept: Position::default(),
+        truncated_to: Position::default(),
     })
 }
 
@@ -215,12 +215,12 @@ fn last_entry(store: &Store, partition: u16) -> Result<Option<Watermark>, QueueE
 }
 
 /// Removes what is known of secondaries that are no longer configured.
-fn forget_others(
+fn remove_unconfigured(
     store: &Store,
     batch: &mut WriteBatch,
     secondaries: &[String],
 ) -> Result<(), QueueError> {
-    for prefix in ["acked/", refreshed::PREFIX] {
+    for prefix in ["acked/", refresh_horizon::PREFIX] {
         for entry in store.state.prefix(prefix) {
             let key = entry.key()?;
             let kept = std::str::from_utf8(&key)

@@ -1,9 +1,9 @@
 //! What waits for a secondary, and that it has it.
 
 use super::{
-    Backlog, Batch, PARTITIONS, Position, QueueError, SyncQueue, Watermark, refreshed,
+    Backlog, Batch, PARTITIONS, Position, QueueError, SyncQueue, Watermark, refresh_horizon,
     store::{acked_key, log_key, position_of},
-    sweeping, wire,
+    truncation, wire,
 };
 use std::sync::atomic::Ordering;
 
@@ -76,7 +76,7 @@ impl SyncQueue {
             return Ok(batch);
         }
         self.with_store(|store| {
-            batch.refreshed = refreshed::load(store, secondary, partition)?;
+            batch.refreshed = refresh_horizon::load(store, secondary, partition)?;
             let range =
                 log_key(partition, from.position.next())..=log_key(partition, tail.position);
             for entry in store.log.range(range) {
@@ -145,11 +145,16 @@ impl SyncQueue {
                 acked_key(secondary, partition),
                 end.to_bytes(),
             );
-            let swept =
-                sweeping::remove(store, &mut batch, partition, guard.swept(), after.position)?;
+            let truncated_to = truncation::remove(
+                store,
+                &mut batch,
+                partition,
+                guard.truncated_to(),
+                after.position,
+            )?;
             batch.commit()?;
             guard.set_acked(index, end);
-            guard.set_swept(swept);
+            guard.set_truncated_to(truncated_to);
             self.held
                 .fetch_sub(after.bytes - before.bytes, Ordering::Relaxed);
             Ok(())

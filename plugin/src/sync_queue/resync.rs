@@ -1,4 +1,4 @@
-//! Tables that have to be walked and compared with the primary again.
+//! Tables that have to be scanned and compared with the primary again.
 
 use super::{QueueError, SyncQueue, store::Store};
 use crate::{dedup::Key, sync_types::SyncOperation};
@@ -11,17 +11,17 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 /// walk begins.
 pub const EVERY_TABLE: &str = "*";
 
-/// A table that a secondary needs walked.
+/// A table that a secondary needs scanned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ResyncMark {
+pub struct ResyncRequest {
     /// The table; `*` for every one.
     pub table: String,
     /// Why, for people.
     pub reason: String,
     /// How far the walk is: the last row that it has seen.
     pub cursor: Option<RecordId>,
-    /// Rows walked so far.
-    pub walked: u64,
+    /// Rows scanned so far.
+    pub scanned: u64,
     /// Tells it from a mark that is made for the same table later.
     #[serde(skip)]
     pub(crate) made: u64,
@@ -31,20 +31,23 @@ fn prefix(secondary: &str) -> String {
     format!("resync/{}/{secondary}/", secondary.len())
 }
 
-fn fed_key(secondary: &str) -> String {
+fn bootstrapped_key(secondary: &str) -> String {
     format!("fed/{secondary}")
 }
 
 /// Removes the marks of secondaries that are no longer configured. Nothing is
-/// left that says that they were fed either: one that comes back has missed
+/// left that says that they were bootstrapped either: one that comes back has missed
 /// what is removed here.
-pub(super) fn forget_others(
+pub(super) fn remove_unconfigured(
     store: &Store,
     batch: &mut WriteBatch,
     secondaries: &[String],
 ) -> Result<(), QueueError> {
     let marks: Vec<String> = secondaries.iter().map(|name| prefix(name)).collect();
-    let fed: Vec<String> = secondaries.iter().map(|name| fed_key(name)).collect();
+    let bootstrapped: Vec<String> = secondaries
+        .iter()
+        .map(|name| bootstrapped_key(name))
+        .collect();
     for entry in store.state.prefix("resync/") {
         let key = entry.key()?;
         if !marks.iter().any(|kept| key.starts_with(kept.as_bytes())) {
@@ -53,44 +56,44 @@ pub(super) fn forget_others(
     }
     for entry in store.state.prefix("fed/") {
         let key = entry.key()?;
-        if !fed.iter().any(|kept| *key == *kept.as_bytes()) {
+        if !bootstrapped.iter().any(|kept| *key == *kept.as_bytes()) {
             batch.remove(&store.state, key);
         }
     }
     Ok(())
 }
 
-fn mark_key(secondary: &str, table: &str) -> String {
+fn request_key(secondary: &str, table: &str) -> String {
     format!("{}{table}", prefix(secondary))
 }
 
 /// A mark as stored; the cursor in the form of a key, which has all ids.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct StoredRequest {
     table: String,
     reason: String,
     cursor: Option<Vec<u8>>,
-    walked: u64,
+    scanned: u64,
     made: u64,
 }
 
-fn encode(mark: &ResyncMark) -> Vec<u8> {
-    let stored = Stored {
+fn encode(mark: &ResyncRequest) -> Vec<u8> {
+    let stored = StoredRequest {
         table: mark.table.clone(),
         reason: mark.reason.clone(),
         cursor: mark
             .cursor
             .as_ref()
             .map(|id| Key::of_id(id).as_bytes().to_vec()),
-        walked: mark.walked,
+        scanned: mark.scanned,
         made: mark.made,
     };
     // A struct of strings and numbers always serialises.
     postcard::to_allocvec(&stored).unwrap_or_default()
 }
 
-fn decode(bytes: &[u8]) -> Option<ResyncMark> {
-    let stored: Stored = postcard::from_bytes(bytes).ok()?;
+fn decode(bytes: &[u8]) -> Option<ResyncRequest> {
+    let stored: StoredRequest = postcard::from_bytes(bytes).ok()?;
     let cursor = match stored.cursor {
         Some(bytes) => match Key::from_bytes(&bytes)?.parts().1.first()? {
             Value::RecordId(id) => Some((**id).clone()),
@@ -98,22 +101,22 @@ fn decode(bytes: &[u8]) -> Option<ResyncMark> {
         },
         None => None,
     };
-    Some(ResyncMark {
+    Some(ResyncRequest {
         table: stored.table,
         reason: stored.reason,
         cursor,
-        walked: stored.walked,
+        scanned: stored.scanned,
         made: stored.made,
     })
 }
 
-impl ResyncMark {
+impl ResyncRequest {
     fn new(table: &str, reason: &str) -> Self {
         Self {
             table: table.to_owned(),
             reason: reason.to_owned(),
             cursor: None,
-            walked: 0,
+            scanned: 0,
             made: fastrand::u64(..),
         }
     }
@@ -123,11 +126,11 @@ impl SyncQueue {
     /// Marks a table of a secondary for resync: a walk of it that is under way is
     /// followed by another. If nothing can be written the mark is kept in memory until
     /// it can.
-    pub fn mark_resync(&self, secondary: &str, table: &str, reason: &str) {
-        let mark = ResyncMark::new(table, reason);
-        let mut unwritten = self.unwritten_marks.lock();
+    pub fn request_resync(&self, secondary: &str, table: &str, reason: &str) {
+        let mark = ResyncRequest::new(table, reason);
+        let mut unwritten = self.unwritten_requests.lock();
         let place = (secondary.to_owned(), table.to_owned());
-        match self.write_mark(secondary, &mark) {
+        match self.write_request(secondary, &mark) {
             Ok(()) => {
                 unwritten.remove(&place);
             }
@@ -142,16 +145,16 @@ impl SyncQueue {
         self.wake();
     }
 
-    /// Marks a table for resync, as [`SyncQueue::mark_resync`] does, for every
+    /// Marks a table for resync, as [`SyncQueue::request_resync`] does, for every
     /// secondary.
-    pub fn mark_everywhere(&self, table: &str, reason: &str) {
+    pub fn request_resync_everywhere(&self, table: &str, reason: &str) {
         for secondary in &self.secondaries {
-            self.mark_resync(secondary, table, reason);
+            self.request_resync(secondary, table, reason);
         }
     }
 
-    fn write_mark(&self, secondary: &str, mark: &ResyncMark) -> Result<(), QueueError> {
-        let key = mark_key(secondary, &mark.table);
+    fn write_request(&self, secondary: &str, mark: &ResyncRequest) -> Result<(), QueueError> {
+        let key = request_key(secondary, &mark.table);
         self.commit(|store, batch| batch.insert(&store.state, key, encode(mark)))
     }
 
@@ -159,30 +162,30 @@ impl SyncQueue {
     /// on the disk, nothing has to be remembered elsewhere, nor what they were
     /// made for.
     pub(super) fn settle_marks(&self) {
-        let mut unwritten = self.unwritten_marks.lock();
+        let mut unwritten = self.unwritten_requests.lock();
         self.write_marks(&mut unwritten);
-        let traces = self.keeps_traces.load(Ordering::Acquire);
+        let traces = self.has_unresolved_recovery.load(Ordering::Acquire);
         if unwritten.is_empty()
             && (traces || self.dirty_flag.may_be_up())
             && self.with_store(Store::sync).is_ok()
         {
             if traces && self.note_opening().is_ok() {
-                self.keeps_traces.store(false, Ordering::Release);
+                self.has_unresolved_recovery.store(false, Ordering::Release);
             }
             self.dirty_flag.clear();
         }
     }
 
-    fn write_marks(&self, unwritten: &mut BTreeMap<(String, String), ResyncMark>) {
-        unwritten.retain(|(secondary, _), mark| self.write_mark(secondary, mark).is_err());
+    fn write_marks(&self, unwritten: &mut BTreeMap<(String, String), ResyncRequest>) {
+        unwritten.retain(|(secondary, _), mark| self.write_request(secondary, mark).is_err());
     }
 
     /// What is marked for a secondary.
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub fn resync_marks(&self, secondary: &str) -> Result<Vec<ResyncMark>, QueueError> {
-        let mut unwritten = self.unwritten_marks.lock();
+    pub fn resync_requests(&self, secondary: &str) -> Result<Vec<ResyncRequest>, QueueError> {
+        let mut unwritten = self.unwritten_requests.lock();
         self.write_marks(&mut unwritten);
         let written = self.with_store(|store| {
             store
@@ -192,7 +195,7 @@ impl SyncQueue {
                     let value = entry.value()?;
                     decode(&value).ok_or(QueueError::Damaged("a resync mark makes no sense"))
                 })
-                .collect::<Result<Vec<ResyncMark>, _>>()
+                .collect::<Result<Vec<ResyncRequest>, _>>()
         });
         let mut marks = match written {
             Err(_) if !unwritten.is_empty() => Vec::new(),
@@ -211,8 +214,8 @@ impl SyncQueue {
     }
 
     /// Is the mark as it was made, rather than gone or made again?
-    fn is_current(&self, secondary: &str, mark: &ResyncMark) -> Result<bool, QueueError> {
-        let key = mark_key(secondary, &mark.table);
+    fn is_current(&self, secondary: &str, mark: &ResyncRequest) -> Result<bool, QueueError> {
+        let key = request_key(secondary, &mark.table);
         let written = self.with_store(|store| Ok(store.state.get(key)?))?;
         Ok(written
             .and_then(|bytes| decode(&bytes))
@@ -224,58 +227,58 @@ impl SyncQueue {
     /// kept, and another walk is due after this one.
     ///
     /// # Errors
-    /// If the log cannot take them; the page is walked again later.
-    pub fn walk_page(
+    /// If the log cannot take them; the page is scanned again later.
+    pub fn append_scan_page(
         &self,
         secondary: &str,
         refreshes: &[SyncOperation],
-        mark: &ResyncMark,
+        mark: &ResyncRequest,
     ) -> Result<bool, QueueError> {
         self.append_with(refreshes, |_, _| {})?;
         // A process killed in between walks the page twice: that is harmless.
-        let _marking = self.unwritten_marks.lock();
+        let _marking = self.unwritten_requests.lock();
         let current = self.is_current(secondary, mark)?;
         if current {
-            self.write_mark(secondary, mark)?;
+            self.write_request(secondary, mark)?;
         }
         Ok(current)
     }
 
-    /// Takes a mark off: its table has been walked. One that was made again
+    /// Takes a mark off: its table has been scanned. One that was made again
     /// meanwhile stays.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn clear_resync(&self, secondary: &str, mark: &ResyncMark) -> Result<(), QueueError> {
-        let _marking = self.unwritten_marks.lock();
+    pub fn clear_resync(&self, secondary: &str, mark: &ResyncRequest) -> Result<(), QueueError> {
+        let _marking = self.unwritten_requests.lock();
         if self.is_current(secondary, mark)? {
-            let key = mark_key(secondary, &mark.table);
+            let key = request_key(secondary, &mark.table);
             self.with_store(|store| Ok(store.state.remove(key)?))?;
         }
         Ok(())
     }
 
-    /// Has this log ever fed that secondary?
+    /// Has this log ever bootstrapped that secondary?
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub fn has_fed(&self, secondary: &str) -> Result<bool, QueueError> {
-        self.with_store(|store| Ok(store.state.contains_key(fed_key(secondary))?))
+    pub fn is_bootstrapped(&self, secondary: &str) -> Result<bool, QueueError> {
+        self.with_store(|store| Ok(store.state.contains_key(bootstrapped_key(secondary))?))
     }
 
     /// Notes that this log feeds that secondary from now on.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn set_fed(&self, secondary: &str) -> Result<(), QueueError> {
-        self.with_store(|store| Ok(store.state.insert(fed_key(secondary), "")?))
+    pub fn set_bootstrapped(&self, secondary: &str) -> Result<(), QueueError> {
+        self.with_store(|store| Ok(store.state.insert(bootstrapped_key(secondary), "")?))
     }
 
     /// Has a log that replaces a damaged one of the same id feed everybody: all
     /// of them are marked, which is once enough.
     pub(super) fn set_all_fed(&self, store: &Store) -> Result<(), QueueError> {
         for secondary in &self.secondaries {
-            store.state.insert(fed_key(secondary), "")?;
+            store.state.insert(bootstrapped_key(secondary), "")?;
         }
         Ok(())
     }

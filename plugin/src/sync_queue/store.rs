@@ -8,8 +8,8 @@
 //!
 //! Beside them lies the file `reached` ([`super::reached`]).
 
-use super::{QueueError, reached::Reached, watermark::Position};
-use crate::durable;
+use super::{QueueError, commit_marker::Reached, watermark::Position};
+use crate::self_healing;
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
     config::{BlockSizePolicy, CompressionPolicy},
@@ -36,7 +36,7 @@ pub(super) struct Store {
 impl Store {
     /// Opens or creates the database in `dir`, readable by its owner only.
     pub(super) fn open(dir: &Path) -> Result<Self, QueueError> {
-        let database = durable::open(
+        let database = self_healing::open(
             dir,
             |builder| {
                 builder

@@ -7,7 +7,7 @@
 
 use crate::{
     dedup::Key,
-    sync_types::{OperationType, Row, SyncOperation, order_key},
+    sync_types::{OperationType, RowImage, SyncOperation, order_key},
 };
 use abi_stable::std_types::RBox;
 use plugin_api::value::{Extension, Object, RecordId, RecordKey, Timestamp, Value};
@@ -193,10 +193,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<SyncOperation, WireError> {
     }
     let wire: WireOperation<'_> =
         postcard::from_bytes(body).map_err(|error| damaged(&error.to_string()))?;
-    let rows: Vec<Row> = wire
+    let rows: Vec<RowImage> = wire
         .rows
         .into_iter()
-        .map(Row::try_from)
+        .map(RowImage::try_from)
         .collect::<Result<_, _>>()?;
     let key = match (&*wire.key, &*rows) {
         ([], [row]) => Some(order_key(&row.id.table, &row.id, &row.columns)),
@@ -361,8 +361,8 @@ impl TryFrom<Item<'_>> for Value {
     }
 }
 
-impl<'a> From<&'a Row> for WireRow<'a> {
-    fn from(row: &'a Row) -> Self {
+impl<'a> From<&'a RowImage> for WireRow<'a> {
+    fn from(row: &'a RowImage) -> Self {
         Self {
             id: Id::from(&row.id),
             columns: columns(&row.columns),
@@ -371,7 +371,7 @@ impl<'a> From<&'a Row> for WireRow<'a> {
     }
 }
 
-impl TryFrom<WireRow<'_>> for Row {
+impl TryFrom<WireRow<'_>> for RowImage {
     type Error = WireError;
 
     fn try_from(row: WireRow<'_>) -> Result<Self, WireError> {

@@ -1,6 +1,6 @@
 //! The writes and deletes, one by one: their tables, keys and rows.
 
-use super::{Delete, Doomed, Hold, Shape, SyncedStorage, Write};
+use super::{DeleteSpec, DeleteTarget, LockScope, ReceiptKind, SyncedStorage, WriteSpec};
 use crate::{dedup::Key, sync_types::document_key, tombstones::Scope};
 use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
@@ -61,13 +61,13 @@ fn optional(embedding: &[f32]) -> Option<&[f32]> {
     (!embedding.is_empty()).then_some(embedding)
 }
 
-impl<'a> Write<'a> {
+impl<'a> WriteSpec<'a> {
     /// A write of rows whose keys are known.
     fn keyed(table: &'a str, keys: Vec<Key>) -> Self {
         Self {
             table,
-            hold: Hold::Keys(keys),
-            shape: Shape::Rows,
+            lock_scope: LockScope::Keys(keys),
+            receipt_kind: ReceiptKind::Rows,
             embeddings: Vec::new(),
         }
     }
@@ -75,7 +75,7 @@ impl<'a> Write<'a> {
     /// A write that makes a row with an id of its own.
     fn new_row(table: &'a str) -> Self {
         Self {
-            hold: Hold::NewRow,
+            lock_scope: LockScope::NewRow,
             ..Self::keyed(table, Vec::new())
         }
     }
@@ -83,7 +83,7 @@ impl<'a> Write<'a> {
     /// A write of a row by its id.
     fn by_id(table: &'a str, id: &str) -> Self {
         Self {
-            hold: Hold::ById(id_key(table, id)),
+            lock_scope: LockScope::ById(id_key(table, id)),
             ..Self::keyed(table, Vec::new())
         }
     }
@@ -91,7 +91,7 @@ impl<'a> Write<'a> {
     /// A write of a document, whole or in chunks.
     fn document(path: &'a str) -> Self {
         Self {
-            shape: Shape::Document(path),
+            receipt_kind: ReceiptKind::Document(path),
             ..Self::keyed("knowledge_base", vec![document_key(path)])
         }
     }
@@ -104,11 +104,11 @@ impl<'a> Write<'a> {
     }
 }
 
-impl<'a> Delete<'a> {
+impl<'a> DeleteSpec<'a> {
     /// A delete of rows whose keys are known.
     fn of_keys(table: &'a &'a str, keys: Vec<Key>) -> Self {
         Self {
-            hold: Hold::Keys(keys.clone()),
+            lock_scope: LockScope::Keys(keys.clone()),
             ..Self::wide(std::slice::from_ref(table), keys, [])
         }
     }
@@ -121,8 +121,8 @@ impl<'a> Delete<'a> {
     ) -> Self {
         Self {
             tables,
-            hold: Hold::ById(None),
-            doomed: Doomed::Keys(keys),
+            lock_scope: LockScope::ById(None),
+            target: DeleteTarget::Keys(keys),
             scopes: scopes.into_iter().collect(),
         }
     }
@@ -135,7 +135,7 @@ impl<'a> Delete<'a> {
         scope: Scope,
     ) -> Self {
         Self {
-            doomed: Doomed::InFile {
+            target: DeleteTarget::InFile {
                 project_id,
                 file_path,
             },
@@ -158,7 +158,7 @@ impl SyncedStorage {
         name: &str,
         value: &Value,
     ) -> Receipt {
-        let write = Write::keyed("kv_memories", vec![fact_key(user_id, name)]);
+        let write = WriteSpec::keyed("kv_memories", vec![fact_key(user_id, name)]);
         self.write(&write, |primary| {
             primary.save_fact(context, user_id, name, value)
         })
@@ -171,7 +171,7 @@ impl SyncedStorage {
         name: &str,
         value: &Value,
     ) -> Receipt {
-        let write = Write::keyed("kv_memories", vec![fact_key(user_id, name)]);
+        let write = WriteSpec::keyed("kv_memories", vec![fact_key(user_id, name)]);
         self.write(&write, |primary| {
             primary.update_fact(context, user_id, name, value)
         })
@@ -184,7 +184,7 @@ impl SyncedStorage {
         name: &str,
     ) -> StorageResult<()> {
         let keys = vec![fact_key(user_id, name)];
-        let delete = Delete::of_keys(&"kv_memories", keys);
+        let delete = DeleteSpec::of_keys(&"kv_memories", keys);
         self.delete(context, &delete, |primary| {
             primary.delete_fact(context, user_id, name)
         })
@@ -198,7 +198,7 @@ impl SyncedStorage {
         embedding: &[f32],
         metadata: &Object,
     ) -> Receipt {
-        let write = Write::new_row("vector_memories").with_embeddings([Some(embedding)]);
+        let write = WriteSpec::new_row("vector_memories").with_embeddings([Some(embedding)]);
         self.write(&write, |primary| {
             primary.index_vector(context, user_id, content, embedding, metadata)
         })
@@ -213,7 +213,7 @@ impl SyncedStorage {
         embedding: &[f32],
         metadata: &Object,
     ) -> Receipt {
-        let write = Write::by_id("vector_memories", id).with_embeddings([Some(embedding)]);
+        let write = WriteSpec::by_id("vector_memories", id).with_embeddings([Some(embedding)]);
         self.write(&write, |primary| {
             primary.update_vector(context, id, user_id, content, embedding, metadata)
         })
@@ -238,7 +238,7 @@ impl SyncedStorage {
         name: &str,
         properties: &Object,
     ) -> Receipt {
-        self.write(&Write::new_row("entities"), |primary| {
+        self.write(&WriteSpec::new_row("entities"), |primary| {
             primary.create_entity(context, entity_type, name, properties)
         })
     }
@@ -251,7 +251,7 @@ impl SyncedStorage {
         relationship_type: &str,
         properties: &Object,
     ) -> Receipt {
-        self.write(&Write::new_row(relationship_type), |primary| {
+        self.write(&WriteSpec::new_row(relationship_type), |primary| {
             primary.create_relationship(context, from, to, relationship_type, properties)
         })
     }
@@ -260,7 +260,7 @@ impl SyncedStorage {
         let entity = record_id("entities", id);
         let keys: Vec<Key> = entity.iter().map(Key::of_id).collect();
         let scopes: Vec<Scope> = entity.iter().flat_map(Scope::edges_of).collect();
-        let delete = Delete::wide(&["entities", RELATIONSHIPS], keys, scopes);
+        let delete = DeleteSpec::wide(&["entities", RELATIONSHIPS], keys, scopes);
         self.delete(context, &delete, |primary| {
             primary.delete_entity(context, id)
         })
@@ -274,7 +274,7 @@ impl SyncedStorage {
         embedding: &[f32],
         metadata: &Object,
     ) -> Receipt {
-        let write = Write::document(file_path).with_embeddings([Some(embedding)]);
+        let write = WriteSpec::document(file_path).with_embeddings([Some(embedding)]);
         self.write(&write, |primary| {
             primary.save_document(context, file_path, content, embedding, metadata)
         })
@@ -291,16 +291,16 @@ impl SyncedStorage {
         let given = embeddings
             .iter()
             .map(|embedding| Some(embedding.as_slice()));
-        let write = Write::document(file_path).with_embeddings(given);
+        let write = WriteSpec::document(file_path).with_embeddings(given);
         self.write(&write, |primary| {
             primary.save_document_chunks(context, file_path, chunks, embeddings, metadata)
         })
     }
 
     pub fn delete_document(&self, context: &CallContext, file_path: &str) -> StorageResult<()> {
-        let delete = Delete {
-            hold: Hold::Keys(vec![document_key(file_path)]),
-            ..Delete::wide(&["knowledge_base"], vec![], Scope::of_document(file_path))
+        let delete = DeleteSpec {
+            lock_scope: LockScope::Keys(vec![document_key(file_path)]),
+            ..DeleteSpec::wide(&["knowledge_base"], vec![], Scope::of_document(file_path))
         };
         self.delete(context, &delete, |primary| {
             primary.delete_document(context, file_path)
@@ -316,7 +316,7 @@ impl SyncedStorage {
         embedding: &[f32],
         metadata: &Object,
     ) -> Receipt {
-        let write = Write::new_row("events").with_embeddings([Some(embedding)]);
+        let write = WriteSpec::new_row("events").with_embeddings([Some(embedding)]);
         self.write(&write, |primary| {
             primary.save_event(context, user_id, subject, content, embedding, metadata)
         })
@@ -334,7 +334,7 @@ impl SyncedStorage {
     }
 
     pub fn create_code_project(&self, context: &CallContext, project: &CodeProject) -> Receipt {
-        let write = Write::keyed("code_projects", vec![project_key(&project.project_id)]);
+        let write = WriteSpec::keyed("code_projects", vec![project_key(&project.project_id)]);
         self.write(&write, |primary| {
             primary.create_code_project(context, project)
         })
@@ -346,7 +346,7 @@ impl SyncedStorage {
         project_id: &str,
         status: &str,
     ) -> Receipt {
-        let write = Write::keyed("code_projects", vec![project_key(project_id)]);
+        let write = WriteSpec::keyed("code_projects", vec![project_key(project_id)]);
         self.write(&write, |primary| {
             primary.update_project_status(context, project_id, status)
         })
@@ -358,7 +358,7 @@ impl SyncedStorage {
         project_id: &str,
         enabled: bool,
     ) -> Receipt {
-        let write = Write::keyed("code_projects", vec![project_key(project_id)]);
+        let write = WriteSpec::keyed("code_projects", vec![project_key(project_id)]);
         self.write(&write, |primary| {
             primary.update_project_watcher(context, project_id, enabled)
         })
@@ -377,7 +377,7 @@ impl SyncedStorage {
             "code_indexing_jobs",
         ];
         let keys = vec![project_key(project_id)];
-        let delete = Delete::wide(&tables, keys, Scope::of_project(project_id));
+        let delete = DeleteSpec::wide(&tables, keys, Scope::of_project(project_id));
         self.delete(context, &delete, |primary| {
             primary.delete_code_project(context, project_id)
         })
@@ -385,7 +385,7 @@ impl SyncedStorage {
 
     pub fn save_code_file(&self, context: &CallContext, file: &CodeFile) -> Receipt {
         let keys = vec![file_key(&file.project_id, &file.file_path)];
-        self.write(&Write::keyed("code_files", keys), |primary| {
+        self.write(&WriteSpec::keyed("code_files", keys), |primary| {
             primary.save_code_file(context, file)
         })
     }
@@ -397,14 +397,14 @@ impl SyncedStorage {
         file_path: &str,
     ) -> StorageResult<()> {
         let keys = vec![file_key(project_id, file_path)];
-        let delete = Delete::of_keys(&"code_files", keys);
+        let delete = DeleteSpec::of_keys(&"code_files", keys);
         self.delete(context, &delete, |primary| {
             primary.delete_code_file(context, project_id, file_path)
         })
     }
 
     pub fn save_code_symbol(&self, context: &CallContext, symbol: &CodeSymbol) -> Receipt {
-        let write = Write::keyed("code_symbols", vec![symbol_key(symbol)])
+        let write = WriteSpec::keyed("code_symbols", vec![symbol_key(symbol)])
             .with_embeddings([optional(&symbol.embedding)]);
         self.write(&write, |primary| primary.save_code_symbol(context, symbol))
     }
@@ -412,7 +412,7 @@ impl SyncedStorage {
     pub fn save_code_symbols(&self, context: &CallContext, symbols: &[CodeSymbol]) -> Receipt {
         let keys = symbols.iter().map(symbol_key).collect();
         let given = symbols.iter().map(|symbol| optional(&symbol.embedding));
-        let write = Write::keyed("code_symbols", keys).with_embeddings(given);
+        let write = WriteSpec::keyed("code_symbols", keys).with_embeddings(given);
         self.write(&write, |primary| {
             primary.save_code_symbols(context, symbols)
         })
@@ -425,14 +425,14 @@ impl SyncedStorage {
         file_path: &str,
     ) -> StorageResult<()> {
         let scope = Scope::symbols_of_file(project_id, file_path);
-        let delete = Delete::of_file(&["code_symbols"], project_id, file_path, scope);
+        let delete = DeleteSpec::of_file(&["code_symbols"], project_id, file_path, scope);
         self.delete(context, &delete, |primary| {
             primary.delete_symbols_by_file(context, project_id, file_path)
         })
     }
 
     pub fn save_code_chunk(&self, context: &CallContext, chunk: &CodeChunk) -> Receipt {
-        let write = Write::keyed("code_chunks", vec![chunk_key(chunk)])
+        let write = WriteSpec::keyed("code_chunks", vec![chunk_key(chunk)])
             .with_embeddings([optional(&chunk.embedding)]);
         self.write(&write, |primary| primary.save_code_chunk(context, chunk))
     }
@@ -440,7 +440,7 @@ impl SyncedStorage {
     pub fn save_code_chunks(&self, context: &CallContext, chunks: &[CodeChunk]) -> Receipt {
         let keys = chunks.iter().map(chunk_key).collect();
         let given = chunks.iter().map(|chunk| optional(&chunk.embedding));
-        let write = Write::keyed("code_chunks", keys).with_embeddings(given);
+        let write = WriteSpec::keyed("code_chunks", keys).with_embeddings(given);
         self.write(&write, |primary| primary.save_code_chunks(context, chunks))
     }
 
@@ -450,7 +450,7 @@ impl SyncedStorage {
         symbol_id: &str,
     ) -> StorageResult<()> {
         let scopes = [Scope::chunks_of_symbol(symbol_id)];
-        let delete = Delete::wide(&["code_chunks"], vec![], scopes);
+        let delete = DeleteSpec::wide(&["code_chunks"], vec![], scopes);
         self.delete(context, &delete, |primary| {
             primary.delete_chunks_by_symbol(context, symbol_id)
         })
@@ -463,14 +463,14 @@ impl SyncedStorage {
         file_path: &str,
     ) -> StorageResult<()> {
         let scope = Scope::chunks_of_file(project_id, file_path);
-        let delete = Delete::of_file(&["code_chunks"], project_id, file_path, scope);
+        let delete = DeleteSpec::of_file(&["code_chunks"], project_id, file_path, scope);
         self.delete(context, &delete, |primary| {
             primary.delete_chunks_by_file(context, project_id, file_path)
         })
     }
 
     pub fn create_indexing_job(&self, context: &CallContext, job: &IndexingJob) -> Receipt {
-        self.write(&Write::new_row("code_indexing_jobs"), |primary| {
+        self.write(&WriteSpec::new_row("code_indexing_jobs"), |primary| {
             primary.create_indexing_job(context, job)
         })
     }
@@ -484,7 +484,7 @@ impl SyncedStorage {
         files_indexed: u32,
         error: &str,
     ) -> Receipt {
-        let write = Write::by_id("code_indexing_jobs", job_id);
+        let write = WriteSpec::by_id("code_indexing_jobs", job_id);
         self.write(&write, |primary| {
             primary.update_indexing_job(context, job_id, status, progress, files_indexed, error)
         })
@@ -498,12 +498,12 @@ impl SyncedStorage {
         call: impl FnOnce(&plugin_api::storage::FullStorage) -> StorageResult<()>,
     ) -> StorageResult<()> {
         let tables = [table];
-        let delete = Delete {
-            doomed: Doomed::OfUser {
+        let delete = DeleteSpec {
+            target: DeleteTarget::OfUser {
                 id: record_id(table, id),
                 user_id,
             },
-            ..Delete::wide(&tables, Vec::new(), [])
+            ..DeleteSpec::wide(&tables, Vec::new(), [])
         };
         self.delete(context, &delete, call)
     }

@@ -8,11 +8,11 @@
 //! | --- | --- |
 //! | [`methods`] | each method: which keys it holds meanwhile, and what its rows are |
 //! | [`query`] | raw SurrealQL that may write |
-//! | [`announced`] | a write under way, as the log knows it |
+//! | [`in_flight_write`] | a write under way, as the log knows it |
 //!
 //! [`SyncedStorage::write`] is the mechanism that the methods share.
 
-mod announced;
+mod in_flight_write;
 mod methods;
 mod query;
 
@@ -22,10 +22,10 @@ use crate::{
     key_locks::{KeyGuard, KeyLocks},
     sync_executor::TableFilter,
     sync_queue::SyncQueue,
-    sync_types::{Row, SyncOperation},
-    tombstones::{Marked, Scope, TombstoneError, Tombstones},
+    sync_types::{RowImage, SyncOperation},
+    tombstones::{Scope, TombstoneError, TombstoneUndo, Tombstones},
 };
-use announced::{Announced, is_uncertain};
+use in_flight_write::{InFlightWrite, is_uncertain};
 use parking_lot::RwLock;
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use surreal_storage::stored_floats;
 
 /// What a write holds while it is under way.
-enum Hold {
+enum LockScope {
     /// These rows, or documents: nobody else writes them meanwhile.
     Keys(Vec<Key>),
     /// A row whose id the primary is about to make up.
@@ -47,7 +47,7 @@ enum Hold {
     ById(Option<Key>),
 }
 
-impl Hold {
+impl LockScope {
     /// The keys, as far as they are known beforehand.
     fn keys(&self) -> Vec<Key> {
         match self {
@@ -59,7 +59,7 @@ impl Hold {
 }
 
 /// What the rows of a receipt are to the secondaries.
-enum Shape<'a> {
+enum ReceiptKind<'a> {
     /// Each stands for itself.
     Rows,
     /// All rows of the document at this path; others of it are no more.
@@ -67,16 +67,16 @@ enum Shape<'a> {
 }
 
 /// One write: everything about it but the call itself.
-struct Write<'a> {
+struct WriteSpec<'a> {
     table: &'a str,
-    hold: Hold,
-    shape: Shape<'a>,
+    lock_scope: LockScope,
+    receipt_kind: ReceiptKind<'a>,
     /// The embedding given for each row of the receipt, in order.
     embeddings: Vec<Option<&'a [f32]>>,
 }
 
 /// Which rows a delete takes by their keys.
-enum Doomed<'a> {
+enum DeleteTarget<'a> {
     /// These, as far as they are there.
     Keys(Vec<Key>),
     /// Those that the primary has in a file of code. What covers the file would
@@ -97,10 +97,10 @@ enum Doomed<'a> {
 }
 
 /// One delete: everything about it but the call itself.
-struct Delete<'a> {
+struct DeleteSpec<'a> {
     tables: &'a [&'a str],
-    hold: Hold,
-    doomed: Doomed<'a>,
+    lock_scope: LockScope,
+    target: DeleteTarget<'a>,
     scopes: Vec<Scope>,
 }
 
@@ -143,11 +143,11 @@ impl SyncedStorage {
         *self.closed.write() = true;
     }
 
-    fn lock(&self, table: &str, hold: &Hold) -> KeyGuard<'_> {
-        match hold {
-            Hold::Keys(keys) => self.locks.keys(table, keys),
-            Hold::NewRow => self.locks.keys(table, []),
-            Hold::ById(_) => self.locks.tables(&[table]),
+    fn lock(&self, table: &str, lock_scope: &LockScope) -> KeyGuard<'_> {
+        match lock_scope {
+            LockScope::Keys(keys) => self.locks.keys(table, keys),
+            LockScope::NewRow => self.locks.keys(table, []),
+            LockScope::ById(_) => self.locks.tables(&[table]),
         }
     }
 
@@ -162,37 +162,37 @@ impl SyncedStorage {
     /// resync instead.
     fn write(
         &self,
-        write: &Write<'_>,
+        write: &WriteSpec<'_>,
         call: impl FnOnce(&FullStorage) -> StorageResult<WriteReceipt>,
     ) -> StorageResult<WriteReceipt> {
         let closed = self.closed.read();
         if *closed {
             return Err(closed_error());
         }
-        let _held = self.lock(write.table, &write.hold);
+        let _held = self.lock(write.table, &write.lock_scope);
         let Some(queue) = self.queue_for(write.table) else {
             let receipt = call(&self.primary)?;
-            self.revive(&write.rows(&receipt), write.table);
+            self.clear_tombstones(&write.rows(&receipt), write.table);
             return Ok(receipt);
         };
-        let announced = Announced::begin(queue, write.table, write.hold.keys());
+        let in_flight = InFlightWrite::begin(queue, write.table, write.lock_scope.keys());
         fail_points::pass("before_primary_write");
         let receipt = match call(&self.primary) {
             Ok(receipt) => receipt,
             Err(error) => {
-                announced.failed(&error);
+                in_flight.failed(&error);
                 return Err(error);
             }
         };
         fail_points::pass("after_primary_commit");
         let rows = write.rows(&receipt);
-        self.revive(&rows, write.table);
-        announced.stored(&write.operations(rows));
+        self.clear_tombstones(&rows, write.table);
+        in_flight.stored(&write.operations(rows));
         Ok(receipt)
     }
 
     /// The rows exist again: merged reads may show their copies.
-    fn revive(&self, rows: &[Row], table: &str) {
+    fn clear_tombstones(&self, rows: &[RowImage], table: &str) {
         for row in rows {
             let key = Key::of_row(table, &row.id, &row.columns);
             if let Err(error) = self.tombstones.clear(&key, table, &row.columns) {
@@ -206,7 +206,7 @@ impl SyncedStorage {
     fn delete(
         &self,
         context: &CallContext,
-        delete: &Delete<'_>,
+        delete: &DeleteSpec<'_>,
         call: impl FnOnce(&FullStorage) -> StorageResult<()>,
     ) -> StorageResult<()> {
         let closed = self.closed.read();
@@ -214,7 +214,7 @@ impl SyncedStorage {
             return Err(closed_error());
         }
         let _held = match delete.tables {
-            [table] => self.lock(table, &delete.hold),
+            [table] => self.lock(table, &delete.lock_scope),
             tables => self.locks.tables(tables),
         };
         let keys = delete.keys(&self.primary, context)?;
@@ -229,28 +229,28 @@ impl SyncedStorage {
         };
         let deleted = call(&self.primary);
         if let (Err(error), Some(marked)) = (&deleted, marked) {
-            self.forget(marked, error);
+            self.rollback_tombstones(marked, error);
         }
         deleted
     }
 
     /// A delete failed. Where it is certain that nothing was deleted, what it
     /// covers on the secondaries is not hidden either.
-    fn forget(&self, marked: Marked, error: &StorageError) {
+    fn rollback_tombstones(&self, marked: TombstoneUndo, error: &StorageError) {
         let certain = !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND);
-        if certain && let Err(error) = self.tombstones.take_back(marked) {
+        if certain && let Err(error) = self.tombstones.rollback(marked) {
             warn_of_tombstones(&error);
         }
     }
 }
 
-impl Delete<'_> {
+impl DeleteSpec<'_> {
     /// The keys of the rows that it takes.
     fn keys(&self, primary: &FullStorage, context: &CallContext) -> StorageResult<Vec<Key>> {
-        match &self.doomed {
-            Doomed::Keys(keys) => Ok(keys.clone()),
-            Doomed::OfUser { id: None, .. } => Ok(Vec::new()),
-            Doomed::OfUser {
+        match &self.target {
+            DeleteTarget::Keys(keys) => Ok(keys.clone()),
+            DeleteTarget::OfUser { id: None, .. } => Ok(Vec::new()),
+            DeleteTarget::OfUser {
                 id: Some(id),
                 user_id,
             } => {
@@ -265,7 +265,7 @@ impl Delete<'_> {
                     vec![Key::of_id(id)]
                 })
             }
-            Doomed::InFile {
+            DeleteTarget::InFile {
                 project_id,
                 file_path,
             } => {
@@ -289,9 +289,9 @@ impl Delete<'_> {
     }
 }
 
-impl Write<'_> {
+impl WriteSpec<'_> {
     /// The rows that the primary stored, with the embeddings that were given.
-    fn rows(&self, receipt: &WriteReceipt) -> Vec<Row> {
+    fn rows(&self, receipt: &WriteReceipt) -> Vec<RowImage> {
         receipt
             .rows
             .iter()
@@ -301,18 +301,18 @@ impl Write<'_> {
                 let embedding = given
                     .filter(|_| row.columns.get("embedding").is_none())
                     .map(|given| stored_floats(given).collect());
-                Row::of_receipt(row, embedding)
+                RowImage::of_receipt(row, embedding)
             })
             .collect()
     }
 
-    fn operations(&self, rows: Vec<Row>) -> Vec<SyncOperation> {
-        match self.shape {
-            Shape::Rows => rows
+    fn operations(&self, rows: Vec<RowImage>) -> Vec<SyncOperation> {
+        match self.receipt_kind {
+            ReceiptKind::Rows => rows
                 .into_iter()
                 .map(|row| SyncOperation::upsert(self.table, row))
                 .collect(),
-            Shape::Document(path) => vec![SyncOperation::replace_document(path, rows)],
+            ReceiptKind::Document(path) => vec![SyncOperation::replace_document(path, rows)],
         }
     }
 }

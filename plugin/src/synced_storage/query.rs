@@ -5,15 +5,15 @@
 //! those of a write whose outcome was unclear. Otherwise the tables that it may
 //! have written are marked for resync.
 
-use super::{Announced, SyncedStorage, closed_error, warn_of_tombstones};
+use super::{InFlightWrite, SyncedStorage, closed_error, warn_of_tombstones};
 use crate::{
     dedup::{Key, key_columns},
     fail_points,
     key_locks::KeyGuard,
-    raw_query::{AnsweredRows, Deletion, Effects},
+    raw_query::{Deletion, Effects, ReturnedRows},
     sync_queue::EVERY_TABLE,
-    sync_types::{Row, SyncOperation, order_key},
-    tombstones::{Marked, Scope},
+    sync_types::{RowImage, SyncOperation, order_key},
+    tombstones::{Scope, TombstoneUndo},
 };
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -28,7 +28,7 @@ const MOST_REFRESHES: usize = 1_000;
 
 /// The tables that a raw query may write, as far as they are replicated.
 #[derive(Debug, PartialEq, Eq)]
-enum Touched {
+enum AffectedTables {
     Tables(BTreeSet<String>),
     Any,
 }
@@ -50,20 +50,20 @@ impl SyncedStorage {
         if *closed {
             return Err(closed_error());
         }
-        let touched = self.touched(effects, parameters);
+        let affected_tables = self.affected_tables(effects, parameters);
         let deleted = effects.deletion.as_ref().and_then(|deletion| {
             let tables = deletion.target.tables(parameters)?;
             let one = tables.len() == 1;
             Some((deletion, tables.into_iter().next().filter(|_| one)?))
         });
-        let _held = self.lock_all(&touched, deleted.as_ref().map(|(_, table)| table));
+        let _held = self.lock_all(&affected_tables, deleted.as_ref().map(|(_, table)| table));
         let marked = deleted
             .as_ref()
             .and_then(|(deletion, table)| self.remember(context, deletion, table, parameters));
-        let announced: Vec<Announced<'_>> = match &self.queue {
-            Some(queue) => touched
+        let in_flight: Vec<InFlightWrite<'_>> = match &self.queue {
+            Some(queue) => affected_tables
                 .names()
-                .map(|table| Announced::begin(queue, table, Vec::new()))
+                .map(|table| InFlightWrite::begin(queue, table, Vec::new()))
                 .collect(),
             None => Vec::new(),
         };
@@ -72,15 +72,15 @@ impl SyncedStorage {
             Ok(answer) => answer,
             Err(error) => {
                 if let Some(marked) = marked {
-                    self.forget(marked, &error);
+                    self.rollback_tombstones(marked, &error);
                 }
                 // One statement happened as a whole or not at all. Of several
                 // the first may have been committed. A text that is read here
                 // the database reads as well: what it could not read then was
                 // a value, on the way.
-                let unread = !effects.understood && is_of_parser(&error);
-                let as_one = effects.whole || unread;
-                for write in announced {
+                let unread = !effects.parsed && is_of_parser(&error);
+                let as_one = effects.single_statement || unread;
+                for write in in_flight {
                     match as_one {
                         true => write.failed(&error),
                         false => write.unclear("a raw query failed on its way"),
@@ -91,20 +91,20 @@ impl SyncedStorage {
         };
         fail_points::pass("after_primary_commit");
         let rows = effects
-            .answered
+            .returned_rows
             .as_ref()
-            .and_then(|answered| written(answered, touched.only()?, &answer, parameters));
+            .and_then(|answered| written(answered, affected_tables.only()?, &answer, parameters));
         match rows {
             Some((table, rows)) => {
-                self.revive(&rows, table);
+                self.clear_tombstones(&rows, table);
                 // The rows as answered are not copied: a statement may show
                 // them in part, or with what is computed.
                 let refreshes = refreshes(table, &rows);
-                announced
+                in_flight
                     .into_iter()
                     .for_each(|write| write.stored(&refreshes));
             }
-            None => announced
+            None => in_flight
                 .into_iter()
                 .for_each(|write| write.unclear("a raw query wrote to it")),
         }
@@ -112,7 +112,7 @@ impl SyncedStorage {
     }
 
     /// The replicated tables among those that a query may write.
-    fn touched(&self, effects: &Effects, parameters: &Object) -> Touched {
+    fn affected_tables(&self, effects: &Effects, parameters: &Object) -> AffectedTables {
         match effects.written(parameters) {
             Some(tables) => {
                 let replicated = |table: &String| {
@@ -120,16 +120,16 @@ impl SyncedStorage {
                         || schema::relationships::relationship_type(table).is_ok();
                     ours && self.tables.selects(table)
                 };
-                Touched::Tables(tables.into_iter().filter(replicated).collect())
+                AffectedTables::Tables(tables.into_iter().filter(replicated).collect())
             }
-            None => Touched::Any,
+            None => AffectedTables::Any,
         }
     }
 
-    fn lock_all(&self, touched: &Touched, deleted: Option<&String>) -> KeyGuard<'_> {
-        match touched {
-            Touched::Any => self.locks.every_table(),
-            Touched::Tables(tables) => {
+    fn lock_all(&self, affected_tables: &AffectedTables, deleted: Option<&String>) -> KeyGuard<'_> {
+        match affected_tables {
+            AffectedTables::Any => self.locks.every_table(),
+            AffectedTables::Tables(tables) => {
                 let tables: Vec<&str> = tables.iter().chain(deleted).map(String::as_str).collect();
                 self.locks.tables(&tables)
             }
@@ -137,7 +137,7 @@ impl SyncedStorage {
     }
 
     /// Remembers what is about to be deleted, as [`SyncedStorage::delete`] does.
-    /// What cannot be told stays unremembered; the query runs all the same.
+    /// What cannot be resolved stays unremembered; the query runs all the same.
     /// Gives what takes it back.
     fn remember(
         &self,
@@ -145,12 +145,12 @@ impl SyncedStorage {
         deletion: &Deletion,
         table: &str,
         parameters: &Object,
-    ) -> Option<Marked> {
+    ) -> Option<TombstoneUndo> {
         let marked = match &deletion.rows {
             None => self.tombstones.mark(&[], &[Scope::new(table, &[])]),
             Some(query) => match self.primary.query(context, query, parameters) {
                 Ok(answer) => {
-                    let rows = AnsweredRows::rows(&answer).unwrap_or_default();
+                    let rows = ReturnedRows::rows(&answer).unwrap_or_default();
                     if rows.len() > Deletion::MOST_ROWS {
                         tracing::warn!(
                             table,
@@ -175,8 +175,8 @@ impl SyncedStorage {
     }
 }
 
-impl Touched {
-    /// What is announced to the log.
+impl AffectedTables {
+    /// What is in_flight to the log.
     fn names(&self) -> impl Iterator<Item = &str> {
         let (tables, any) = match self {
             Self::Tables(tables) => (Some(tables), None),
@@ -205,12 +205,12 @@ fn is_of_parser(error: &StorageError) -> bool {
 
 /// The rows that a query wrote to `table`; none if the answer leaves any doubt.
 fn written<'t>(
-    answered: &AnsweredRows,
+    answered: &ReturnedRows,
     table: &'t str,
     answer: &Value,
     parameters: &Object,
-) -> Option<(&'t str, Vec<Row>)> {
-    let rows = AnsweredRows::rows(answer)?;
+) -> Option<(&'t str, Vec<RowImage>)> {
+    let rows = ReturnedRows::rows(answer)?;
     let complete = |(id, columns): &(RecordId, Object)| {
         let has = |name: &&str| columns.get(name).is_some_and(|value| !value.is_nullish());
         id.table == table && key_columns(table).iter().all(has)
@@ -219,7 +219,7 @@ fn written<'t>(
         && answered.keeps_keys(table, parameters)
         && rows.iter().all(complete);
     certain.then(|| {
-        let rows = rows.into_iter().map(|(id, columns)| Row {
+        let rows = rows.into_iter().map(|(id, columns)| RowImage {
             id,
             columns,
             embedding: None,
@@ -230,9 +230,9 @@ fn written<'t>(
 
 /// A refresh for each row, or document. A table without a fixed name is
 /// replicated as far as its rows are relationships.
-fn refreshes(table: &str, rows: &[Row]) -> Vec<SyncOperation> {
+fn refreshes(table: &str, rows: &[RowImage]) -> Vec<SyncOperation> {
     let fixed = schema::table(table).is_some();
-    let leads = |row: &&Row| {
+    let leads = |row: &&RowImage| {
         let has = |name| {
             row.columns
                 .get(name)

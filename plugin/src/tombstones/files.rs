@@ -1,7 +1,7 @@
 //! The files of the tombstones: one keyspace of a small fjall database.
 
 use super::{Changes, KEY, SCOPE, Scope, TombstoneError};
-use crate::{dedup::Key, durable};
+use crate::{dedup::Key, self_healing};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::path::Path;
 
@@ -34,7 +34,8 @@ impl Files {
         lost: impl Fn(),
     ) -> Result<Self, TombstoneError> {
         let set_aside = || {
-            let aside = durable::set_aside(dir).map_err(|source| Self::unusable(dir, source))?;
+            let aside =
+                self_healing::set_aside(dir).map_err(|source| Self::unusable(dir, source))?;
             tracing::error!(
                 set_aside = %aside.display(),
                 "the record of deleted rows was damaged; it was set aside, and copies of rows \
@@ -43,7 +44,7 @@ impl Files {
             lost();
             Ok(())
         };
-        durable::open_or_set_aside(damaged, set_aside, || Self::open(dir))
+        self_healing::open_or_set_aside(damaged, set_aside, || Self::open(dir))
     }
 
     fn unusable(dir: &Path, source: std::io::Error) -> TombstoneError {
@@ -54,7 +55,7 @@ impl Files {
     }
 
     fn open(dir: &Path) -> Result<Self, TombstoneError> {
-        let database = durable::open(
+        let database = self_healing::open(
             dir,
             |builder| builder.cache_size(CACHE_BYTES),
             |source| Self::unusable(dir, source),

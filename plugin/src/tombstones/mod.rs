@@ -26,7 +26,7 @@ pub use scope::Scope;
 
 use crate::{
     dedup::Key,
-    durable::{self, Durable, Failure, Severity, Trouble},
+    self_healing::{self, Fault, SelfHealingStore, Severity, StoreError},
 };
 use files::Files;
 use parking_lot::{Mutex, RwLock};
@@ -78,11 +78,11 @@ pub enum TombstoneError {
     Closed,
 }
 
-impl Failure for TombstoneError {
+impl StoreError for TombstoneError {
     fn severity(&self) -> Option<Severity> {
         match self {
-            Self::Storage(error) => durable::severity(error),
-            Self::Directory { .. } => Some(Severity::Hindered),
+            Self::Storage(error) => self_healing::severity(error),
+            Self::Directory { .. } => Some(Severity::Environment),
             Self::Panicked => Some(Severity::Damaged),
             Self::Locked(_) | Self::Unavailable | Self::Closed => None,
         }
@@ -119,7 +119,7 @@ type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// at the primary before it looks here, so it never takes a row that was just
 /// written again for a deleted one, nor the other way round.
 pub struct Tombstones {
-    files: Durable<Files>,
+    files: SelfHealingStore<Files>,
     /// Where they are opened; none if they were given.
     dir: Option<PathBuf>,
     sync_always: bool,
@@ -134,7 +134,7 @@ pub struct Tombstones {
 
 /// What a mark has replaced, to take it back.
 #[derive(Debug, Default)]
-pub struct Marked {
+pub struct TombstoneUndo {
     entries: Changes,
     scopes: Vec<(Scope, Option<u64>)>,
     count: u64,
@@ -148,7 +148,7 @@ impl Tombstones {
     pub fn open(database: &fjall::Database) -> Result<Self, TombstoneError> {
         let files = Files::of(database.clone())?;
         let tombstones = Self::unopened(None, false);
-        tombstones.files.mend(
+        tombstones.files.recover(
             |_| {
                 tombstones.take_over(files.load()?);
                 Ok::<_, TombstoneError>(files)
@@ -160,14 +160,14 @@ impl Tombstones {
 
     /// The tombstones kept in the directory `dir`; damaged ones are set aside
     /// and begun anew. If it cannot be used they are in memory until
-    /// [`Tombstones::mend`] has opened it. With `sync_always` each mark is
+    /// [`Tombstones::recover`] has opened it. With `sync_always` each mark is
     /// brought to the disk itself.
     ///
     /// # Errors
     /// [`TombstoneError::Locked`].
     pub fn open_in(dir: &Path, sync_always: bool) -> Result<Self, TombstoneError> {
         let tombstones = Self::unopened(Some(dir.to_owned()), sync_always);
-        match tombstones.mend() {
+        match tombstones.recover() {
             Err(TombstoneError::Storage(fjall::Error::Locked)) => {
                 Err(TombstoneError::Locked(dir.to_owned()))
             }
@@ -183,7 +183,7 @@ impl Tombstones {
 
     fn unopened(dir: Option<PathBuf>, sync_always: bool) -> Self {
         Self {
-            files: Durable::unopened(),
+            files: SelfHealingStore::unopened(),
             dir,
             sync_always,
             unsynced: AtomicBool::new(false),
@@ -200,9 +200,9 @@ impl Tombstones {
     ///
     /// # Errors
     /// Why they cannot be used now.
-    pub fn mend(&self) -> Result<(), TombstoneError> {
+    pub fn recover(&self) -> Result<(), TombstoneError> {
         if let Some(dir) = &self.dir {
-            self.files.mend(
+            self.files.recover(
                 |damaged| {
                     let files = Files::open_or_set_aside(dir, damaged, || self.rewrite_scopes())?;
                     // Before others can use the files: they hold the scopes
@@ -231,13 +231,13 @@ impl Tombstones {
     }
 
     /// Why they cannot be stored; none if they can.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.files.trouble()
+    pub fn fault(&self) -> Option<Fault> {
+        self.files.fault()
     }
 
     /// Closes the files: what is marked from now on is forgotten.
     pub fn close(&self) {
-        let closed = self.mend().and_then(|()| self.sync());
+        let closed = self.recover().and_then(|()| self.sync());
         if let Err(error) = closed {
             tracing::warn!(%error, "some deletes are forgotten");
         }
@@ -301,11 +301,11 @@ impl Tombstones {
     ///
     /// # Errors
     /// The marks cannot be stored now; they count as long as the process lives.
-    pub fn mark(&self, keys: &[Key], scopes: &[Scope]) -> Result<Marked, TombstoneError> {
+    pub fn mark(&self, keys: &[Key], scopes: &[Scope]) -> Result<TombstoneUndo, TombstoneError> {
         let mut known = self.scopes.write();
-        let mut marked = Marked {
+        let mut marked = TombstoneUndo {
             count: known.count() + 1,
-            ..Marked::default()
+            ..TombstoneUndo::default()
         };
         let mut changes = Changes::new();
         for key in keys {
@@ -334,7 +334,7 @@ impl Tombstones {
     ///
     /// # Errors
     /// The change cannot be stored now; it counts as long as the process lives.
-    pub fn take_back(&self, marked: Marked) -> Result<(), TombstoneError> {
+    pub fn rollback(&self, marked: TombstoneUndo) -> Result<(), TombstoneError> {
         let mut known = self.scopes.write();
         let mut changes = marked.entries;
         for (scope, former) in marked.scopes {

@@ -240,12 +240,12 @@ fn what_cannot_be_written_is_written_once_it_can() {
         is_hidden(&tombstones, &other),
         "nobody knows what was deleted before"
     );
-    assert!(tombstones.trouble().is_some());
-    tombstones.mend().unwrap_err();
+    assert!(tombstones.fault().is_some());
+    tombstones.recover().unwrap_err();
 
     std::fs::remove_file(&dir).unwrap();
-    tombstones.mend().unwrap();
-    assert!(tombstones.trouble().is_none());
+    tombstones.recover().unwrap();
+    assert!(tombstones.fault().is_none());
     let symbol = symbol("s", "f");
     let found = |tombstones: &Tombstones| {
         (
@@ -277,7 +277,7 @@ fn a_delete_that_did_not_happen_hides_nothing() {
         .mark(slice::from_ref(&first), slice::from_ref(&file))
         .unwrap();
     assert_eq!(hidden(), [true, true]);
-    tombstones.take_back(marked).unwrap();
+    tombstones.rollback(marked).unwrap();
     assert_eq!(hidden(), [false, false]);
 
     // What was deleted before stays deleted.
@@ -287,6 +287,6 @@ fn a_delete_that_did_not_happen_hides_nothing() {
         .unwrap();
     let marked = tombstones.mark(slice::from_ref(&first), &[file]).unwrap();
     assert_eq!(hidden(), [true, true]);
-    tombstones.take_back(marked).unwrap();
+    tombstones.rollback(marked).unwrap();
     assert_eq!(hidden(), [false, true]);
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::{super::row::Slim, *};
+use super::{super::row::PartialRow, *};
 use plugin_api::value::{Object, RecordId};
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ struct Ranked {
     matches: bool,
 }
 
-impl Row for Ranked {
+impl MergeableRow for Ranked {
     fn table(&self) -> &str {
         "events"
     }
@@ -41,11 +41,11 @@ type Rows = BTreeMap<u8, (u8, bool)>;
 /// Databases in memory, the primary first.
 #[derive(Clone, Debug)]
 struct Databases {
-    sides: Vec<Vec<Ranked>>,
+    backends: Vec<Vec<Ranked>>,
     hidden: HashSet<Key>,
     /// How many questions each secondary still answers.
     answers: Vec<u32>,
-    failed: HashSet<Place>,
+    failed: HashSet<Rank>,
     lookups: usize,
     deletes: u64,
     /// A row that was deleted just before the primary was asked, and is written
@@ -54,7 +54,7 @@ struct Databases {
 }
 
 impl Databases {
-    fn new(sides: Vec<Rows>, hidden: Vec<u8>, answers: Vec<u32>) -> Self {
+    fn new(backends: Vec<Rows>, hidden: Vec<u8>, answers: Vec<u32>) -> Self {
         let id = |n: u8| RecordId::new("events", format!("e{n:02}"));
         let rows = |rows: Rows| {
             let rows = rows.into_iter();
@@ -66,7 +66,7 @@ impl Databases {
             .collect()
         };
         Self {
-            sides: sides.into_iter().map(rows).collect(),
+            backends: backends.into_iter().map(rows).collect(),
             hidden: hidden.into_iter().map(|n| Key::of_id(&id(n))).collect(),
             answers,
             failed: HashSet::new(),
@@ -76,8 +76,8 @@ impl Databases {
         }
     }
 
-    fn page(&self, side: usize, limit: Option<u32>) -> Vec<Ranked> {
-        let rows = self.sides[side].iter().filter(|row| row.matches);
+    fn page(&self, backend: usize, limit: Option<u32>) -> Vec<Ranked> {
+        let rows = self.backends[backend].iter().filter(|row| row.matches);
         let mut rows: Vec<_> = rows.cloned().collect();
         rows.sort_by(by_rank);
         rows.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
@@ -85,47 +85,47 @@ impl Databases {
     }
 
     /// Does this secondary answer one more question?
-    fn answers(&mut self, place: Place) -> bool {
-        match self.answers[place].checked_sub(1) {
-            Some(left) => self.answers[place] = left,
+    fn answers(&mut self, rank: Rank) -> bool {
+        match self.answers[rank].checked_sub(1) {
+            Some(left) => self.answers[rank] = left,
             None => {
-                self.failed.insert(place);
+                self.failed.insert(rank);
             }
         }
-        !self.failed.contains(&place)
+        !self.failed.contains(&rank)
     }
 
-    fn pages(&mut self, limits: Vec<(Place, Option<u32>)>) -> Pages<Ranked> {
+    fn pages(&mut self, limits: Vec<(Rank, Option<u32>)>) -> Pages<Ranked> {
         limits
             .into_iter()
-            .filter(|(place, _)| self.answers(*place))
+            .filter(|(rank, _)| self.answers(*rank))
             .collect::<Vec<_>>()
             .into_iter()
-            .map(|(place, asked)| {
-                let rows = self.page(place + 1, asked);
-                (place, Page { rows, asked })
+            .map(|(rank, asked)| {
+                let rows = self.page(rank + 1, asked);
+                (rank, Page { rows, asked })
             })
             .collect()
     }
 
-    fn names(&self, side: usize, rows: &[Identity]) -> HashSet<Key> {
-        let has: HashSet<Key> = self.sides[side]
+    fn names(&self, backend: usize, rows: &[Identity]) -> HashSet<Key> {
+        let has: HashSet<Key> = self.backends[backend]
             .iter()
             .map(|row| Key::of_id(&row.id))
             .collect();
-        let names = rows.iter().flat_map(Identity::names);
+        let names = rows.iter().flat_map(Identity::lookup_keys);
         names.filter(|name| has.contains(name)).cloned().collect()
     }
 
     fn merge(&mut self, limit: Option<u32>) -> Vec<Ranked> {
         let primary = self.page(0, limit);
-        let all = (0..self.sides.len() - 1)
-            .map(|place| (place, limit))
+        let all = (0..self.backends.len() - 1)
+            .map(|rank| (rank, limit))
             .collect();
         let pages = self.pages(all);
         merge(self, primary, pages, by_rank, limit, |databases, limits| {
             let limits = limits.into_iter();
-            databases.pages(limits.map(|(place, limit)| (place, Some(limit))).collect())
+            databases.pages(limits.map(|(rank, limit)| (rank, Some(limit))).collect())
         })
         .unwrap()
     }
@@ -133,19 +133,19 @@ impl Databases {
     /// What one database holding the union would answer.
     fn union(&self, limit: Option<u32>) -> Vec<Ranked> {
         let mut union: BTreeMap<String, (usize, Ranked)> = BTreeMap::new();
-        for (side, rows) in self.sides.iter().enumerate() {
-            if side > 0 && self.failed.contains(&(side - 1)) {
+        for (backend, rows) in self.backends.iter().enumerate() {
+            if backend > 0 && self.failed.contains(&(backend - 1)) {
                 continue;
             }
             for row in rows {
                 union
                     .entry(row.id.to_string())
-                    .or_insert_with(|| (side, row.clone()));
+                    .or_insert_with(|| (backend, row.clone()));
             }
         }
         let mut rows: Vec<_> = union
             .into_values()
-            .filter(|(side, row)| *side == 0 || !self.hidden.contains(&Key::of_id(&row.id)))
+            .filter(|(backend, row)| *backend == 0 || !self.hidden.contains(&Key::of_id(&row.id)))
             .map(|(_, row)| row)
             .filter(|row| row.matches)
             .collect();
@@ -155,23 +155,23 @@ impl Databases {
     }
 }
 
-impl Source for Databases {
+impl RowLookup for Databases {
     fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>> {
         self.lookups += 1;
         let names = self.names(0, rows);
         if let Some(row) = self.rewritten.take() {
             self.deletes += 1;
-            self.sides[0].push(row);
+            self.backends[0].push(row);
         }
         Ok(names)
     }
 
-    fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Place, HashSet<Key>> {
+    fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Rank, HashSet<Key>> {
         rows.into_iter()
-            .filter(|(place, _)| self.answers(*place))
+            .filter(|(rank, _)| self.answers(*rank))
             .collect::<Vec<_>>()
             .into_iter()
-            .map(|(place, rows)| (place, self.names(place + 1, &rows)))
+            .map(|(rank, rows)| (rank, self.names(rank + 1, &rows)))
             .collect()
     }
 
@@ -179,7 +179,7 @@ impl Source for Databases {
         self.deletes
     }
 
-    fn hides(&self, _: &impl Row, identity: &Identity) -> bool {
+    fn hides(&self, _: &impl MergeableRow, identity: &Identity) -> bool {
         self.hidden.contains(&identity.key)
     }
 }
@@ -197,21 +197,21 @@ fn limit() -> impl Strategy<Value = Option<u32>> {
 proptest! {
     #[test]
     fn a_merge_is_what_the_union_holds(
-        sides in proptest::collection::vec(rows(), 1..5),
+        backends in proptest::collection::vec(rows(), 1..5),
         hidden in proptest::collection::vec(0..20u8, 0..10),
         limit in limit(),
     ) {
-        let mut databases = Databases::new(sides, hidden, vec![ALWAYS; 4]);
+        let mut databases = Databases::new(backends, hidden, vec![ALWAYS; 4]);
         prop_assert_eq!(databases.merge(limit), databases.union(limit));
     }
 
     #[test]
     fn who_stops_answering_is_left_out_as_a_whole(
-        sides in proptest::collection::vec(rows(), 2..5),
+        backends in proptest::collection::vec(rows(), 2..5),
         answers in proptest::collection::vec(prop_oneof![0..3u32, Just(ALWAYS)], 4),
         limit in limit(),
     ) {
-        let mut databases = Databases::new(sides, vec![], answers);
+        let mut databases = Databases::new(backends, vec![], answers);
         let merged = databases.merge(limit);
         prop_assert_eq!(merged, databases.union(limit));
     }
@@ -244,7 +244,7 @@ fn a_row_that_is_deleted_and_written_again_during_a_read_does_not_show_in_an_old
     let mut databases = Databases::new(vec![Rows::new(), stale], vec![], vec![ALWAYS]);
     databases.rewritten = Some(Ranked {
         matches: false,
-        ..databases.sides[1][0].clone()
+        ..databases.backends[1][0].clone()
     });
     assert_eq!(databases.merge(None), []);
     assert_eq!(databases.lookups, 2);
@@ -268,7 +268,7 @@ fn a_document_is_one_thing_with_its_chunks() {
         let columns = Object::new()
             .with("file_path", path)
             .with("source_file", source);
-        Slim::new("knowledge_base", columns)
+        PartialRow::new("knowledge_base", columns)
     };
     let whole = Identity::of(&row("a.md", ""), &row("a.md", "").columns);
     let chunk = Identity::of(

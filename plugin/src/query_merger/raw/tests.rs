@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::{
-    query_merger::tests::{Member, PATIENT, database, merger, run},
-    raw_query::{Verdict, recognise},
+    query_merger::tests::{PATIENT, Participant, database, merger, run},
+    raw_query::{Classification, classify},
 };
 use plugin_api::value::{RecordKey, Timestamp};
 use proptest::prelude::*;
@@ -19,22 +19,22 @@ const TABLES: &[&str] = &["code_symbols", "events", "kv_memories", "knowledge_ba
 
 /// A primary, two secondaries, and the database that holds their union.
 struct Scene {
-    sides: [SurrealStorage; 3],
-    secondaries: [Arc<Member>; 2],
+    backends: [SurrealStorage; 3],
+    secondaries: [Arc<Participant>; 2],
     union: SurrealStorage,
     merger: QueryMerger,
 }
 
 impl Scene {
     fn new() -> Self {
-        let sides = [database(), database(), database()];
+        let backends = [database(), database(), database()];
         let secondaries = [
-            Member::new("second", 2, sides[2].clone()),
-            Member::new("first", 1, sides[1].clone()),
+            Participant::new("second", 2, backends[2].clone()),
+            Participant::new("first", 1, backends[1].clone()),
         ];
-        let merger = merger(sides[0].clone(), &secondaries, None, PATIENT);
+        let merger = merger(backends[0].clone(), &secondaries, None, PATIENT);
         Self {
-            sides,
+            backends,
             secondaries,
             union: database(),
             merger,
@@ -42,29 +42,29 @@ impl Scene {
     }
 
     fn clear(&self) {
-        for database in self.sides.iter().chain([&self.union]) {
+        for database in self.backends.iter().chain([&self.union]) {
             for table in TABLES {
                 run(database, &format!("DELETE {table}"), &Object::new());
             }
         }
     }
 
-    /// Puts the versions of one row where they belong: to each side its own,
-    /// and to the union that of the first side that has one.
+    /// Puts the versions of one row where they belong: to each backend its own,
+    /// and to the union that of the first backend that has one.
     fn put(&self, table: &str, versions: [Option<Object>; 3]) {
         let insert = |database: &SurrealStorage, row: &Object| {
             let row = Object::new().with("row", row.clone());
             run(database, &format!("INSERT INTO {table} $row"), &row);
         };
-        for (side, version) in self.sides.iter().zip(&versions) {
-            version.iter().for_each(|row| insert(side, row));
+        for (backend, version) in self.backends.iter().zip(&versions) {
+            version.iter().for_each(|row| insert(backend, row));
         }
         let shown = versions.iter().flatten().next();
         shown.iter().for_each(|row| insert(&self.union, row));
     }
 
     fn merged(&self, text: &str, parameters: &Object) -> Value {
-        let Verdict::Select(plain) = recognise(text, true) else {
+        let Classification::Select(plain) = classify(text, true) else {
             panic!("{text} is no plain SELECT");
         };
         let answer = self
@@ -94,10 +94,10 @@ fn values() -> Vec<Value> {
 
 static VALUES: LazyLock<Vec<Value>> = LazyLock::new(values);
 
-/// What is generated of one row: which sides have it, and what is in them.
+/// What is generated of one row: which backends have it, and what is in them.
 type Plan = ([Option<u8>; 3], u8);
 
-fn row(table: &str, number: usize, side: usize, version: u8) -> Object {
+fn row(table: &str, number: usize, backend: usize, version: u8) -> Object {
     let key = RecordKey::String(format!("{number}").into());
     let id = RecordId {
         table: table.into(),
@@ -118,10 +118,10 @@ fn row(table: &str, number: usize, side: usize, version: u8) -> Object {
             .with("name_path", format!("path-{number}"))
             .with("name", format!("name-{}", version % 7))
             .with("start_line", rank)
-            // Of each row and side another one, so that none are equally near.
+            // Of each row and backend another one, so that none are equally near.
             .with(
                 "embedding",
-                near((usize::from(version) * 64 + number) * 3 + side),
+                near((usize::from(version) * 64 + number) * 3 + backend),
             ),
         "events" => base
             .with("user_id", if version.is_multiple_of(3) { "v" } else { "u" })
@@ -223,18 +223,18 @@ fn a_merged_select_answers_as_a_database_with_the_union() {
         scene.clear();
         for (table, plans) in TABLES.iter().zip(plans) {
             for (number, (versions, same)) in plans.into_iter().enumerate() {
-                let mut side = 0;
+                let mut backend = 0;
                 let rows = versions.map(|version| {
                     let version = version.map(|it| if same % 2 == 0 { same } else { it });
-                    side += 1;
-                    version.map(|it| row(table, number, side, it))
+                    backend += 1;
+                    version.map(|it| row(table, number, backend, it))
                 });
                 scene.put(table, rows);
             }
         }
         for text in ORDERED {
             let expected = run(&scene.union, text, &parameters());
-            let own = run(&scene.sides[0], text, &parameters());
+            let own = run(&scene.backends[0], text, &parameters());
             beyond_primary.fetch_add(u32::from(own != expected), AtomicOrdering::Relaxed);
             prop_assert_eq!(scene.merged(text, &parameters()), expected, "{}", text);
         }

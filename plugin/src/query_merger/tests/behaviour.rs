@@ -1,6 +1,6 @@
 //! Who is asked, when, and what happens if no answer comes.
 
-use super::{Member, PATIENT, context, database, merger, spy::Spy};
+use super::{PATIENT, Participant, context, database, merger, spy::Spy};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -52,7 +52,7 @@ fn a_point_read_that_the_primary_answers_asks_nobody_else() {
     let secondary = Spy::on(&with_fact("k"), willing);
     let merger = merger(
         with_fact("k"),
-        &[Member::new("s", 1, secondary.clone())],
+        &[Participant::new("s", 1, secondary.clone())],
         None,
         PATIENT,
     );
@@ -62,7 +62,7 @@ fn a_point_read_that_the_primary_answers_asks_nobody_else() {
 
 #[test]
 fn a_list_asks_all_sides_at_once() {
-    // Each side answers only once the other was asked.
+    // Each backend answers only once the other was asked.
     let meet = |mine: Sender<()>, theirs: Receiver<()>| {
         move |_: &str| {
             let _ = mine.send(());
@@ -75,7 +75,12 @@ fn a_list_asks_all_sides_at_once() {
     let data = with_fact("k");
     let primary = Spy::on(&data, meet(a, on_b));
     let secondary = Spy::on(&data, meet(b, on_a));
-    let merger = merger(primary, &[Member::new("s", 1, secondary)], None, PATIENT);
+    let merger = merger(
+        primary,
+        &[Participant::new("s", 1, secondary)],
+        None,
+        PATIENT,
+    );
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
 }
 
@@ -85,7 +90,7 @@ fn sides_that_agree_are_asked_one_question_each() {
     let (primary, secondary) = (Spy::on(&data, willing), Spy::on(&data, willing));
     let merger = merger(
         primary.clone(),
-        &[Member::new("s", 1, secondary.clone())],
+        &[Participant::new("s", 1, secondary.clone())],
         None,
         PATIENT,
     );
@@ -101,7 +106,7 @@ fn keys_that_only_a_secondary_returned_are_looked_up_in_one_query() {
     add(&other, "m");
     let merger = merger(
         primary.clone(),
-        &[Member::new("s", 1, other)],
+        &[Participant::new("s", 1, other)],
         None,
         PATIENT,
     );
@@ -115,9 +120,9 @@ fn keys_that_only_a_secondary_returned_are_looked_up_in_one_query() {
 #[test]
 fn a_secondary_that_is_down_is_not_asked() {
     let secondary = Spy::on(&with_fact("l"), willing);
-    let member = Member::new("s", 1, secondary.clone());
-    *member.storage.lock() = None;
-    let merger = merger(with_fact("k"), &[Arc::clone(&member)], None, PATIENT);
+    let participant = Participant::new("s", 1, secondary.clone());
+    *participant.storage.lock() = None;
+    let merger = merger(with_fact("k"), &[Arc::clone(&participant)], None, PATIENT);
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
     assert!(secondary.calls().is_empty());
@@ -127,8 +132,8 @@ fn a_secondary_that_is_down_is_not_asked() {
 fn a_slow_secondary_is_left_behind_and_not_waited_for_again_until_it_is_fast() {
     let (open, wait) = door();
     let secondary = Spy::on(&with_fact("l"), wait);
-    let members = [Member::new("s", 1, secondary.clone())];
-    let merger = merger(with_fact("k"), &members, None, Duration::from_secs(1));
+    let participants = [Participant::new("s", 1, secondary.clone())];
+    let merger = merger(with_fact("k"), &participants, None, Duration::from_secs(1));
     let read = || {
         let facts = merger.list_facts(&context(), "ada").unwrap();
         keys(&facts).join(" ")
@@ -151,21 +156,21 @@ fn a_slow_secondary_is_left_behind_and_not_waited_for_again_until_it_is_fast() {
 #[test]
 fn one_whose_server_is_gone_is_not_waited_for() {
     let (_closed, wait) = door();
-    let member = Member::new("s", 1, Spy::on(&with_fact("l"), wait));
-    member.gone.store(true, Ordering::SeqCst);
+    let participant = Participant::new("s", 1, Spy::on(&with_fact("l"), wait));
+    participant.gone.store(true, Ordering::SeqCst);
     // Nobody would wait so long.
     let hours = Duration::from_secs(36_000);
-    let merger = merger(with_fact("k"), &[Arc::clone(&member)], None, hours);
+    let merger = merger(with_fact("k"), &[Arc::clone(&participant)], None, hours);
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
-    assert_eq!(member.lost.lock()[0].kind, ErrorKind::CONNECTION);
+    assert_eq!(participant.lost.lock()[0].kind, ErrorKind::CONNECTION);
 }
 
 #[test]
 fn one_that_fails_leaves_the_others_results_in() {
     let gone = |_: &str| Err(StorageError::connection("gone"));
-    let failing = Member::new("failing", 1, Spy::on(&with_fact("l"), gone));
-    let fine = Member::new("fine", 2, with_fact("m"));
+    let failing = Participant::new("failing", 1, Spy::on(&with_fact("l"), gone));
+    let fine = Participant::new("fine", 2, with_fact("m"));
     let merger = merger(with_fact("k"), &[Arc::clone(&failing), fine], None, PATIENT);
     assert_eq!(
         keys(&merger.list_facts(&context(), "ada").unwrap()),
@@ -181,7 +186,7 @@ fn the_primary_must_answer() {
     let primary = Spy::on(&with_fact("k"), out_of_order);
     let merger = merger(
         primary,
-        &[Member::new("s", 1, with_fact("k"))],
+        &[Participant::new("s", 1, with_fact("k"))],
         None,
         PATIENT,
     );
@@ -198,8 +203,8 @@ fn the_primary_must_answer() {
 #[test]
 fn the_callers_deadline_is_the_secondaries_too_and_does_not_brand_them_slow() {
     let (open, wait) = door();
-    let members = [Member::new("s", 1, Spy::on(&with_fact("l"), wait))];
-    let merger = merger(with_fact("k"), &members, None, PATIENT);
+    let participants = [Participant::new("s", 1, Spy::on(&with_fact("l"), wait))];
+    let merger = merger(with_fact("k"), &participants, None, PATIENT);
     let hurried = CallContext::with_timeout(Duration::from_secs(2));
     let started = Instant::now();
     assert_eq!(keys(&merger.list_facts(&hurried, "ada").unwrap()), ["k"]);
@@ -214,8 +219,8 @@ fn the_callers_deadline_is_the_secondaries_too_and_does_not_brand_them_slow() {
 #[test]
 fn after_the_deadline_the_primary_refuses_and_nobody_else_is_asked() {
     let secondary = Spy::on(&with_fact("l"), willing);
-    let members = [Member::new("s", 1, secondary.clone())];
-    let merger = merger(with_fact("k"), &members, None, PATIENT);
+    let participants = [Participant::new("s", 1, secondary.clone())];
+    let merger = merger(with_fact("k"), &participants, None, PATIENT);
     let expired = CallContext::with_timeout(Duration::ZERO);
     for error in [
         merger.list_facts(&expired, "ada").unwrap_err(),
@@ -240,8 +245,8 @@ fn the_primarys_time_is_taken_from_the_deadline_of_a_point_read_too() {
         Ok(())
     });
     let secondary = Spy::on(&with_fact("l"), willing);
-    let members = [Member::new("s", 1, secondary.clone())];
-    let merger = merger(primary, &members, None, PATIENT);
+    let participants = [Participant::new("s", 1, secondary.clone())];
+    let merger = merger(primary, &participants, None, PATIENT);
     *began.lock().unwrap() = Some(Instant::now());
     let found = merger.get_fact(&CallContext::with_timeout(allowed), "ada", "l");
     assert!(found.unwrap().is_none());
@@ -251,14 +256,14 @@ fn the_primarys_time_is_taken_from_the_deadline_of_a_point_read_too() {
 #[test]
 fn without_merging_reads_are_the_primarys_alone() {
     let secondary = Spy::on(&with_fact("l"), willing);
-    let member: Arc<dyn super::Secondary> = Member::new("s", 1, secondary.clone());
+    let participant: Arc<dyn super::Secondary> = Participant::new("s", 1, secondary.clone());
     let settings = super::ReadSettings {
         merge: false,
         query_timeout: PATIENT,
     };
     let primary = plugin_api::storage::FullStorage::new(with_fact("k"));
     let runtime = super::RUNTIME.handle().clone();
-    let merger = super::QueryMerger::new(primary, [member], None, settings, runtime);
+    let merger = super::QueryMerger::new(primary, [participant], None, settings, runtime);
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
     assert!(secondary.calls().is_empty());

@@ -1,6 +1,6 @@
 //! What merged reads promise, one example each.
 
-use super::{Member, PATIENT, context, database, merger, rows::embedding, tombstones};
+use super::{PATIENT, Participant, context, database, merger, rows::embedding, tombstones};
 use crate::{dedup::Key, query_merger::QueryMerger, tombstones::Scope};
 use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use surreal_storage::SurrealStorage;
 
 fn over(primary: &SurrealStorage, secondary: &SurrealStorage) -> QueryMerger {
-    let member = Member::new("secondary", 1, secondary.clone());
-    merger(primary.clone(), &[member], None, PATIENT)
+    let participant = Participant::new("secondary", 1, secondary.clone());
+    merger(primary.clone(), &[participant], None, PATIENT)
 }
 
 /// The rows of a write, as a replica would carry them to another database.
@@ -191,7 +191,7 @@ fn more_rows_than_one_page_of_ids_are_counted_to_the_last() {
 
 #[test]
 fn among_secondaries_the_lower_number_wins_whatever_the_order_of_configuration() {
-    let sides: Vec<_> = ["second", "first"]
+    let backends: Vec<_> = ["second", "first"]
         .map(|value| {
             let storage = database();
             storage
@@ -200,11 +200,11 @@ fn among_secondaries_the_lower_number_wins_whatever_the_order_of_configuration()
             storage
         })
         .into();
-    let members = [
-        Member::new("second", 2, sides[0].clone()),
-        Member::new("first", 1, sides[1].clone()),
+    let participants = [
+        Participant::new("second", 2, backends[0].clone()),
+        Participant::new("first", 1, backends[1].clone()),
     ];
-    let merger = merger(database(), &members, None, PATIENT);
+    let merger = merger(database(), &participants, None, PATIENT);
     let expected = Value::from("first");
     assert_eq!(
         merger.get_fact(&context(), "ada", "k").unwrap(),
@@ -223,15 +223,15 @@ fn a_deleted_row_is_hidden_until_it_is_written_again_or_shown_on_request() {
         .save_code_symbol(&context(), &symbol("run", "a.rs"))
         .unwrap();
     let (_directory, tombstones) = tombstones();
-    let member = Member::new("secondary", 1, secondary);
-    let members = [member];
+    let participant = Participant::new("secondary", 1, secondary);
+    let participants = [participant];
     let hiding = merger(
         primary.clone(),
-        &members,
+        &participants,
         Some(Arc::clone(&tombstones)),
         PATIENT,
     );
-    let showing = merger(primary.clone(), &members, None, PATIENT);
+    let showing = merger(primary.clone(), &participants, None, PATIENT);
     let found = |merger: &QueryMerger| {
         let listed = merger
             .find_symbols_by_file(&context(), "p", "a.rs")

@@ -39,14 +39,14 @@ pub(super) enum Delete {
     Document(u8),
 }
 
-/// A record as a side has it.
+/// A record as a backend has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) version: u8,
     pub(super) origin: usize,
 }
 
-/// Which records a side has.
+/// Which records a backend has.
 pub(super) type Holding = BTreeMap<u8, Held>;
 
 /// Steps over a primary and secondaries.
@@ -57,7 +57,7 @@ pub(super) struct History {
 }
 
 pub(super) fn history() -> impl Strategy<Value = History> {
-    // Few steps and many: sparse sides and dense ones.
+    // Few steps and many: sparse backends and dense ones.
     let steps = || prop_oneof![0..20usize, 20..150usize];
     (1..4usize, steps()).prop_flat_map(|(secondaries, steps)| {
         proptest::collection::vec(step(secondaries), 0..=steps)
@@ -69,13 +69,13 @@ fn step(secondaries: usize) -> impl Strategy<Value = Step> {
     let record = || 0..RECORDS;
     // Few versions, so that they collide.
     let version = || 0..50u8;
-    let side = move || 1..=secondaries;
+    let backend = move || 1..=secondaries;
     prop_oneof![
         8 => (record(), version()).prop_map(|(record, version)| Step::Write(record, version)),
-        4 => (record(), side()).prop_map(|(record, side)| Step::Replicate(record, side)),
-        1 => side().prop_map(Step::CatchUp),
-        6 => (record(), version(), side())
-            .prop_map(|(record, version, side)| Step::Stray(record, version, side)),
+        4 => (record(), backend()).prop_map(|(record, backend)| Step::Replicate(record, backend)),
+        1 => backend().prop_map(Step::CatchUp),
+        6 => (record(), version(), backend())
+            .prop_map(|(record, version, backend)| Step::Stray(record, version, backend)),
         2 => delete().prop_map(Step::Delete),
         1 => record()
             .prop_filter("its copies may differ in what a wide delete goes by", |record| {
@@ -177,7 +177,7 @@ impl Delete {
 /// A history that has come to pass.
 pub(super) struct Outcome {
     /// What the primary has, then what each secondary has.
-    pub(super) sides: Vec<Holding>,
+    pub(super) backends: Vec<Holding>,
     /// What one database holding the union has.
     pub(super) union: Holding,
 }
@@ -214,7 +214,7 @@ impl History {
     /// Takes the steps, one after the other. Deletes and writes are told to
     /// `tombstones` as the write path does.
     pub(super) fn take_place(&self, tombstones: &Tombstones) -> Outcome {
-        let mut sides = vec![Holding::new(); self.secondaries + 1];
+        let mut backends = vec![Holding::new(); self.secondaries + 1];
         let mut past = Chronicle::default();
         for step in &self.steps {
             past.now += 1;
@@ -222,7 +222,7 @@ impl History {
                 Step::Write(record, version) => {
                     let version = past.version(record, version);
                     let held = Held { version, origin: 0 };
-                    sides[0].insert(record, held);
+                    backends[0].insert(record, held);
                     past.written.insert(record, (past.now, held));
                     for (table, row) in rows(record, version, 0) {
                         let id = row.get("id").unwrap().as_record_id().unwrap();
@@ -230,41 +230,42 @@ impl History {
                         tombstones.clear(&key, table, &row).unwrap();
                     }
                 }
-                Step::Replicate(record, side) => {
+                Step::Replicate(record, backend) => {
                     if let Some((_, held)) = past.written.get(&record) {
-                        sides[side].insert(record, *held);
+                        backends[backend].insert(record, *held);
                     }
                 }
-                Step::CatchUp(side) => {
+                Step::CatchUp(backend) => {
                     let written = past.written.iter();
-                    sides[side].extend(written.map(|(record, (_, held))| (*record, *held)));
+                    backends[backend].extend(written.map(|(record, (_, held))| (*record, *held)));
                 }
-                Step::Stray(record, version, side) => {
+                Step::Stray(record, version, backend) => {
                     let version = past.version(record, version);
-                    let origin = side;
-                    sides[side].insert(record, Held { version, origin });
+                    let origin = backend;
+                    backends[backend].insert(record, Held { version, origin });
                 }
                 Step::Delete(ref delete) => {
-                    let (gone, left): (Holding, Holding) = std::mem::take(&mut sides[0])
+                    let (gone, left): (Holding, Holding) = std::mem::take(&mut backends[0])
                         .into_iter()
                         .partition(|(record, held)| delete.covers(*record, held.version));
                     delete.mark(tombstones, &gone);
-                    sides[0] = left;
+                    backends[0] = left;
                     let gone = gone.into_keys().collect();
                     past.deletes.push((past.now, delete.clone(), gone));
                 }
                 Step::Vanish(record) => {
-                    sides[0].remove(&record);
+                    backends[0].remove(&record);
                 }
             }
         }
         let union = (0..RECORDS)
             .filter_map(|record| {
-                let has = |(side, holding): (usize, &Holding)| Some((side, *holding.get(&record)?));
-                let (side, held) = sides.iter().enumerate().find_map(has)?;
-                (side == 0 || !past.hides(record, held)).then_some((record, held))
+                let has =
+                    |(backend, holding): (usize, &Holding)| Some((backend, *holding.get(&record)?));
+                let (backend, held) = backends.iter().enumerate().find_map(has)?;
+                (backend == 0 || !past.hides(record, held)).then_some((record, held))
             })
             .collect();
-        Outcome { sides, union }
+        Outcome { backends, union }
     }
 }

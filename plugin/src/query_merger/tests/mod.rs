@@ -10,7 +10,7 @@ mod questions;
 mod rows;
 mod spy;
 
-use super::{QueryMerger, ReadSettings, Secondary, Side};
+use super::{Backend, QueryMerger, ReadSettings, Secondary};
 use crate::tombstones::Tombstones;
 use parking_lot::Mutex;
 use plugin_api::{
@@ -65,19 +65,19 @@ pub(super) fn run(storage: &SurrealStorage, sql: &str, parameters: &Object) -> V
 }
 
 /// A secondary that a test can take away.
-pub(super) struct Member {
+pub(super) struct Participant {
     name: &'static str,
     priority: u32,
-    storage: Mutex<Option<Arc<dyn Side>>>,
+    storage: Mutex<Option<Arc<dyn Backend>>>,
     pub(super) lost: Mutex<Vec<StorageError>>,
     gone: AtomicBool,
 }
 
-impl Member {
+impl Participant {
     pub(super) fn new(
         name: &'static str,
         priority: u32,
-        storage: impl Side + 'static,
+        storage: impl Backend + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             name,
@@ -89,7 +89,7 @@ impl Member {
     }
 }
 
-impl Secondary for Member {
+impl Secondary for Participant {
     fn name(&self) -> &str {
         self.name
     }
@@ -98,7 +98,7 @@ impl Secondary for Member {
         self.priority
     }
 
-    fn storage(&self) -> Option<(Arc<dyn Side>, u64)> {
+    fn storage(&self) -> Option<(Arc<dyn Backend>, u64)> {
         Some((self.storage.lock().clone()?, 1))
     }
 
@@ -113,8 +113,8 @@ impl Secondary for Member {
 }
 
 pub(super) fn merger(
-    primary: impl Side + 'static,
-    secondaries: &[Arc<Member>],
+    primary: impl Backend + 'static,
+    secondaries: &[Arc<Participant>],
     tombstones: Option<Arc<Tombstones>>,
     query_timeout: Duration,
 ) -> QueryMerger {
@@ -122,7 +122,7 @@ pub(super) fn merger(
         FullStorage::new(primary),
         secondaries
             .iter()
-            .map(|member| Arc::clone(member) as Arc<dyn Secondary>),
+            .map(|participant| Arc::clone(participant) as Arc<dyn Secondary>),
         tombstones,
         ReadSettings {
             merge: true,

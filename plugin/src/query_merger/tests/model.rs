@@ -12,7 +12,7 @@
 #![allow(clippy::print_stdout)]
 
 use super::{
-    Member, PATIENT,
+    PATIENT, Participant,
     history::{History, history},
     merger,
     questions::{Asked, Question, questions},
@@ -37,7 +37,7 @@ const LANES: u32 = 2;
 
 /// A primary, secondaries and the union.
 struct Lane {
-    sides: Vec<Database>,
+    backends: Vec<Database>,
     union: Database,
     _directory: tempfile::TempDir,
     deleted: fjall::Database,
@@ -49,7 +49,7 @@ impl Lane {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self {
-            sides: (0..4).map(|_| Database::default()).collect(),
+            backends: (0..4).map(|_| Database::default()).collect(),
             union: Database::default(),
             deleted: fjall::Database::builder(directory.path()).open().unwrap(),
             _directory: directory,
@@ -79,16 +79,16 @@ impl Lane {
     ) -> Result<(), TestCaseError> {
         let tombstones = self.tombstones();
         let outcome = history.take_place(&tombstones);
-        for (storage, holding) in self.sides.iter().zip(&outcome.sides) {
+        for (storage, holding) in self.backends.iter().zip(&outcome.backends) {
             storage.hold(holding);
         }
         self.union.hold(&outcome.union);
-        let members: Vec<_> = self.sides[1..=history.secondaries]
+        let participants: Vec<_> = self.backends[1..=history.secondaries]
             .iter()
-            .map(|side| Member::new("secondary", 1, side.storage().clone()))
+            .map(|backend| Participant::new("secondary", 1, backend.storage().clone()))
             .collect();
-        let primary = self.sides[0].storage();
-        let merger = merger(primary.clone(), &members, Some(tombstones), PATIENT);
+        let primary = self.backends[0].storage();
+        let merger = merger(primary.clone(), &participants, Some(tombstones), PATIENT);
         let asked = Asked {
             merger: &merger,
             primary,

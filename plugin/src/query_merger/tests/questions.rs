@@ -239,7 +239,7 @@ fn walk_by_name(asked: &Asked<'_>, name: &str, depth: u32) -> Outcome {
 
 #[test]
 fn every_read_method_is_asked() {
-    for read in crate::query_merger::reads::READS {
+    for read in crate::query_merger::read_specs::READ_SPECS {
         assert!(Question::names().contains(&read.method), "{}", read.method);
     }
 }

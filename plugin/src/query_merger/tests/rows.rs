@@ -1,7 +1,7 @@
 //! Records: what the generated databases hold.
 //!
-//! A record has a number and, on each side that has it, a version that decides
-//! all its columns but its key, and an origin: the side that it was written on.
+//! A record has a number and, on each backend that has it, a version that decides
+//! all its columns but its key, and an origin: the backend that it was written on.
 
 use super::{
     SurrealStorage, database,
@@ -344,9 +344,9 @@ impl Database {
 
 #[test]
 fn no_two_records_share_a_row() {
-    for side in 0..2 {
+    for backend in 0..2 {
         let all: Vec<_> = (0..RECORDS)
-            .flat_map(|record| rows(record, 7, side))
+            .flat_map(|record| rows(record, 7, backend))
             .collect();
         let ids: HashSet<_> = all
             .iter()

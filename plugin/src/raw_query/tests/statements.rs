@@ -1,7 +1,7 @@
 //! The statements whose verdicts are known; texts for other tests are made of
 //! them, too.
 
-/// Statements, each with its verdict.
+/// Statements, each with its classification.
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     // Reads.
     ("RETURN 1", "read"),

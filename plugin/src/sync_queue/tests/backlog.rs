@@ -18,7 +18,7 @@ fn symbol(chance: &mut fastrand::Rng, number: u64, bytes: usize, embedding: bool
     let now = Timestamp::now();
     SyncOperation::upsert(
         "code_symbols",
-        Row {
+        RowImage {
             id: RecordId::new("code_symbols", format!("{:020}", number % KEYS)),
             columns: Object::new()
                 .with("project_id", "p")

@@ -138,14 +138,14 @@ fn make(dir: &TempDir, chance: &mut fastrand::Rng) -> Held {
         }
         if chance.bool() {
             let table = format!("table{round}");
-            queue.mark_resync("a", &table, "test");
+            queue.request_resync("a", &table, "test");
             held.marked.push(table);
         }
         if chance.bool() {
             let mut refused = fact(&format!("refused{round}"), 0);
             refused.retry_count = 1;
             let due = chance.bool().then(Timestamp::now);
-            queue.refuse("a", &refused, due).unwrap();
+            queue.reject("a", &refused, due).unwrap();
             match due {
                 Some(_) => held.retries += 1,
                 None => held.dead_letters += 1,
@@ -188,11 +188,11 @@ fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
         assert!(
             attempts < 6,
             "it never comes to rest: {how}, {:?}",
-            queue.trouble()
+            queue.fault()
         );
         let all = (
             read_all(queue),
-            queue.resync_marks("a").ok(),
+            queue.resync_requests("a").ok(),
             queue.retries("a").ok(),
             queue.dead_letters("a").ok(),
         );
@@ -200,7 +200,7 @@ fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
             (Some(read), Some(marks), Some(retries), Some(letters)) if queue.is_available() => {
                 break (read, marks, retries, letters);
             }
-            _ => queue.mend().unwrap(),
+            _ => queue.recover().unwrap(),
         }
     };
     if marks.iter().any(|mark| mark.table == EVERY_TABLE) {

@@ -1,7 +1,7 @@
 //! The log's files fail while it is in use, or before.
 
 use super::{super::*, *};
-use crate::sync_queue::{boot, opening::OPEN_SINCE};
+use crate::sync_queue::{boot_id, recovery::DIRTY_BOOT_ID};
 
 /// A flag that outlives the log, as a row of the primary does.
 #[derive(Clone, Default)]
@@ -51,7 +51,7 @@ pub(super) fn open_with(dir: &TempDir, flag: impl DirtyFlag + 'static) -> SyncQu
 }
 
 pub(super) fn marked(queue: &SyncQueue) -> Vec<String> {
-    let marks = queue.resync_marks("a").unwrap();
+    let marks = queue.resync_requests("a").unwrap();
     marks.into_iter().map(|mark| mark.table).collect()
 }
 
@@ -67,21 +67,21 @@ fn what_an_unavailable_log_misses_is_known_to_this_process_and_the_next() {
     let flag = Flag::default();
     let queue = open_with(&dir, flag.clone());
     assert!(!queue.is_available());
-    assert!(queue.trouble().is_some());
+    assert!(queue.fault().is_some());
     let error = queue.append(&[fact("k", 1)], None).unwrap_err();
     assert!(matches!(error, QueueError::Unavailable), "{error}");
     assert!(!flag.is_up());
-    queue.mark_resync("a", "kv_memories", "test");
+    queue.request_resync("a", "kv_memories", "test");
     assert!(flag.is_up());
     assert_eq!(marked(&queue), ["kv_memories"]);
-    queue.mend().unwrap_err();
+    queue.recover().unwrap_err();
     drop(queue);
 
     // The next process does not know which table.
     let queue = open_with(&dir, flag.clone());
     assert_eq!(marked(&queue), [EVERY_TABLE]);
     std::fs::remove_file(&config(&dir).dir).unwrap();
-    queue.mend().unwrap();
+    queue.recover().unwrap();
     assert!(queue.is_available());
     assert!(!flag.is_up(), "the mark is in the log");
     drop(queue);
@@ -114,7 +114,7 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
         for value in 0..4 {
             queue.append(&[fact("k", value)], None).unwrap();
         }
-        queue.set_fed("a").unwrap();
+        queue.set_bootstrapped("a").unwrap();
         let first = queue.read("a", partition, 2).unwrap();
         let at = queue.partitions[usize::from(partition)].lock().tail();
         let third = store::log_key(partition, Position(at.position.0 - 1));
@@ -124,15 +124,18 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
             queue.read("b", partition, 10).unwrap_err();
         }
         assert!(!queue.is_available());
-        queue.mend().unwrap();
+        queue.recover().unwrap();
 
         assert_eq!(queue.id(), id, "the secondaries know it by this name");
         assert!(
-            queue.has_fed("a").unwrap(),
+            queue.is_bootstrapped("a").unwrap(),
             "their next session marks nothing"
         );
         for secondary in ["a", "b"] {
-            assert_eq!(queue.resync_marks(secondary).unwrap()[0].table, EVERY_TABLE);
+            assert_eq!(
+                queue.resync_requests(secondary).unwrap()[0].table,
+                EVERY_TABLE
+            );
             assert!(waiting(&queue, secondary).is_empty());
         }
         // Somebody was at work meanwhile.
@@ -164,7 +167,7 @@ fn a_log_that_is_opened_again_goes_on_where_it_was() {
     let failed: Result<(), _> = queue.with_store(|_| Err(full().into()));
     failed.unwrap_err();
     assert!(!queue.is_available());
-    queue.mend().unwrap();
+    queue.recover().unwrap();
     assert!(marked(&queue).is_empty());
     queue.ack("a", partition, first.end).unwrap();
     queue.append(&[fact("l", 1)], Some(&intent)).unwrap();
@@ -196,12 +199,12 @@ fn a_machine_that_went_down_may_have_taken_the_end_of_the_log_with_it() {
         queue.append(&[fact("k", 1)], None).unwrap();
         drop(queue);
         let queue = SyncQueue::open(config(), &names(&["a"])).unwrap();
-        if boot::current().is_some() {
+        if boot_id::current().is_some() {
             assert!(marked(&queue).is_empty(), "only the process had gone");
         }
         tamper(&queue, |store| {
-            match store.state.contains_key(OPEN_SINCE)? {
-                true => store.state.insert(OPEN_SINCE, "another boot"),
+            match store.state.contains_key(DIRTY_BOOT_ID)? {
+                true => store.state.insert(DIRTY_BOOT_ID, "another boot"),
                 false => Ok(()),
             }
         });

@@ -18,7 +18,7 @@
 )]
 
 use super::*;
-use crate::sync_types::Row;
+use crate::sync_types::RowImage;
 use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
@@ -50,7 +50,7 @@ fn open(dir: &TempDir, secondaries: &[&str]) -> SyncQueue {
 fn fact(key: &str, value: i64) -> SyncOperation {
     SyncOperation::upsert(
         "kv_memories",
-        Row {
+        RowImage {
             id: RecordId::new("kv_memories", key),
             columns: Object::new()
                 .with("user_id", "u")
@@ -195,18 +195,18 @@ fn a_secondary_that_is_no_longer_configured_leaves_nothing() {
         // Names of which one begins with the other.
         let queue = open(&dir, &["a", "aa"]);
         for secondary in ["a", "aa"] {
-            queue.mark_resync(secondary, "events", "test");
-            queue.refuse(secondary, &fact("k", 1), None).unwrap();
-            queue.set_fed(secondary).unwrap();
+            queue.request_resync(secondary, "events", "test");
+            queue.reject(secondary, &fact("k", 1), None).unwrap();
+            queue.set_bootstrapped(secondary).unwrap();
         }
         queue.close();
     }
     open(&dir, &["a"]).close();
     let queue = open(&dir, &["a", "aa"]);
     let has = |secondary| {
-        let marks = queue.resync_marks(secondary).unwrap().len();
-        let refused = queue.count_refused(secondary).unwrap();
-        (marks, refused, queue.has_fed(secondary).unwrap())
+        let marks = queue.resync_requests(secondary).unwrap().len();
+        let refused = queue.count_rejected(secondary).unwrap();
+        (marks, refused, queue.is_bootstrapped(secondary).unwrap())
     };
     assert_eq!(has("a"), (1, (0, 1), true));
     // One that knows positions of the log is compared with the primary.
@@ -244,7 +244,7 @@ fn a_write_that_was_under_way_is_looked_at_again() {
         .map(|operation| operation.key)
         .collect();
     assert_eq!(refreshed, [known]);
-    let marked: Vec<_> = queue.resync_marks("a").unwrap();
+    let marked: Vec<_> = queue.resync_requests("a").unwrap();
     assert_eq!(marked.len(), 1);
     assert_eq!(marked[0].table, "events");
     let left = queue.with_store(intents::open_intents).unwrap();
@@ -266,8 +266,8 @@ fn a_full_log_lets_go_of_the_secondary_that_is_furthest_behind() {
         take_all(&queue, "fast");
     }
     assert!(queue.held.load(Ordering::Relaxed) <= 20_000);
-    assert!(queue.resync_marks("fast").unwrap().is_empty());
-    assert_eq!(queue.resync_marks("slow").unwrap()[0].table, EVERY_TABLE);
+    assert!(queue.resync_requests("fast").unwrap().is_empty());
+    assert_eq!(queue.resync_requests("slow").unwrap()[0].table, EVERY_TABLE);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn a_backlog_that_is_let_go_is_removed_piece_by_piece_and_does_not_come_back() {
     queue.close();
     let queue = open(&dir, &["a"]);
     for _ in 0..ENTRIES {
-        queue.mend().unwrap();
+        queue.recover().unwrap();
     }
     assert_eq!(entries(&queue), 1);
     let values: Vec<_> = take_all(&queue, "a").iter().map(value_of).collect();
@@ -339,7 +339,7 @@ fn a_damaged_log_is_set_aside_and_everything_marked() {
     }
     let queue = open(&dir, &["a"]);
     assert_ne!(queue.id(), id);
-    assert_eq!(queue.resync_marks("a").unwrap()[0].table, EVERY_TABLE);
+    assert_eq!(queue.resync_requests("a").unwrap()[0].table, EVERY_TABLE);
     let aside = std::fs::read_dir(dir.path())
         .unwrap()
         .filter(|entry| {
@@ -358,7 +358,7 @@ fn a_refused_operation_is_retried_then_dead_then_replayed_or_discarded() {
     operation.retry_count = 1;
     operation.last_error = Some("no such index".to_owned());
     queue
-        .refuse("a", &operation, Some(Timestamp::now()))
+        .reject("a", &operation, Some(Timestamp::now()))
         .unwrap();
     assert_eq!(queue.retries("a").unwrap()[0].retry_count, 1);
     queue.retry("a", &operation.key).unwrap();
@@ -367,14 +367,14 @@ fn a_refused_operation_is_retried_then_dead_then_replayed_or_discarded() {
     assert_eq!((again.retry_count, again.data.len()), (1, 0));
     assert_eq!(again.timestamp, operation.timestamp, "of the write");
 
-    queue.refuse("a", &again, None).unwrap();
+    queue.reject("a", &again, None).unwrap();
     let letter = queue.dead_letters("a").unwrap().remove(0);
     assert_eq!(letter.last_error, "no such index");
     assert_eq!(queue.replay("a", &["another".to_owned()]).unwrap(), 0);
     assert_eq!(queue.replay("a", &[letter.id]).unwrap(), 1);
     assert_eq!(take_all(&queue, "a")[0].retry_count, 0);
 
-    queue.refuse("a", &again, None).unwrap();
+    queue.reject("a", &again, None).unwrap();
     assert_eq!(queue.discard("a", &[]).unwrap(), 1);
     assert!(queue.dead_letters("a").unwrap().is_empty());
     assert!(waiting(&queue, "a").is_empty());
@@ -390,7 +390,7 @@ fn a_refusal_reaches_the_disk_like_an_operation() {
     let queue = SyncQueue::open(config, &names(&["a"])).unwrap();
     queue.sync().unwrap();
     assert!(!queue.unsynced.load(Ordering::Relaxed));
-    queue.refuse("a", &fact("k", 1), None).unwrap();
+    queue.reject("a", &fact("k", 1), None).unwrap();
     assert!(queue.unsynced.load(Ordering::Relaxed));
 }
 
@@ -398,14 +398,14 @@ fn a_refusal_reaches_the_disk_like_an_operation() {
 fn a_letter_that_waits_for_a_retry_again_is_not_discarded() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a"]);
-    queue.refuse("a", &fact("k", 1), None).unwrap();
+    queue.reject("a", &fact("k", 1), None).unwrap();
     let discarded = queue.each_dead("a", &[], |key| {
         // A newer write, refused while the letters are gone through.
-        queue.refuse("a", &fact("k", 2), Some(Timestamp::now()))?;
+        queue.reject("a", &fact("k", 2), Some(Timestamp::now()))?;
         queue.drop_dead("a", key)
     });
     assert_eq!(discarded.unwrap(), 0);
-    assert_eq!(queue.count_refused("a").unwrap(), (1, 0));
+    assert_eq!(queue.count_rejected("a").unwrap(), (1, 0));
 }
 
 #[test]
@@ -413,34 +413,34 @@ fn a_walk_goes_on_after_a_restart_where_it_was() {
     let dir = TempDir::new().unwrap();
     {
         let queue = open(&dir, &["a"]);
-        queue.mark_resync("a", "events", "test");
-        let mut mark = queue.resync_marks("a").unwrap().remove(0);
+        queue.request_resync("a", "events", "test");
+        let mut mark = queue.resync_requests("a").unwrap().remove(0);
         mark.cursor = Some(RecordId::new("events", "m"));
-        mark.walked = 500;
+        mark.scanned = 500;
         let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-        assert!(queue.walk_page("a", &[refresh], &mark).unwrap());
+        assert!(queue.append_scan_page("a", &[refresh], &mark).unwrap());
         queue.close();
     }
     let queue = open(&dir, &["a"]);
-    let mark = queue.resync_marks("a").unwrap().remove(0);
+    let mark = queue.resync_requests("a").unwrap().remove(0);
     assert_eq!(mark.cursor, Some(RecordId::new("events", "m")));
-    assert_eq!(mark.walked, 500);
+    assert_eq!(mark.scanned, 500);
     queue.clear_resync("a", &mark).unwrap();
-    assert!(queue.resync_marks("a").unwrap().is_empty());
+    assert!(queue.resync_requests("a").unwrap().is_empty());
 }
 
 #[test]
 fn a_table_that_is_marked_again_while_it_is_walked_is_walked_again() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a"]);
-    queue.mark_resync("a", "events", "test");
-    let mut walked = queue.resync_marks("a").unwrap().remove(0);
-    queue.mark_resync("a", "events", "emptied");
-    walked.cursor = Some(RecordId::new("events", "m"));
+    queue.request_resync("a", "events", "test");
+    let mut scanned = queue.resync_requests("a").unwrap().remove(0);
+    queue.request_resync("a", "events", "emptied");
+    scanned.cursor = Some(RecordId::new("events", "m"));
     let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-    assert!(!queue.walk_page("a", &[refresh], &walked).unwrap());
-    queue.clear_resync("a", &walked).unwrap();
-    let mark = queue.resync_marks("a").unwrap().remove(0);
+    assert!(!queue.append_scan_page("a", &[refresh], &scanned).unwrap());
+    queue.clear_resync("a", &scanned).unwrap();
+    let mark = queue.resync_requests("a").unwrap().remove(0);
     assert_eq!((mark.reason.as_str(), mark.cursor), ("emptied", None));
 }
 
@@ -451,7 +451,7 @@ fn a_retry_is_queued_and_forgotten_in_one_step() {
     let mut operation = fact("k", 1);
     operation.retry_count = 1;
     queue
-        .refuse("a", &operation, Some(Timestamp::now()))
+        .reject("a", &operation, Some(Timestamp::now()))
         .unwrap();
     queue.close();
     // Neither half happens where both cannot.

@@ -6,7 +6,7 @@ use super::{
     failing::{Flag, marked, open_with, tamper},
     *,
 };
-use crate::sync_queue::opening::OPEN_SINCE;
+use crate::sync_queue::recovery::DIRTY_BOOT_ID;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -59,7 +59,7 @@ fn a_machine_that_went_down_is_remembered_until_the_marks_are_written() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a"]);
     tamper(&queue, |store| {
-        store.state.insert(OPEN_SINCE, "another boot")
+        store.state.insert(DIRTY_BOOT_ID, "another boot")
     });
     drop(queue);
     for _ in 0..2 {
@@ -67,10 +67,10 @@ fn a_machine_that_went_down_is_remembered_until_the_marks_are_written() {
     }
     let queue = open(&dir, &["a"]);
     assert_eq!(marked(&queue), [EVERY_TABLE]);
-    let mark = queue.resync_marks("a").unwrap().remove(0);
+    let mark = queue.resync_requests("a").unwrap().remove(0);
     queue.clear_resync("a", &mark).unwrap();
     drop(queue);
-    if boot::current().is_some() {
+    if boot_id::current().is_some() {
         assert!(marked(&open(&dir, &["a"])).is_empty(), "once is enough");
     }
 }
@@ -96,7 +96,7 @@ fn a_damaged_log_is_set_aside_only_when_the_flag_is_up() {
     assert_eq!(marked(&queue), [EVERY_TABLE]);
     refuses.store(false, Ordering::Relaxed);
     // The primary is not asked all the time.
-    while queue.mend().is_err() {
+    while queue.recover().is_err() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(queue.is_available() && was_set_aside(&dir));
@@ -121,7 +121,7 @@ fn what_was_written_without_forcing_it_to_the_disk_is_missed_with_it() {
     let queue = open(&dir, &["a"]);
     queue.append(&[fact("k", 1)], None).unwrap();
     tamper(&queue, |store| {
-        store.state.insert(OPEN_SINCE, "another boot")
+        store.state.insert(DIRTY_BOOT_ID, "another boot")
     });
     drop(queue);
     let careful = || QueueConfig {
@@ -130,7 +130,7 @@ fn what_was_written_without_forcing_it_to_the_disk_is_missed_with_it() {
     };
     let queue = SyncQueue::open(careful(), &names(&["a"])).unwrap();
     assert_eq!(marked(&queue), [EVERY_TABLE]);
-    let kept = queue.with_store(|store| Ok(store.state.contains_key(OPEN_SINCE)?));
+    let kept = queue.with_store(|store| Ok(store.state.contains_key(DIRTY_BOOT_ID)?));
     assert!(!kept.unwrap(), "this run loses nothing with the machine");
 }
 
@@ -148,7 +148,7 @@ fn a_table_that_the_log_hears_of_again_is_marked() {
     let open = |tables: &[&str]| {
         let queue = SyncQueue::open(hears_of(&dir, tables), &names(&["a"])).unwrap();
         let marked = marked(&queue);
-        for mark in queue.resync_marks("a").unwrap() {
+        for mark in queue.resync_requests("a").unwrap() {
             queue.clear_resync("a", &mark).unwrap();
         }
         marked
@@ -203,9 +203,9 @@ fn a_flag_that_cannot_be_set_at_the_start_is_set_later() {
     let queue = SyncQueue::open_with(only_events, &names(&["a"]), Box::new(flag)).unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     while asked.load(Ordering::Relaxed) == 1 {
-        queue.mend().unwrap_err();
+        queue.recover().unwrap_err();
         std::thread::sleep(Duration::from_millis(50));
     }
-    queue.mend().unwrap_err();
+    queue.recover().unwrap_err();
     assert_eq!(asked.load(Ordering::Relaxed), 2, "it is up");
 }

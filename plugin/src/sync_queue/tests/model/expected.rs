@@ -28,7 +28,7 @@ pub(super) struct Refused {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Mark {
     pub(super) made: usize,
-    pub(super) walked: u64,
+    pub(super) scanned: u64,
 }
 
 pub(super) struct Expected {
@@ -105,10 +105,10 @@ impl Expected {
 
     pub(super) fn mark(&mut self, secondary: &str, table: &str) {
         self.made += 1;
-        let (made, walked) = (self.made, 0);
+        let (made, scanned) = (self.made, 0);
         self.marks.insert(
             (secondary.to_owned(), table.to_owned()),
-            Mark { made, walked },
+            Mark { made, scanned },
         );
     }
 

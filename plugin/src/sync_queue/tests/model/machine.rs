@@ -1,8 +1,8 @@
 //! A log and its model, side by side.
 
 use super::super::super::{
-    Batch, EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueConfig, QueueError, ResyncMark, SyncQueue,
-    Watermark, intents::open_intents, reached::FILE as REACHED,
+    Batch, EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueConfig, QueueError, ResyncRequest,
+    SyncQueue, Watermark, commit_marker::FILE as REACHED, intents::open_intents,
 };
 use super::super::{fact, names};
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dedup::Key,
-    sync_types::{Row, SyncOperation},
+    sync_types::{RowImage, SyncOperation},
 };
 use plugin_api::value::{Object, RecordId, Timestamp};
 use std::{
@@ -43,7 +43,7 @@ pub(super) struct Machine {
     readings: Vec<Reading>,
     intents: Vec<(Intent, Option<Key>)>,
     /// Marks as they were when they were looked up.
-    marks: Vec<(String, ResyncMark, Mark)>,
+    marks: Vec<(String, ResyncRequest, Mark)>,
     writes: i64,
     turn: usize,
 }
@@ -79,7 +79,7 @@ fn choose<T>(among: &[T], which: usize) -> Option<usize> {
 
 /// A write of one of a few keys: facts, an event, a document.
 fn write(key: u8, value: i64) -> SyncOperation {
-    let row = |table: &str, key: &str| Row {
+    let row = |table: &str, key: &str| RowImage {
         id: RecordId::new(table, key),
         columns: Object::new().with("file_path", key).with("value", value),
         embedding: None,
@@ -172,7 +172,7 @@ impl Machine {
                     && self.all_intents_fit()
                 {
                     let (intent, key) = self.intents.remove(at);
-                    self.queue.look_again(&intent, "test").unwrap();
+                    self.queue.schedule_refresh(&intent, "test").unwrap();
                     self.expect_look_again(key);
                 }
             }
@@ -202,7 +202,7 @@ impl Machine {
             | Step::Discard { .. }) => self.refusal(refusal),
             Step::Mark { secondary, table } => {
                 let (name, table) = (self.name(*secondary), TABLES[table % TABLES.len()]);
-                self.queue.mark_resync(&name, table, "test");
+                self.queue.request_resync(&name, table, "test");
                 self.expected.mark(&name, table);
             }
             Step::LookUpMarks => self.look_up_marks(),
@@ -300,7 +300,7 @@ impl Machine {
                 operation.retry_count = *retry_count;
                 operation.last_error = Some(ERROR.to_owned());
                 let due = (!dead).then(Timestamp::now);
-                self.queue.refuse(&name, &operation, due).unwrap();
+                self.queue.reject(&name, &operation, due).unwrap();
                 let refused = Refused {
                     retry_count: *retry_count,
                     last_error: ERROR.to_owned(),
@@ -318,7 +318,7 @@ impl Machine {
             }
             Step::Settle { secondary, key } => {
                 let (name, key) = (self.name(*secondary), write(*key, 0).key);
-                self.queue.settle(&name, &key).unwrap();
+                self.queue.resolve(&name, &key).unwrap();
                 self.expected.refused.remove(&(name, key));
             }
             Step::Replay { secondary, which } | Step::Discard { secondary, which } => {
@@ -363,7 +363,7 @@ impl Machine {
     fn look_up_marks(&mut self) {
         self.marks.clear();
         for name in &self.expected.secondaries {
-            for mark in self.queue.resync_marks(name).unwrap() {
+            for mark in self.queue.resync_requests(name).unwrap() {
                 let seen = self.expected.marks[&(name.clone(), mark.table.clone())].clone();
                 self.marks.push((name.clone(), mark, seen));
             }
@@ -376,21 +376,21 @@ impl Machine {
         };
         let (name, mark, seen) = self.marks[at].clone();
         let mut mark = mark;
-        mark.walked += keys.len() as u64;
-        mark.cursor = Some(RecordId::new("events", mark.walked.to_string()));
+        mark.scanned += keys.len() as u64;
+        mark.cursor = Some(RecordId::new("events", mark.scanned.to_string()));
         let refreshes = Self::refreshes(keys, &name);
         let taken = self.expected.append(&refreshes);
-        let walked = self.queue.walk_page(&name, &refreshes, &mark);
+        let scanned = self.queue.append_scan_page(&name, &refreshes, &mark);
         if !taken {
-            assert_taken(walked.map(drop), false);
+            assert_taken(scanned.map(drop), false);
             return;
         }
         let place = (name, mark.table.clone());
         let known = self.expected.marks.get_mut(&place);
         let current = known.filter(|known| known.made == seen.made);
-        assert_eq!(walked.unwrap(), current.is_some(), "the walk goes on");
+        assert_eq!(scanned.unwrap(), current.is_some(), "the walk goes on");
         if let Some(current) = current {
-            current.walked = mark.walked;
+            current.scanned = mark.scanned;
             self.marks[at].1 = mark;
         }
     }
@@ -549,11 +549,11 @@ impl Machine {
         }
         assert_eq!(self.queue.backlog(name).oldest, oldest, "oldest of {name}");
         self.check_refused(name);
-        let marks = self.queue.resync_marks(name).unwrap().into_iter();
-        let marks: BTreeMap<_, _> = marks.map(|mark| (mark.table, mark.walked)).collect();
+        let marks = self.queue.resync_requests(name).unwrap().into_iter();
+        let marks: BTreeMap<_, _> = marks.map(|mark| (mark.table, mark.scanned)).collect();
         let expected = self.expected.marks.iter().filter(|((of, _), _)| of == name);
         let expected: BTreeMap<_, _> = expected
-            .map(|((_, table), mark)| (table.clone(), mark.walked))
+            .map(|((_, table), mark)| (table.clone(), mark.scanned))
             .collect();
         assert_eq!(marks, expected, "marks of {name}");
     }
@@ -603,10 +603,10 @@ impl Machine {
             .filter(|((of, _), _)| of == name)
             .map(|((_, key), refused)| (key.to_string(), (refused.retry_count, refused.dead)))
             .collect();
-        assert!(expected.is_empty() || self.queue.may_have_refused());
+        assert!(expected.is_empty() || self.queue.may_have_rejected());
         assert_eq!(found, expected, "refused by {name}");
         let dead = expected.values().filter(|(_, dead)| *dead).count();
-        let counts = self.queue.count_refused(name).unwrap();
+        let counts = self.queue.count_rejected(name).unwrap();
         assert_eq!(counts, (expected.len() - dead, dead));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Runs `work`; a panic inside it becomes an internal error that names it.
-pub(super) async fn guarded<T>(
+pub(super) async fn catch_panic<T>(
     name: &str,
     work: impl Future<Output = StorageResult<T>>,
 ) -> StorageResult<T> {
@@ -33,10 +33,10 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("no good")
         };
-        let error = guarded::<()>("the work", work).await.unwrap_err();
+        let error = catch_panic::<()>("the work", work).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::INTERNAL);
         assert!(error.message.contains("the work"), "{error}");
         assert!(error.message.contains("no good"), "{error}");
-        assert_eq!(guarded("fine", async { Ok(3) }).await, Ok(3));
+        assert_eq!(catch_panic("fine", async { Ok(3) }).await, Ok(3));
     }
 }

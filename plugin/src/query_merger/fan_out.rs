@@ -1,6 +1,6 @@
-//! [`Panel`]: the secondaries that take part in one read, asked in parallel.
+//! [`FanOut`]: the secondaries that take part in one read, asked in parallel.
 
-use super::{QueryMerger, seat::Member, side::Side};
+use super::{QueryMerger, backend::Backend, circuit_breaker::Participant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use plugin_api::{error::StorageResult, storage::CallContext};
 use std::{
@@ -8,55 +8,56 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A question to one side.
-pub(super) type Question<T> = Box<dyn FnOnce(&dyn Side, &CallContext) -> StorageResult<T> + Send>;
+/// A question to one backend.
+pub(super) type Question<T> =
+    Box<dyn FnOnce(&dyn Backend, &CallContext) -> StorageResult<T> + Send>;
 
-/// A secondary's place in the order of precedence; the primary stands before all.
-pub(super) type Place = usize;
+/// A secondary's rank in the order of precedence; the primary stands before all.
+pub(super) type Rank = usize;
 
 /// An answer that takes longer than this is late: whether its server is gone is
-/// looked at on the side.
-const LATE: Duration = Duration::from_millis(50);
+/// looked at on the backend.
+const SUSPECT_AFTER: Duration = Duration::from_millis(50);
 
 /// The secondaries that take part in one read.
 ///
-/// Who fails a question or is late leaves the panel: the read's result is the
+/// Who fails a question or is late leaves the fan_out: the read's result is the
 /// union of the primary and those who have answered everything.
-pub(super) struct Panel<'m> {
+pub(super) struct FanOut<'m> {
     merger: &'m QueryMerger,
     context: &'m CallContext,
     started: Instant,
     /// How long each question may take.
-    patience: Duration,
-    members: BTreeMap<Place, Member>,
+    timeout: Duration,
+    participants: BTreeMap<Rank, Participant>,
 }
 
-type Answer<T> = (Place, StorageResult<T>);
+type Answer<T> = (Rank, StorageResult<T>);
 
 /// Answers on their way.
 pub(super) struct Pending<T> {
     sender: Sender<Answer<T>>,
     receiver: Receiver<Answer<T>>,
-    asked: BTreeSet<Place>,
+    asked: BTreeSet<Rank>,
     asked_at: Instant,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl<'m> Panel<'m> {
+impl<'m> FanOut<'m> {
     /// All secondaries that are connected and not known to be slow.
     pub(super) fn new(merger: &'m QueryMerger, context: &'m CallContext) -> Self {
-        let members = merger
-            .seats
+        let participants = merger
+            .breakers
             .iter()
             .enumerate()
-            .filter_map(|(place, seat)| Some((place, seat.take()?)))
+            .filter_map(|(rank, breaker)| Some((rank, breaker.take()?)))
             .collect();
         Self {
             merger,
             context,
             started: Instant::now(),
-            patience: merger.settings.query_timeout,
-            members,
+            timeout: merger.settings.query_timeout,
+            participants,
         }
     }
 
@@ -69,17 +70,17 @@ impl<'m> Panel<'m> {
     /// The same for a read that goes through whole tables: each question may
     /// take so many times the query timeout.
     pub(super) fn patient(mut self, times: u32) -> Self {
-        self.patience = self.patience.saturating_mul(times);
+        self.timeout = self.timeout.saturating_mul(times);
         self
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.participants.is_empty()
     }
 
     /// Who takes part, the first in precedence first.
-    pub(super) fn places(&self) -> Vec<Place> {
-        self.members.keys().copied().collect()
+    pub(super) fn ranks(&self) -> Vec<Rank> {
+        self.participants.keys().copied().collect()
     }
 
     pub(super) fn merger(&self) -> &'m QueryMerger {
@@ -101,36 +102,36 @@ impl<'m> Panel<'m> {
     /// Puts questions to secondaries and returns at once.
     pub(super) fn begin<T: Send + 'static>(
         &self,
-        questions: impl IntoIterator<Item = (Place, Question<T>)>,
+        questions: impl IntoIterator<Item = (Rank, Question<T>)>,
     ) -> Pending<T> {
         let (sender, receiver) = unbounded();
         let context = self.context();
-        let patience = context.time_left_or(self.patience);
+        let timeout = context.time_left_or(self.timeout);
         let context = CallContext {
-            time_left: Some(patience.into()).into(),
+            time_left: Some(timeout.into()).into(),
             ..context
         };
         let mut asked = BTreeSet::new();
-        for (place, question) in questions {
-            let Some(member) = self.members.get(&place).cloned() else {
+        for (rank, question) in questions {
+            let Some(participant) = self.participants.get(&rank).cloned() else {
                 continue;
             };
-            asked.insert(place);
-            if patience.is_zero() {
+            asked.insert(rank);
+            if timeout.is_zero() {
                 // The caller's deadline has passed: there is nothing to wait for.
                 continue;
             }
             let (sender, context) = (sender.clone(), context.clone());
             self.merger.runtime.spawn_blocking(move || {
                 let started = Instant::now();
-                let answer = question(&*member.side, &context);
+                let answer = question(&*participant.backend, &context);
                 let error = answer.as_ref().err();
                 let took = started.elapsed();
-                member
-                    .seat
-                    .answered(member.connection, took, patience, error);
+                participant
+                    .breaker
+                    .answered(participant.connection, took, timeout, error);
                 // Nobody listens any more if it took too long.
-                let _ = sender.send((place, answer));
+                let _ = sender.send((rank, answer));
             });
         }
         Pending {
@@ -138,81 +139,81 @@ impl<'m> Panel<'m> {
             receiver,
             asked,
             asked_at: Instant::now(),
-            patience,
+            timeout,
         }
     }
 
     /// Puts the same question to everyone and returns at once.
     pub(super) fn begin_all<T: Send + 'static>(
         &self,
-        question: impl Fn(&dyn Side, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
+        question: impl Fn(&dyn Backend, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
     ) -> Pending<T> {
-        self.begin(self.places().into_iter().map(|place| {
+        self.begin(self.ranks().into_iter().map(|rank| {
             let question: Question<T> = Box::new(question.clone());
-            (place, question)
+            (rank, question)
         }))
     }
 
-    /// Waits for the answers, but for no probe and not longer than its patience.
-    /// Who has not answered leaves the panel.
-    pub(super) fn collect<T: Send + 'static>(&mut self, pending: Pending<T>) -> BTreeMap<Place, T> {
+    /// Waits for the answers, but for no probe and not longer than its timeout.
+    /// Who has not answered leaves the fan_out.
+    pub(super) fn collect<T: Send + 'static>(&mut self, pending: Pending<T>) -> BTreeMap<Rank, T> {
         let Pending {
             sender,
             receiver,
             asked,
             asked_at,
-            patience,
+            timeout,
         } = pending;
-        let is_awaited = |place: &Place| self.members.get(place).is_some_and(|m| m.awaited);
-        let mut awaited: BTreeSet<Place> = asked.iter().copied().filter(is_awaited).collect();
+        let is_awaited = |rank: &Rank| self.participants.get(rank).is_some_and(|m| m.awaited);
+        let mut awaited: BTreeSet<Rank> = asked.iter().copied().filter(is_awaited).collect();
         let mut received = BTreeMap::new();
         receive(
             &receiver,
-            asked_at + patience.min(LATE),
+            asked_at + timeout.min(SUSPECT_AFTER),
             &mut awaited,
             &mut received,
         );
-        if patience > LATE {
-            for place in &awaited {
-                self.look(*place, sender.clone());
+        if timeout > SUSPECT_AFTER {
+            for rank in &awaited {
+                self.look(*rank, sender.clone());
             }
         }
         // Only those who may still answer hold the channel open.
         drop(sender);
-        receive(&receiver, asked_at + patience, &mut awaited, &mut received);
-        for (place, answer) in receiver.try_iter() {
-            received.entry(place).or_insert(answer);
+        receive(&receiver, asked_at + timeout, &mut awaited, &mut received);
+        for (rank, answer) in receiver.try_iter() {
+            received.entry(rank).or_insert(answer);
         }
 
         let mut answers = BTreeMap::new();
-        for place in asked {
-            match received.remove(&place) {
+        for rank in asked {
+            match received.remove(&rank) {
                 Some(Ok(answer)) => {
-                    answers.insert(place, answer);
+                    answers.insert(rank, answer);
                     continue;
                 }
                 Some(Err(_)) => {}
-                None if asked_at.elapsed() >= patience => {
-                    if let Some(member) = self.members.get(&place).filter(|m| m.awaited) {
-                        member.seat.left_behind(patience);
+                None if asked_at.elapsed() >= timeout => {
+                    if let Some(participant) = self.participants.get(&rank).filter(|m| m.awaited) {
+                        participant.breaker.timed_out(timeout);
                     }
                 }
                 None => {}
             }
-            self.members.remove(&place);
+            self.participants.remove(&rank);
         }
         answers
     }
 
     /// Looks on the side whether the server of one that is late is gone: then
     /// that is its answer.
-    fn look<T: Send + 'static>(&self, place: Place, sender: Sender<Answer<T>>) {
-        let Some(member) = self.members.get(&place).cloned() else {
+    fn look<T: Send + 'static>(&self, rank: Rank, sender: Sender<Answer<T>>) {
+        let Some(participant) = self.participants.get(&rank).cloned() else {
             return;
         };
         self.merger.runtime.spawn_blocking(move || {
-            if let Some(error) = member.seat.look(member.connection) {
-                let _ = sender.send((place, Err(error)));
+            if let Some(error) = participant.breaker.look(participant.connection) {
+                let _ = sender.send((rank, Err(error)));
             }
         });
     }
@@ -220,8 +221,8 @@ impl<'m> Panel<'m> {
     /// Asks everyone and waits.
     pub(super) fn ask_all<T: Send + 'static>(
         &mut self,
-        question: impl Fn(&dyn Side, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
-    ) -> BTreeMap<Place, T> {
+        question: impl Fn(&dyn Backend, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
+    ) -> BTreeMap<Rank, T> {
         let pending = self.begin_all(question);
         self.collect(pending)
     }
@@ -231,14 +232,14 @@ impl<'m> Panel<'m> {
 fn receive<T>(
     receiver: &Receiver<Answer<T>>,
     deadline: Instant,
-    awaited: &mut BTreeSet<Place>,
-    received: &mut BTreeMap<Place, StorageResult<T>>,
+    awaited: &mut BTreeSet<Rank>,
+    received: &mut BTreeMap<Rank, StorageResult<T>>,
 ) {
     while !awaited.is_empty() {
-        let Ok((place, answer)) = receiver.recv_deadline(deadline) else {
+        let Ok((rank, answer)) = receiver.recv_deadline(deadline) else {
             return;
         };
-        awaited.remove(&place);
-        received.entry(place).or_insert(answer);
+        awaited.remove(&rank);
+        received.entry(rank).or_insert(answer);
     }
 }

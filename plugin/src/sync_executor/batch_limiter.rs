@@ -1,16 +1,16 @@
-//! [`Appetite`]: how many changes a secondary takes in one transaction.
+//! [`BatchLimiter`]: how many changes a secondary takes in one transaction.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most changes of a transaction. Over a slow line a batch may not get
 /// through in its time, however often it is sent; so it is halved when one fails
 /// that way, and doubled when one goes through.
-pub(super) struct Appetite {
+pub(super) struct BatchLimiter {
     now: AtomicUsize,
     most: usize,
 }
 
-impl Appetite {
+impl BatchLimiter {
     /// At most so many.
     pub(super) fn new(most: usize) -> Self {
         Self {
@@ -43,18 +43,18 @@ mod tests {
 
     #[test]
     fn it_shrinks_to_one_and_grows_to_what_is_configured() {
-        let appetite = Appetite::new(100);
-        appetite.shrink(100);
-        assert_eq!(appetite.get(), 50);
+        let limiter = BatchLimiter::new(100);
+        limiter.shrink(100);
+        assert_eq!(limiter.get(), 50);
         // A smaller one that failed says more than a larger one.
-        appetite.shrink(3);
-        appetite.shrink(80);
-        assert_eq!(appetite.get(), 1);
-        appetite.shrink(1);
-        assert_eq!(appetite.get(), 1, "a single one is not too many");
+        limiter.shrink(3);
+        limiter.shrink(80);
+        assert_eq!(limiter.get(), 1);
+        limiter.shrink(1);
+        assert_eq!(limiter.get(), 1, "a single one is not too many");
         for _ in 0..10 {
-            appetite.grow();
+            limiter.grow();
         }
-        assert_eq!(appetite.get(), 100);
+        assert_eq!(limiter.get(), 100);
     }
 }

@@ -1,6 +1,6 @@
-//! [`Seat`]: what the merger knows of one secondary from its answers so far.
+//! [`CircuitBreaker`]: what the merger knows of one secondary from its answers so far.
 
-use super::side::{Secondary, Side};
+use super::backend::{Backend, Secondary};
 use parking_lot::Mutex;
 use plugin_api::error::{ErrorKind, StorageError};
 use std::{
@@ -24,7 +24,7 @@ enum Condition {
 /// One answer past the time allowed opens the breaker: from then on reads do
 /// without the secondary, but for a probe once every query timeout, which
 /// nobody waits for. A probe that is answered in time closes it.
-pub(super) struct Seat {
+pub(super) struct CircuitBreaker {
     secondary: Arc<dyn Secondary>,
     query_timeout: Duration,
     state: Mutex<State>,
@@ -37,15 +37,15 @@ struct State {
 
 /// A secondary's storage, for one read.
 #[derive(Clone)]
-pub(super) struct Member {
-    pub(super) seat: Arc<Seat>,
-    pub(super) side: Arc<dyn Side>,
+pub(super) struct Participant {
+    pub(super) breaker: Arc<CircuitBreaker>,
+    pub(super) backend: Arc<dyn Backend>,
     pub(super) connection: u64,
     /// False for a probe: its answer is welcome but not waited for.
     pub(super) awaited: bool,
 }
 
-impl Seat {
+impl CircuitBreaker {
     pub(super) fn new(secondary: Arc<dyn Secondary>, query_timeout: Duration) -> Self {
         Self {
             secondary,
@@ -62,8 +62,8 @@ impl Seat {
     }
 
     /// The secondary for one read, unless it is down or known to be slow.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Member> {
-        let (side, connection) = self.secondary.storage()?;
+    pub(super) fn take(self: &Arc<Self>) -> Option<Participant> {
+        let (backend, connection) = self.secondary.storage()?;
         let awaited = {
             let mut state = self.state.lock();
             let slow = state.condition == Condition::Slow;
@@ -73,25 +73,25 @@ impl Seat {
             state.last_probe = Instant::now();
             !slow
         };
-        Some(Member {
-            seat: Arc::clone(self),
-            side,
+        Some(Participant {
+            breaker: Arc::clone(self),
+            backend,
             connection,
             awaited,
         })
     }
 
-    /// An answer came after `took`, where `patience` was allowed; `error` if it
+    /// An answer came after `took`, where `timeout` was allowed; `error` if it
     /// was one.
     pub(super) fn answered(
         &self,
         connection: u64,
         took: Duration,
-        patience: Duration,
+        timeout: Duration,
         error: Option<&StorageError>,
     ) {
         let condition = match error.map(|error| error.kind) {
-            _ if took >= patience => return self.left_behind(patience),
+            _ if took >= timeout => return self.timed_out(timeout),
             Some(ErrorKind::TIMEOUT) => return,
             Some(_) => Condition::Failing,
             None => Condition::Answering,
@@ -110,10 +110,10 @@ impl Seat {
         Some(error)
     }
 
-    /// No answer came within `patience`. No verdict if that was the caller's own
+    /// No answer came within `timeout`. No classification if that was the caller's own
     /// deadline, shorter than the query timeout.
-    pub(super) fn left_behind(&self, patience: Duration) {
-        if patience >= self.query_timeout {
+    pub(super) fn timed_out(&self, timeout: Duration) {
+        if timeout >= self.query_timeout {
             self.now(Condition::Slow, None);
         }
     }

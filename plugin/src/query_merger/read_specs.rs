@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// What a read method promises, and what merging means for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Read {
+pub struct ReadSpec {
     /// The method.
     pub method: &'static str,
     /// The tables that it reads; `*` for one that the caller names or for the
@@ -21,7 +21,7 @@ pub struct Read {
     pub merging: &'static str,
 }
 
-impl Read {
+impl ReadSpec {
     /// The limit to ask for when the caller says `limit`.
     pub fn limit_or_default(&self, limit: u32) -> Option<u32> {
         self.limit
@@ -38,7 +38,7 @@ macro_rules! reads {
     ($($name:ident: $method:literal $tables:expr, $order:expr, $limit:expr, $merging:expr;)*) => {
         $(
             #[doc = concat!("`", $method, "`.")]
-            pub const $name: Read = Read {
+            pub const $name: ReadSpec = ReadSpec {
                 method: $method,
                 tables: &$tables,
                 order: $order,
@@ -48,7 +48,7 @@ macro_rules! reads {
         )*
 
         /// All read methods.
-        pub const READS: &[Read] = &[$($name),*];
+        pub const READ_SPECS: &[ReadSpec] = &[$($name),*];
     };
 }
 
@@ -98,7 +98,7 @@ pub fn table() -> String {
     let mut table = String::from(
         "| method | tables | key | order | limit if 0 is given | merged |\n| --- | --- | --- | --- | --- | --- |\n",
     );
-    for read in READS {
+    for read in READ_SPECS {
         let list = |items: &[&str]| {
             let items: Vec<_> = items
                 .iter()
@@ -147,13 +147,13 @@ mod tests {
             .filter(|method| method.kind == MethodKind::Read)
             .map(|method| method.name)
             .collect();
-        let described: Vec<_> = READS.iter().map(|read| read.method).collect();
+        let described: Vec<_> = READ_SPECS.iter().map(|read| read.method).collect();
         assert_eq!(described, of_contract);
     }
 
     #[test]
     fn a_method_is_limited_if_it_takes_a_limit() {
-        for read in READS {
+        for read in READ_SPECS {
             let method = plugin_api::storage::method(read.method).unwrap();
             let takes = method.arguments.contains(&"limit") || method.arguments.contains(&"search");
             assert_eq!(read.limit.is_some(), takes, "{}", read.method);

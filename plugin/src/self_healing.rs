@@ -1,9 +1,9 @@
-//! [`Durable`]: a database on disk that may fail while it is in use, and is
+//! [`SelfHealingStore`]: a database on disk that may fail while it is in use, and is
 //! opened again by itself.
 //!
 //! fjall takes no more writes after its first failed one, so a disk that was
 //! full for a moment would end it for good. Here a failure is noted, whoever
-//! uses the database gets an error meanwhile, and [`Durable::mend`], called
+//! uses the database gets an error meanwhile, and [`SelfHealingStore::recover`], called
 //! again and again in the background, closes and opens it until that works.
 //!
 //! What kept it from working decides how it is opened again, see [`Severity`].
@@ -14,7 +14,7 @@
 //! | `intact` | a look for damage that fjall does not survive |
 
 mod files;
-mod intact;
+mod preflight;
 
 pub use files::{open, open_or_set_aside, set_aside, severity};
 
@@ -33,7 +33,7 @@ const FAILURES: u32 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// They are whole. Something is in the way: no room, no permission.
-    Hindered,
+    Environment,
     /// Nobody can tell. If it happens again and again they count as damaged.
     Unclear,
     /// What is in them is wrong, or missing: they are set aside.
@@ -41,7 +41,7 @@ pub enum Severity {
 }
 
 /// An error of somebody who works on a database.
-pub trait Failure: std::fmt::Display + Sized {
+pub trait StoreError: std::fmt::Display + Sized {
     /// What it means for the files; none if it does not come from them.
     fn severity(&self) -> Option<Severity>;
     /// The database cannot be used now.
@@ -54,18 +54,18 @@ pub trait Failure: std::fmt::Display + Sized {
 
 /// Why a database does not work, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Trouble {
+pub struct Fault {
     /// What happened.
     pub what: String,
     #[serde(skip)]
     severity: Severity,
 }
 
-impl Trouble {
+impl Fault {
     /// What will mend it.
-    pub fn mended_by(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self.severity {
-            Severity::Hindered => {
+            Severity::Environment => {
                 "free space on the disk that holds it, and let the host's user make directories \
                  and write files there"
             }
@@ -84,20 +84,20 @@ enum Slot<S> {
 }
 
 /// A database that is open as a rule.
-pub struct Durable<S> {
+pub struct SelfHealingStore<S> {
     slot: RwLock<Slot<S>>,
-    trouble: Mutex<Option<Trouble>>,
+    fault: Mutex<Option<Fault>>,
     unclear: AtomicU32,
 }
 
-impl<S> Durable<S> {
-    /// One that [`Durable::mend`] has yet to open.
+impl<S> SelfHealingStore<S> {
+    /// One that [`SelfHealingStore::recover`] has yet to open.
     pub fn unopened() -> Self {
         Self {
             slot: RwLock::new(Slot::Unavailable),
-            trouble: Mutex::new(Some(Trouble {
+            fault: Mutex::new(Some(Fault {
                 what: "it is not open yet".to_owned(),
-                severity: Severity::Hindered,
+                severity: Severity::Environment,
             })),
             unclear: AtomicU32::new(0),
         }
@@ -107,14 +107,14 @@ impl<S> Durable<S> {
     ///
     /// # Errors
     /// What `call` says, or that the database is not there.
-    pub fn with<T, E: Failure>(&self, call: impl FnOnce(&S) -> Result<T, E>) -> Result<T, E> {
+    pub fn with<T, E: StoreError>(&self, call: impl FnOnce(&S) -> Result<T, E>) -> Result<T, E> {
         let slot = self.slot.read();
         let store = match &*slot {
             Slot::Open(store) => store,
             Slot::Unavailable => return Err(E::unavailable()),
             Slot::Closed => return Err(E::closed()),
         };
-        let result = guarded(|| call(store));
+        let result = catch_panic(|| call(store));
         if let Err(error) = &result {
             self.note(error);
         }
@@ -122,17 +122,17 @@ impl<S> Durable<S> {
     }
 
     /// Notes a failure; the first one is what people are told.
-    fn note(&self, error: &impl Failure) {
+    fn note(&self, error: &impl StoreError) {
         let Some(severity) = error.severity() else {
             return;
         };
-        let mut trouble = self.trouble.lock();
-        if trouble
+        let mut fault = self.fault.lock();
+        if fault
             .as_ref()
             .is_none_or(|known| severity == Severity::Damaged && known.severity != severity)
         {
             tracing::error!(%error, "a database of the module fails; it is opened again");
-            *trouble = Some(Trouble {
+            *fault = Some(Fault {
                 what: error.to_string(),
                 severity,
             });
@@ -140,13 +140,13 @@ impl<S> Durable<S> {
     }
 
     /// Why it does not work; none if it does.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.trouble.lock().clone()
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault.lock().clone()
     }
 
     /// Is it open, as far as anybody knows?
     pub fn works(&self) -> bool {
-        self.trouble.lock().is_none()
+        self.fault.lock().is_none()
     }
 
     /// If it has failed: closes it and opens it again with `open`, which is
@@ -156,17 +156,17 @@ impl<S> Durable<S> {
     ///
     /// # Errors
     /// Why it cannot be opened yet. It stays closed until the next call.
-    pub fn mend<O, E: Failure>(
+    pub fn recover<O, E: StoreError>(
         &self,
         open: impl FnOnce(bool) -> Result<O, E>,
         publish: impl FnOnce(O) -> S,
     ) -> Result<bool, E> {
-        let Some(trouble) = self.trouble() else {
+        let Some(fault) = self.fault() else {
             return Ok(false);
         };
-        let damaged = match trouble.severity {
+        let damaged = match fault.severity {
             Severity::Damaged => true,
-            Severity::Hindered => false,
+            Severity::Environment => false,
             Severity::Unclear => self.unclear.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES,
         };
         if !self.take() {
@@ -175,17 +175,17 @@ impl<S> Durable<S> {
         let opened = match open(damaged) {
             Ok(opened) => opened,
             Err(error) => {
-                let mut known = self.trouble.lock();
+                let mut known = self.fault.lock();
                 let what = error.to_string();
                 if known.as_ref().is_none_or(|known| known.what != what) {
                     tracing::error!(%error, "a database of the module cannot be opened; it is tried again");
                 }
                 // What is damaged was set aside, or the next call tries that.
-                let severity = error.severity().unwrap_or(Severity::Hindered);
-                if severity == Severity::Hindered {
+                let severity = error.severity().unwrap_or(Severity::Environment);
+                if severity == Severity::Environment {
                     self.unclear.store(0, Ordering::Relaxed);
                 }
-                *known = Some(Trouble { what, severity });
+                *known = Some(Fault { what, severity });
                 return Err(error);
             }
         };
@@ -195,7 +195,7 @@ impl<S> Durable<S> {
         let mut slot = self.slot.write();
         if !matches!(*slot, Slot::Closed) {
             *slot = Slot::Open(publish(opened));
-            *self.trouble.lock() = None;
+            *self.fault.lock() = None;
         }
         Ok(true)
     }
@@ -221,7 +221,7 @@ impl<S> Durable<S> {
 }
 
 /// Works with files that may be damaged: that makes the database fail, or panic.
-fn guarded<T, E: Failure>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+fn catch_panic<T, E: StoreError>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(E::panicked()))
 }
 

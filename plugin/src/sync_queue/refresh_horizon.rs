@@ -24,7 +24,7 @@ impl SyncQueue {
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn note_refreshed(
+    pub fn raise_refresh_horizon(
         &self,
         secondary: &str,
         partition: u16,

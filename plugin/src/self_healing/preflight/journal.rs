@@ -18,7 +18,7 @@ use std::{
 const ITEM_BYTES: usize = 20;
 /// What may be asked for in vain: the end of a journal may be torn, so that an
 /// entry is longer than what is left of it.
-const NO_MATTER: u64 = 64 << 20;
+const MAX_TORN_ALLOCATION: u64 = 64 << 20;
 /// Compression makes a value at most so many times shorter.
 const COMPRESSION: u64 = 255;
 
@@ -35,13 +35,13 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
-        if entry.value > NO_MATTER.max(entry.stored.saturating_mul(COMPRESSION)) {
+        if entry.value > MAX_TORN_ALLOCATION.max(entry.stored.saturating_mul(COMPRESSION)) {
             return Err(damaged(path, "a value is longer than it can be"));
         }
         left = left.saturating_sub(entry.header);
         let body = entry.key + entry.stored;
         if body > left {
-            if body > NO_MATTER {
+            if body > MAX_TORN_ALLOCATION {
                 return Err(damaged(path, "an entry is longer than the file"));
             }
             return Ok(());

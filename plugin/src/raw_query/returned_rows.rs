@@ -1,4 +1,4 @@
-//! [`AnsweredRows`]: statements whose answer tells which rows they wrote.
+//! [`ReturnedRows`]: statements whose answer tells which rows they wrote.
 //!
 //! These are the single CREATE, UPDATE, UPSERT, INSERT and RELATE that answer
 //! with the rows as they are afterwards. Each such row is then read again and
@@ -6,7 +6,7 @@
 //!
 //! A key must not change its row on the way: what is still queued for the old
 //! key would come after what is queued for the new one. Where a statement may
-//! have changed a key column, or reused an id, the table is walked instead.
+//! have changed a key column, or reused an id, the table is scanned instead.
 
 use crate::dedup::key_columns;
 use plugin_api::value::{Object, RecordId, Value};
@@ -18,7 +18,7 @@ const DOCUMENT_OF_CHUNK: &str = "source_file";
 
 /// A statement whose answer is the rows that it wrote.
 #[derive(Debug)]
-pub struct AnsweredRows {
+pub struct ReturnedRows {
     /// The columns that it gives to new rows.
     given: Vec<Columns>,
     /// The columns that it changes in rows that are there.
@@ -35,7 +35,7 @@ enum Columns {
     Any,
 }
 
-impl AnsweredRows {
+impl ReturnedRows {
     pub(super) fn of(statement: &Expr) -> Option<Self> {
         let (output, rows) = match statement {
             Expr::Create(it) => {

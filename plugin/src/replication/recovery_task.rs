@@ -10,10 +10,10 @@ const TICK: Duration = Duration::from_millis(100);
 const CEILING: Duration = Duration::from_secs(5);
 
 /// Opens the log and the tombstones again whenever they have failed, and brings
-/// the tombstones to the disk. Ends with the runtime. `mend_log` is true if
+/// the tombstones to the disk. Ends with the runtime. `recover_log` is true if
 /// nothing is left to do.
-pub(super) async fn mend_regularly(
-    mend_log: Arc<dyn Fn() -> bool + Send + Sync>,
+pub(super) async fn run(
+    recover_log: Arc<dyn Fn() -> bool + Send + Sync>,
     tombstones: Arc<Tombstones>,
     fsync: QueueFsync,
 ) {
@@ -21,11 +21,11 @@ pub(super) async fn mend_regularly(
     let mut wait = TICK;
     loop {
         tokio::time::sleep(wait).await;
-        let (mend_log, tombstones) = (Arc::clone(&mend_log), Arc::clone(&tombstones));
+        let (recover_log, tombstones) = (Arc::clone(&recover_log), Arc::clone(&tombstones));
         let mend = move || {
             // Both tell their failures themselves.
-            let log = mend_log();
-            let mut deletes = tombstones.mend().is_ok();
+            let log = recover_log();
+            let mut deletes = tombstones.recover().is_ok();
             if fsync == QueueFsync::Interval {
                 deletes &= tombstones.sync().is_ok();
             }

@@ -10,17 +10,17 @@
 //! | it was not told of a table's writes | the table is marked |
 
 use super::{
-    EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueError, SyncQueue, boot,
+    EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueError, SyncQueue, boot_id,
     partition::{self, Partition},
-    selection,
     store::Store,
+    table_filter,
 };
-use crate::durable;
+use crate::self_healing;
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 /// Under it lies the boot of the machine in which the log was opened, if what
 /// it took may not be on the disk; gone once it was closed in order.
-pub(super) const OPEN_SINCE: &str = "open_since";
+pub(super) const DIRTY_BOOT_ID: &str = "open_since";
 
 /// An open log, and what is to be taken over from it.
 struct Opened {
@@ -39,12 +39,12 @@ impl SyncQueue {
     ///
     /// # Errors
     /// Why it cannot be opened now.
-    pub fn mend(&self) -> Result<(), QueueError> {
+    pub fn recover(&self) -> Result<(), QueueError> {
         let mut intents = Vec::new();
-        let opened = self.files.mend(
+        let opened = self.files.recover(
             |damaged| self.open_files(damaged),
             |opened| {
-                intents = self.take_over(&opened);
+                intents = self.install(&opened);
                 opened.store
             },
         );
@@ -71,11 +71,13 @@ impl SyncQueue {
 
     /// Opens the files; damaged ones are set aside and new ones begun.
     fn open_files(&self, damaged: bool) -> Result<Opened, QueueError> {
-        let opened = durable::open_or_set_aside(damaged, || self.set_aside(), || self.attempt())?;
+        let opened =
+            self_healing::open_or_set_aside(damaged, || self.set_aside(), || self.attempt())?;
         let traces = opened.machine_went_down || !opened.added_tables.is_empty();
-        self.keeps_traces.store(traces, Ordering::Release);
+        self.has_unresolved_recovery
+            .store(traces, Ordering::Release);
         for table in &opened.added_tables {
-            self.mark_everywhere(table, "it was not replicated before");
+            self.request_resync_everywhere(table, "it was not replicated before");
         }
         if opened.machine_went_down {
             self.mark_everything("the machine went down while the log was open");
@@ -99,7 +101,7 @@ impl SyncQueue {
         let opened = Opened {
             id,
             machine_went_down,
-            added_tables: selection::added(&store, &self.config.tables)?,
+            added_tables: table_filter::added(&store, &self.config.tables)?,
             partitions,
             intents: super::intents::open_intents(&store)?,
             any_refused: !store.refused.is_empty()?,
@@ -141,7 +143,7 @@ impl SyncQueue {
         // were any.
         let mut batch = store.database.batch();
         batch.insert(&store.state, "id", id.0.as_str());
-        selection::begin(store, &mut batch, &self.config.tables);
+        table_filter::begin(store, &mut batch, &self.config.tables);
         batch.commit()?;
         Ok(id)
     }
@@ -150,7 +152,7 @@ impl SyncQueue {
     /// disk.
     pub(super) fn note_opening(&self) -> Result<(), QueueError> {
         self.with_store(|store| {
-            selection::note(store, &self.config.tables)?;
+            table_filter::note(store, &self.config.tables)?;
             self.note_boot(store)
         })
     }
@@ -159,17 +161,17 @@ impl SyncQueue {
     /// something.
     fn note_boot(&self, store: &Store) -> Result<(), QueueError> {
         match self.config.fsync {
-            Fsync::Always => store.state.remove(OPEN_SINCE)?,
+            Fsync::Always => store.state.remove(DIRTY_BOOT_ID)?,
             Fsync::None | Fsync::Interval(_) => store
                 .state
-                .insert(OPEN_SINCE, boot::current().unwrap_or_default())?,
+                .insert(DIRTY_BOOT_ID, boot_id::current().unwrap_or_default())?,
         }
         Ok(())
     }
 
     /// Makes what was opened the log's state. Gives the intents that a former
     /// process left.
-    fn take_over(&self, opened: &Opened) -> Vec<Intent> {
+    fn install(&self, opened: &Opened) -> Vec<Intent> {
         // Opened before: the intents belong to writes that are under way.
         let again = self.id.set(opened.id.clone()).is_err();
         let mut held = 0;
@@ -181,7 +183,7 @@ impl SyncQueue {
             held += ours.held_bytes();
         }
         self.held.store(held, Ordering::Relaxed);
-        self.refused_somewhere
+        self.rejected_somewhere
             .store(opened.any_refused, Ordering::Release);
         if again {
             return Vec::new();
@@ -203,7 +205,7 @@ impl SyncQueue {
             ));
         }
         let dir = &self.config.dir;
-        let aside = durable::set_aside(dir).map_err(|source| QueueError::Directory {
+        let aside = self_healing::set_aside(dir).map_err(|source| QueueError::Directory {
             dir: dir.clone(),
             source,
         })?;
@@ -213,25 +215,25 @@ impl SyncQueue {
              compared with the primary again"
         );
         for partition in &self.partitions {
-            partition.lock().forget_entries();
+            partition.lock().reset_to_tail();
         }
         Ok(())
     }
 
     /// Marks every table of every secondary.
     pub(super) fn mark_everything(&self, reason: &str) {
-        self.mark_everywhere(EVERY_TABLE, reason);
+        self.request_resync_everywhere(EVERY_TABLE, reason);
     }
 
     /// Ends what a killed process had begun.
     fn finish_intents(&self, intents: &[Intent]) {
         const REASON: &str = "a write was under way when the process ended";
         for intent in intents {
-            if let Err(error) = self.look_again(intent, REASON) {
+            if let Err(error) = self.schedule_refresh(intent, REASON) {
                 // The intent stays for the next start; what it names does not
                 // wait that long.
                 tracing::warn!(%error, "a former write cannot be looked at; its table is marked");
-                self.mark_everywhere(intent.table(), REASON);
+                self.request_resync_everywhere(intent.table(), REASON);
             }
         }
     }
@@ -240,10 +242,10 @@ impl SyncQueue {
 /// Did the machine go down while the log was open? Then what had not reached
 /// the disk is gone.
 fn was_open_in_another_boot(store: &Store) -> Result<bool, QueueError> {
-    let boot = boot::current();
+    let boot = boot_id::current();
     Ok(store
         .state
-        .get(OPEN_SINCE)?
+        .get(DIRTY_BOOT_ID)?
         .is_some_and(|former| boot.is_none_or(|now| *former != *now.as_bytes())))
 }
 

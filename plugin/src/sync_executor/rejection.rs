@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 impl Replicator {
     /// Puts an operation aside.
-    pub(super) fn put_aside(
+    pub(super) fn defer(
         &self,
         operation: &SyncOperation,
         error: &StorageError,
@@ -41,26 +41,26 @@ impl Replicator {
                 "the secondary refused an operation for good; it is among the dead letters"
             ),
         }
-        self.queue.refuse(self.name(), &operation, due)
+        self.queue.reject(self.name(), &operation, due)
     }
 
     /// Forgets former refusals of keys that have now gone through.
-    pub(super) fn settle(&self, changes: &[Change]) -> Result<(), QueueError> {
-        if !self.queue.may_have_refused() {
+    pub(super) fn resolve(&self, changes: &[Change]) -> Result<(), QueueError> {
+        if !self.queue.may_have_rejected() {
             return Ok(());
         }
         changes
             .iter()
-            .try_for_each(|change| self.queue.settle(self.name(), &change.operation.key))
+            .try_for_each(|change| self.queue.resolve(self.name(), &change.operation.key))
     }
 
     /// Queues the operations again whose wait is over.
-    pub(super) async fn retry_when_due(self: Arc<Self>) {
+    pub(super) async fn run_due_retries(self: Arc<Self>) {
         let tick = (self.config.retry_interval / 4)
             .clamp(Duration::from_millis(10), Duration::from_secs(1));
         while !self.is_stopped() {
             tokio::time::sleep(tick).await;
-            if self.is_paused() || !self.queue.may_have_refused() {
+            if self.is_paused() || !self.queue.may_have_rejected() {
                 continue;
             }
             let queued = guard("retrying", || self.queue_due_retries().map_err(log_failure));

@@ -1,7 +1,7 @@
 //! The files of a database: opening them, what a failure means for them, and
 //! setting damaged ones aside.
 
-use super::{Failure, Severity, guarded, intact};
+use super::{Severity, StoreError, catch_panic, preflight};
 use fjall::{Database, DatabaseBuilder};
 use std::{
     error::Error as _,
@@ -26,7 +26,7 @@ pub fn open<E: From<fjall::Error>>(
 ) -> Result<Database, E> {
     // Fails for a file in its place, which is not ours to set aside.
     create_private(dir).map_err(unusable)?;
-    intact::check(dir)?;
+    preflight::check(dir)?;
     let builder = Database::builder(dir).worker_threads(WORKERS);
     Ok(configure(builder).open()?)
 }
@@ -45,7 +45,7 @@ fn create_private(dir: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Why they cannot be opened, or not be set aside.
-pub fn open_or_set_aside<T, E: Failure>(
+pub fn open_or_set_aside<T, E: StoreError>(
     damaged: bool,
     set_aside: impl Fn() -> Result<(), E>,
     attempt: impl Fn() -> Result<T, E>,
@@ -53,11 +53,11 @@ pub fn open_or_set_aside<T, E: Failure>(
     if damaged {
         set_aside()?;
     }
-    match guarded(&attempt) {
+    match catch_panic(&attempt) {
         Err(error) if error.severity() == Some(Severity::Damaged) => {
             tracing::error!(%error, "a database of the module cannot be opened");
             set_aside()?;
-            guarded(&attempt)
+            catch_panic(&attempt)
         }
         other => other,
     }
@@ -116,7 +116,7 @@ fn severity_of_io(error: &io::Error) -> Severity {
         | ErrorKind::QuotaExceeded
         | ErrorKind::FileTooLarge
         | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::PermissionDenied => Severity::Hindered,
+        | ErrorKind::PermissionDenied => Severity::Environment,
         // Files that are missing, cut short, or not what they should be.
         ErrorKind::NotFound
         | ErrorKind::UnexpectedEof
@@ -139,8 +139,8 @@ mod tests {
         let io = |kind: ErrorKind| fjall::Error::Io(kind.into());
         let within = |kind: ErrorKind| fjall::Error::Storage(fjall::LsmError::Io(kind.into()));
         for (error, expected) in [
-            (io(ErrorKind::StorageFull), Some(Severity::Hindered)),
-            (within(ErrorKind::StorageFull), Some(Severity::Hindered)),
+            (io(ErrorKind::StorageFull), Some(Severity::Environment)),
+            (within(ErrorKind::StorageFull), Some(Severity::Environment)),
             (within(ErrorKind::NotFound), Some(Severity::Damaged)),
             (io(ErrorKind::TimedOut), Some(Severity::Unclear)),
             (fjall::Error::Poisoned, Some(Severity::Unclear)),

@@ -1,6 +1,6 @@
 //! Does a side have these rows? One query for any number of them.
 
-use super::{row::Identity, side::Side};
+use super::{backend::Backend, row::Identity};
 use crate::dedup::{Key, key_columns};
 use plugin_api::{
     error::StorageResult,
@@ -14,13 +14,13 @@ use std::collections::{BTreeMap, HashSet};
 /// # Errors
 /// The side's.
 pub(super) fn present(
-    side: &dyn Side,
+    backend: &dyn Backend,
     context: &CallContext,
     rows: &[Identity],
 ) -> StorageResult<HashSet<Key>> {
     let mut by_table: BTreeMap<String, Vec<(&Key, Value)>> = BTreeMap::new();
     let mut ids = Vec::new();
-    let names: HashSet<&Key> = rows.iter().flat_map(Identity::names).collect();
+    let names: HashSet<&Key> = rows.iter().flat_map(Identity::lookup_keys).collect();
     for name in names {
         let (table, values) = name.parts();
         match values.as_slice() {
@@ -44,7 +44,7 @@ pub(super) fn present(
         parameters.insert(table.as_str(), keys);
     }
     let sql = format!("RETURN {{ {} }}", fields.join(", "));
-    let answer = side.query(context, &sql, &parameters)?;
+    let answer = backend.query(context, &sql, &parameters)?;
 
     let answer = answer.as_array().and_then(<[Value]>::first);
     let list = |field: &str| {

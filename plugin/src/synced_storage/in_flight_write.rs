@@ -1,4 +1,4 @@
-//! [`Announced`]: a write under way, as the log knows it.
+//! [`InFlightWrite`]: a write under way, as the log knows it.
 
 use crate::{
     dedup::Key,
@@ -12,18 +12,18 @@ use plugin_api::{
 
 /// A write that is under way, and known to the log as such.
 ///
-/// Dropped before its outcome is told, by a panic, it has the secondaries look
+/// Dropped before its outcome is resolved, by a panic, it has the secondaries look
 /// at what it may have written.
-pub(super) struct Announced<'a> {
+pub(super) struct InFlightWrite<'a> {
     queue: &'a SyncQueue,
     table: &'a str,
     /// None where the log could not take the announcement: then the table is
     /// marked, as for any other failure of the log.
     intent: Option<Intent>,
-    told: bool,
+    resolved: bool,
 }
 
-impl<'a> Announced<'a> {
+impl<'a> InFlightWrite<'a> {
     /// Announces a write of `table`, of these order keys; of none if they are
     /// not known beforehand.
     pub(super) fn begin(queue: &'a SyncQueue, table: &'a str, keys: Vec<Key>) -> Self {
@@ -35,7 +35,7 @@ impl<'a> Announced<'a> {
             queue,
             table,
             intent,
-            told: false,
+            resolved: false,
         }
     }
 
@@ -44,31 +44,31 @@ impl<'a> Announced<'a> {
         if let Err(error) = self.queue.append(operations, self.intent.as_ref()) {
             degrade(self.queue, self.table, &error);
         }
-        self.told = true;
+        self.resolved = true;
     }
 
     /// The primary failed. As a rule it is certain that nothing was written.
     /// After some errors it is not: then the primary is looked at again.
     pub(super) fn failed(mut self, error: &StorageError) {
         if is_uncertain(error) {
-            self.look_again("the primary's answer was unclear");
+            self.schedule_refresh("the primary's answer was unclear");
         } else if let Some(intent) = &self.intent {
             self.queue.cancel(intent);
         }
-        self.told = true;
+        self.resolved = true;
     }
 
     /// Something may have been written: the primary is looked at again.
     pub(super) fn unclear(mut self, reason: &str) {
-        self.look_again(reason);
-        self.told = true;
+        self.schedule_refresh(reason);
+        self.resolved = true;
     }
 
-    fn look_again(&self, reason: &str) {
+    fn schedule_refresh(&self, reason: &str) {
         match &self.intent {
-            None => self.queue.mark_everywhere(self.table, reason),
+            None => self.queue.request_resync_everywhere(self.table, reason),
             Some(intent) => {
-                if let Err(error) = self.queue.look_again(intent, reason) {
+                if let Err(error) = self.queue.schedule_refresh(intent, reason) {
                     degrade(self.queue, self.table, &error);
                 }
             }
@@ -76,12 +76,12 @@ impl<'a> Announced<'a> {
     }
 }
 
-impl Drop for Announced<'_> {
+impl Drop for InFlightWrite<'_> {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.resolved {
             // A second panic would end the host. The announcement, if there is
             // one, is still there for the next start.
-            guard_or((), || self.look_again("a write ended in a panic"));
+            guard_or((), || self.schedule_refresh("a write ended in a panic"));
         }
     }
 }
@@ -96,7 +96,7 @@ fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
             "the log could not take a write; the table will be compared with the primary"
         );
     }
-    queue.mark_everywhere(table, "the log could not take a write");
+    queue.request_resync_everywhere(table, "the log could not take a write");
 }
 
 /// May the primary have done it all the same?

@@ -8,9 +8,9 @@ use plugin_api::{
 use std::sync::Arc;
 
 /// One database: the primary or a secondary. Anything with the 64 methods.
-pub trait Side: Storage + StatsProvider + CodeStorage {}
+pub trait Backend: Storage + StatsProvider + CodeStorage {}
 
-impl<T: Storage + StatsProvider + CodeStorage + ?Sized> Side for T {}
+impl<T: Storage + StatsProvider + CodeStorage + ?Sized> Backend for T {}
 
 /// A configured secondary, connected or not.
 pub trait Secondary: Send + Sync {
@@ -22,7 +22,7 @@ pub trait Secondary: Send + Sync {
 
     /// Its storage and which connection that is; none while it is not
     /// connected.
-    fn storage(&self) -> Option<(Arc<dyn Side>, u64)>;
+    fn storage(&self) -> Option<(Arc<dyn Backend>, u64)>;
 
     /// Is its server gone? Asked when an answer is late: an error if the server
     /// is known to be gone. May block for a second.
@@ -43,7 +43,7 @@ impl Secondary for SecondaryConnectionManager {
         self.priority()
     }
 
-    fn storage(&self) -> Option<(Arc<dyn Side>, u64)> {
+    fn storage(&self) -> Option<(Arc<dyn Backend>, u64)> {
         let session = self.session()?;
         Some((Arc::new(session.storage.clone()), session.generation))
     }

@@ -23,7 +23,7 @@ const BYTES: usize = 16;
 
 /// How far commits may be ahead of what was noted: those that were under way
 /// when the process was killed. Further ahead, the numbers are wrong.
-const UNDER_WAY: u64 = 100_000;
+const MAX_UNRECORDED_COMMITS: u64 = 100_000;
 
 /// The number of the last commit, in a file.
 pub(super) struct Reached {
@@ -55,7 +55,7 @@ impl Reached {
         if has < noted {
             return Err(QueueError::Damaged("its end is missing"));
         }
-        if has > noted + UNDER_WAY {
+        if has > noted + MAX_UNRECORDED_COMMITS {
             return Err(QueueError::Damaged("it has numbers that nobody gave out"));
         }
         // They are made one after the other; the first commit comes when all

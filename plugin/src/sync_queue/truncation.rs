@@ -22,11 +22,11 @@ impl SyncQueue {
         (0..PARTITIONS).try_for_each(|partition| {
             self.with_store(|store| {
                 let mut guard = self.partitions[usize::from(partition)].lock();
-                let (from, to) = (guard.swept(), guard.slowest().position);
+                let (from, to) = (guard.truncated_to(), guard.slowest().position);
                 let mut batch = store.database.batch();
-                let swept = remove(store, &mut batch, partition, from, to)?;
+                let truncated_to = remove(store, &mut batch, partition, from, to)?;
                 batch.commit()?;
-                guard.set_swept(swept);
+                guard.set_truncated_to(truncated_to);
                 Ok(())
             })
         })
@@ -42,17 +42,17 @@ pub(super) fn remove(
     from: Position,
     to: Position,
 ) -> Result<Position, QueueError> {
-    let mut swept = from;
+    let mut truncated_to = from;
     if from >= to {
         return Ok(from);
     }
     let range = log_key(partition, from.next())..=log_key(partition, to);
     for (removed, entry) in store.log.range(range).enumerate() {
         if removed == ENTRIES {
-            return Ok(swept);
+            return Ok(truncated_to);
         }
         let key = entry.key()?;
-        swept = position_of(&key)?;
+        truncated_to = position_of(&key)?;
         batch.remove(&store.log, key);
     }
     Ok(to)

@@ -14,23 +14,23 @@ use surreal_storage::schema::relationships::replicated_tables;
 impl Replication {
     /// Stops copying. Without effect where nothing is copied.
     pub fn pause(&self) {
-        if let Some(copying) = &self.copying {
-            copying.executor.pause();
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.executor.pause();
             tracing::info!("copying is paused");
         }
     }
 
     /// Goes on copying.
     pub fn resume(&self) {
-        if let Some(copying) = &self.copying {
-            copying.executor.resume();
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.executor.resume();
             tracing::info!("copying goes on");
         }
     }
 
     pub(super) fn queue(&self) -> StorageResult<&SyncQueue> {
-        match &self.copying {
-            Some(copying) => Ok(&copying.queue),
+        match &self.pipeline {
+            Some(pipeline) => Ok(&pipeline.queue),
             None => Err(StorageError::unsupported(
                 "nothing is copied: set sync_enabled to true",
             )),
@@ -77,7 +77,7 @@ impl Replication {
         };
         for secondary in secondaries {
             for table in &tables {
-                queue.mark_resync(secondary, table, "asked for");
+                queue.request_resync(secondary, table, "asked for");
             }
         }
         Ok(())

@@ -44,7 +44,7 @@ pub struct DeadLetter {
 
 /// A refused operation as stored, under its secondary and its name.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct StoredRejection {
     key: Vec<u8>,
     retry_count: u32,
     last_error: String,
@@ -71,7 +71,7 @@ fn entry_key(secondary: &str, key: &Key) -> Vec<u8> {
 }
 
 /// Removes what secondaries have refused that are no longer configured.
-pub(super) fn forget_others(
+pub(super) fn remove_unconfigured(
     store: &Store,
     batch: &mut WriteBatch,
     secondaries: &[String],
@@ -102,14 +102,14 @@ impl SyncQueue {
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn refuse(
+    pub fn reject(
         &self,
         secondary: &str,
         operation: &SyncOperation,
         due: Option<Timestamp>,
     ) -> Result<(), QueueError> {
         let at = due.unwrap_or_else(Timestamp::now);
-        let stored = Stored {
+        let stored = StoredRejection {
             key: operation.key.as_bytes().to_vec(),
             retry_count: operation.retry_count,
             last_error: operation.last_error.clone().unwrap_or_default(),
@@ -119,18 +119,18 @@ impl SyncQueue {
         };
         let bytes = postcard::to_allocvec(&stored).unwrap_or_default();
         let entry = entry_key(secondary, &operation.key);
-        self.refused_somewhere.store(true, Ordering::Release);
-        let _refusing = self.refusing.lock();
+        self.rejected_somewhere.store(true, Ordering::Release);
+        let _refusing = self.rejecting.lock();
         // The secondary passes the operation: nobody else remembers it.
         self.commit(|store, batch| batch.insert(&store.refused, entry, bytes))
     }
 
     /// May there be refused operations? False is certain, and cheap.
-    pub fn may_have_refused(&self) -> bool {
-        self.refused_somewhere.load(Ordering::Acquire)
+    pub fn may_have_rejected(&self) -> bool {
+        self.rejected_somewhere.load(Ordering::Acquire)
     }
 
-    fn refused(&self, secondary: &str) -> Result<Vec<(Key, Stored)>, QueueError> {
+    fn refused(&self, secondary: &str) -> Result<Vec<(Key, StoredRejection)>, QueueError> {
         let prefix = prefix(secondary);
         self.with_store(|store| {
             store
@@ -140,7 +140,9 @@ impl SyncQueue {
                     let value = entry.value()?;
                     postcard::from_bytes(&value)
                         .ok()
-                        .and_then(|stored: Stored| Some((Key::from_bytes(&stored.key)?, stored)))
+                        .and_then(|stored: StoredRejection| {
+                            Some((Key::from_bytes(&stored.key)?, stored))
+                        })
                         .ok_or(QueueError::Damaged("a refused operation makes no sense"))
                 })
                 .collect()
@@ -189,7 +191,7 @@ impl SyncQueue {
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub fn count_refused(&self, secondary: &str) -> Result<(usize, usize), QueueError> {
+    pub fn count_rejected(&self, secondary: &str) -> Result<(usize, usize), QueueError> {
         let refused = self.refused(secondary)?;
         let dead = refused.iter().filter(|(_, stored)| stored.dead).count();
         Ok((refused.len() - dead, dead))
@@ -205,7 +207,7 @@ impl SyncQueue {
         let Some(bytes) = self.with_store(|store| Ok(store.refused.get(&entry)?))? else {
             return Ok(());
         };
-        let stored: Stored = postcard::from_bytes(&bytes)
+        let stored: StoredRejection = postcard::from_bytes(&bytes)
             .map_err(|_| QueueError::Damaged("a refused operation makes no sense"))?;
         let mut refresh = SyncOperation::refresh(key.clone()).only_for(secondary);
         // It is as old as the write.
@@ -224,7 +226,7 @@ impl SyncQueue {
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn settle(&self, secondary: &str, key: &Key) -> Result<(), QueueError> {
+    pub fn resolve(&self, secondary: &str, key: &Key) -> Result<(), QueueError> {
         let entry = entry_key(secondary, key);
         self.with_store(|store| {
             // Most keys were never refused: looking costs less than removing.
@@ -260,12 +262,12 @@ impl SyncQueue {
     /// key was refused since, and waits for its retry.
     pub(super) fn drop_dead(&self, secondary: &str, key: &Key) -> Result<bool, QueueError> {
         let entry = entry_key(secondary, key);
-        let _refusing = self.refusing.lock();
+        let _refusing = self.rejecting.lock();
         self.with_store(|store| {
             let stored = store.refused.get(&entry)?;
             let is_dead = stored
                 .and_then(|bytes| postcard::from_bytes(&bytes).ok())
-                .is_some_and(|stored: Stored| stored.dead);
+                .is_some_and(|stored: StoredRejection| stored.dead);
             if is_dead {
                 store.refused.remove(entry)?;
             }
