@@ -88,14 +88,7 @@ impl<'m> Panel<'m> {
 
     /// The context for a further call: the caller's, with the time that is left.
     pub(super) fn context(&self) -> CallContext {
-        let elapsed = self.started.elapsed();
-        CallContext {
-            time_left: self
-                .context
-                .time_left
-                .map(|left| Duration::from(left).saturating_sub(elapsed).into()),
-            request_id: self.context.request_id.clone(),
-        }
+        self.context.after(self.started.elapsed())
     }
 
     /// Puts questions to secondaries and returns at once.
@@ -106,10 +99,7 @@ impl<'m> Panel<'m> {
         let (sender, receiver) = unbounded();
         let context = self.context();
         let patience = context.time_left_or(self.patience);
-        let context = CallContext {
-            time_left: Some(patience.into()).into(),
-            ..context
-        };
+        let context = context.limited_to(patience);
         let mut asked = BTreeSet::new();
         for (place, question) in questions {
             let Some(member) = self.members.get(&place).cloned() else {
