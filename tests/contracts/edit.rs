@@ -48,6 +48,11 @@ pub(crate) fn write(version: &str, edits: &[Edit]) {
     fs::write(&root, &text[items..]).unwrap();
 }
 
+/// The tests, at the end of a file, are for this version of the contract.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -56,7 +61,8 @@ fn copy(from: &Path, to: &Path) {
         if entry.path().is_dir() {
             copy(&entry.path(), &target);
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            let text = fs::read_to_string(entry.path()).unwrap();
+            fs::write(target, without_tests(&text)).unwrap();
         }
     }
 }

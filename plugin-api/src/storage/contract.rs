@@ -275,3 +275,38 @@ macro_rules! rust_traits {
 }
 
 storage_methods!(rust_traits);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    trait Grown {
+        trait_method! {
+            /// A method of a later version.
+            fn count_facts(&self, user_id: &str) -> StorageResult<Unit>;
+            "0.2.1"
+        }
+    }
+
+    /// An implementation from before that version.
+    struct Before;
+
+    impl Grown for Before {}
+
+    #[test]
+    fn an_implementation_from_before_a_method_answers_unsupported() {
+        let error = Before.count_facts("ada").map_err(|error| {
+            assert_eq!(error.kind, ErrorKind::UNSUPPORTED);
+            error.to_string()
+        });
+        assert_eq!(
+            error,
+            Err(
+                "count_facts is not implemented by this storage; plugin-api has it since 0.2.1 \
+                 (Unsupported)"
+                    .to_owned()
+            )
+        );
+    }
+}
