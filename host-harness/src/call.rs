@@ -6,8 +6,8 @@
 
 use crate::{embedder, nearest::nearest};
 use plugin_api::{
-    abi_stable::std_types::{RString, RVec},
     error::StorageError,
+    ffi::{List, Text},
     records::{CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, IndexingJob},
     storage::{Argument, CallContext, CodeStorage, METHODS, StatsProvider, Storage, method},
     storage_methods,
@@ -116,9 +116,9 @@ json_arguments! {
     f64 as f64: plain, |number| *number;
     Value as Value: plain, |value| value;
     Object as Object: plain, |object| object;
-    [RString] as Vec<RString>: plain, |texts| texts;
-    [RVec<f32>] as Vec<RVec<f32>>:
-        |json| each(json, |item| <[f32]>::read(item).map(RVec::from)), |vectors| vectors;
+    [Text] as Vec<Text>: plain, |texts| texts;
+    [List<f32>] as Vec<List<f32>>:
+        |json| each(json, |item| <[f32]>::read(item).map(List::from)), |vectors| vectors;
     EventSearch as EventSearch: with_embedding, |search| search;
     CodeProject as CodeProject: plain, |project| project;
     CodeFile as CodeFile: plain, |file| file;
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(symbol[0].embedding.len(), 768);
         let error = <[CodeSymbol]>::read(json!([{}, {"nam": "x"}])).unwrap_err();
         assert!(error.starts_with("[1]: unknown field `nam`"), "{error}");
-        let error = <[RVec<f32>]>::read(json!([[1.0], ["x"]])).unwrap_err();
+        let error = <[List<f32>]>::read(json!([[1.0], ["x"]])).unwrap_err();
         assert!(error.starts_with("[1]: "), "{error}");
     }
 }

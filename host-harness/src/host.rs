@@ -3,7 +3,7 @@
 use crate::{
     config::HostConfig,
     logging::TracingLogger,
-    modules::{Discovery, ModuleError, ModuleManager, Refused, Surroundings, discover},
+    modules::{Discovery, ManagerError, ModuleManager, Refused, Surroundings, discover},
 };
 use plugin_api::{
     error::StorageError,
@@ -63,7 +63,7 @@ pub struct Host {
     storage: FullStorage,
     primary: SurrealStorage,
     runtime: Option<Runtime>,
-    failures: Vec<ModuleError>,
+    failures: Vec<ManagerError>,
     // What the modules are made from.
     config: HostConfig,
     discovery: Discovery,
@@ -129,7 +129,7 @@ impl Host {
     /// Ends the modules, the last one first. The primary stays, and is all
     /// that the host works with from now on. Gives what a module could not
     /// finish; it has ended all the same.
-    pub fn unload_modules(&mut self) -> Vec<ModuleError> {
+    pub fn unload_modules(&mut self) -> Vec<ManagerError> {
         self.storage = self.surroundings.primary.clone();
         self.manager.unload()
     }
@@ -150,7 +150,7 @@ impl Host {
     }
 
     /// Modules that were wanted and are not there.
-    pub fn failures(&self) -> &[ModuleError] {
+    pub fn failures(&self) -> &[ManagerError] {
         &self.failures
     }
 
@@ -163,7 +163,7 @@ impl Host {
     ///
     /// # Errors
     /// What a module could not finish; everything has ended all the same.
-    pub fn shutdown(mut self) -> Result<(), Vec<ModuleError>> {
+    pub fn shutdown(mut self) -> Result<(), Vec<ManagerError>> {
         let failures = self.end();
         if failures.is_empty() {
             Ok(())
@@ -172,7 +172,7 @@ impl Host {
         }
     }
 
-    fn end(&mut self) -> Vec<ModuleError> {
+    fn end(&mut self) -> Vec<ManagerError> {
         let failures = self.unload_modules();
         if let Some(runtime) = self.runtime.take() {
             if let Err(error) = self

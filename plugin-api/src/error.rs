@@ -1,12 +1,18 @@
-//! What can go wrong in a storage or module call, in kinds a caller can act on.
+//! [`PluginError`]: why a call across the boundary failed, in kinds that a caller
+//! can act on.
+//!
+//! There is one type of error, under a name for each use: [`StorageError`] for
+//! the storage methods, [`ModuleError`] for the steps of a module's lifecycle
+//! and its HTTP requests. So a module passes a storage's error on with `?`.
 
-use abi_stable::{StableAbi, std_types::RString};
+use crate::ffi::Text;
+use abi_stable::StableAbi;
 use std::fmt;
 
-/// What kind of failure this is; decides what a caller does next.
+/// The kind of a failure; decides what the caller does next.
 ///
 /// An open set: a newer module may send a number that this host has no name
-/// for, which is then treated like [`ErrorKind::INTERNAL`].
+/// for. Treat it like [`ErrorKind::INTERNAL`].
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErrorKind(u8);
@@ -14,27 +20,32 @@ pub struct ErrorKind(u8);
 impl ErrorKind {
     /// A fault inside the storage or the module: report it.
     pub const INTERNAL: Self = Self(0);
-    /// What was named does not exist: create it, or name another.
+    /// What the call names does not exist: create it, or name another.
     pub const NOT_FOUND: Self = Self(1);
-    /// An argument or a setting is wrong: the message names it and how to mend it.
+    /// An argument or a setting is wrong: the message names it and how to fix it.
     pub const INVALID_INPUT: Self = Self(2);
     /// The database cannot be reached: try again later.
     pub const CONNECTION: Self = Self(3);
     /// The deadline passed before the answer came; a write may still have happened.
     pub const TIMEOUT: Self = Self(4);
-    /// Somebody else changed the same thing: try again.
+    /// A concurrent call changed the same rows: try again.
     pub const CONFLICT: Self = Self(5);
-    /// This storage does not do that.
+    /// The storage or module does not implement this, or was built against a
+    /// contract that does not have it.
     pub const UNSUPPORTED: Self = Self(6);
-    /// The module or storage was closed before the call.
+    /// The module or storage was closed before the call, so nothing was done.
     pub const CLOSED: Self = Self(7);
+    /// The called side's contract does not have the method. Never leaves this
+    /// crate: [`FullStorage`](crate::storage::FullStorage) makes it
+    /// `UNSUPPORTED`, with the versions of both sides.
+    pub(crate) const MISSING: Self = Self(u8::MAX);
 
-    /// The kind's number on the wire.
+    /// The kind's number, as it crosses the boundary.
     pub const fn code(self) -> u8 {
         self.0
     }
 
-    /// The kind's name, or `Unknown` for a number of a newer version.
+    /// The kind's name, or `Unknown` for a number of a newer contract.
     pub const fn name(self) -> &'static str {
         match self.0 {
             0 => "Internal",
@@ -56,17 +67,29 @@ impl fmt::Debug for ErrorKind {
     }
 }
 
-/// A failure: its kind, and a sentence for the person who has to mend it.
+/// Why a call failed: its kind, and a sentence for whoever has to fix it.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, PartialEq, Eq)]
-pub struct StorageError {
-    /// What a caller can do about it.
+pub struct PluginError {
+    /// Decides what a caller can do about it.
     pub kind: ErrorKind,
-    /// What happened to what, and how to mend it. Never holds a password.
-    pub message: RString,
+    /// What happened, to what, and how to fix it. Never contains a password.
+    pub message: Text,
 }
 
-/// One constructor a kind, named like it.
+/// The error of a storage method.
+pub type StorageError = PluginError;
+
+/// The result of a storage method.
+pub type StorageResult<T> = Result<T, StorageError>;
+
+/// The error of a step of a module's lifecycle, or of an HTTP request to it.
+pub type ModuleError = PluginError;
+
+/// The result of a step of a module's lifecycle, or of an HTTP request to it.
+pub type ModuleResult<T> = Result<T, ModuleError>;
+
+/// One constructor for each kind, named like it.
 macro_rules! constructors {
     ($($name:ident => $kind:ident),* $(,)?) => {
         $(
@@ -78,7 +101,7 @@ macro_rules! constructors {
     };
 }
 
-impl StorageError {
+impl PluginError {
     /// An error of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
@@ -98,21 +121,18 @@ impl StorageError {
         closed => CLOSED,
     }
 
-    /// The same error with what was being done put before its message.
+    /// The same error, its message preceded by the operation that failed.
     #[must_use]
-    pub fn context(mut self, doing: impl fmt::Display) -> Self {
-        self.message = format!("{doing}: {}", self.message).into();
+    pub fn context(mut self, operation: impl fmt::Display) -> Self {
+        self.message = format!("{operation}: {}", self.message).into();
         self
     }
 }
 
-impl fmt::Display for StorageError {
+impl fmt::Display for PluginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:?})", self.message, self.kind)
     }
 }
 
-impl std::error::Error for StorageError {}
-
-/// What every storage method returns.
-pub type StorageResult<T> = Result<T, StorageError>;
+impl std::error::Error for PluginError {}

@@ -52,25 +52,26 @@ mod test_server;
 
 use module::ReplicationModule;
 use plugin_api::{
-    abi_stable::{
-        export_root_module,
-        prefix_type::PrefixTypeTrait,
-        std_types::{ROk, RResult},
-    },
-    error::StorageError,
-    module::{ModuleHandle, ModuleInfo, ModuleRoot, ModuleRoot_Ref},
+    abi_stable::export_root_module,
+    error::ModuleResult,
+    module::{ModuleFactory, ModuleHandle, ModuleInfo, ModuleRoot, ModuleRoot_Ref},
 };
+
+/// Makes the library's modules.
+struct Factory;
+
+impl ModuleFactory for Factory {
+    fn info() -> ModuleInfo {
+        module::info()
+    }
+
+    fn create() -> ModuleResult<ModuleHandle> {
+        Ok(ModuleHandle::new(ReplicationModule::default()))
+    }
+}
 
 /// What a host finds when it opens the library.
 #[export_root_module]
 fn root() -> ModuleRoot_Ref {
-    ModuleRoot { module_info, new }.leak_into_prefix()
-}
-
-extern "C" fn module_info() -> ModuleInfo {
-    module::info()
-}
-
-extern "C" fn new() -> RResult<ModuleHandle, StorageError> {
-    ROk(ModuleHandle::new(ReplicationModule::default()))
+    ModuleRoot::of::<Factory>()
 }

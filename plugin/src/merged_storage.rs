@@ -14,8 +14,8 @@ use crate::{
     synced_storage::SyncedStorage,
 };
 use plugin_api::{
-    abi_stable::std_types::{RString, RVec},
     error::StorageResult,
+    ffi::{List, Text},
     records::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, HybridResult, IndexingJob,
         MemoryStats, ProjectStats, WriteReceipt,

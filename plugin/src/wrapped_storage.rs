@@ -11,8 +11,8 @@ use arc_swap::ArcSwapOption;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 use plugin_api::{
-    abi_stable::std_types::{RString, RVec},
     error::{StorageError, StorageResult},
+    ffi::{List, Text},
     records::*,
     rust_type,
     storage::*,

@@ -57,7 +57,8 @@ fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {
     let answer = match opened {
         Ok(library) => json!({
             "fits": true,
-            "module": (library.root.module_info())(),
+            "module": library.info(),
+            "plugin_api_of_library": library.contract_version(),
             "plugin_api_of_host": CONTRACT_VERSION,
         }),
         Err(error) => json!({
@@ -81,7 +82,8 @@ fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {
     }
     match answer["reason"].as_str() {
         None => say(format_args!(
-            "  fits this host (plugin-api {CONTRACT_VERSION})"
+            "  fits this host (plugin-api {CONTRACT_VERSION}); built against plugin-api {}",
+            answer["plugin_api_of_library"].as_str().unwrap_or_default()
         ))?,
         Some(reason) => say(format_args!("  does not fit: it {reason}"))?,
     }

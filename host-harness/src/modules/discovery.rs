@@ -1,4 +1,4 @@
-//! Which modules a directory holds.
+//! Discovery: the modules in a directory.
 
 use plugin_api::{
     loading::{self, Library, LoadError},
@@ -9,37 +9,37 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A library that fits this host.
+/// A library whose contract is compatible with this host's.
 #[derive(Clone)]
 pub struct Found {
     /// Where it is.
     pub path: PathBuf,
-    /// What it says of itself.
+    /// What it says about itself.
     pub info: ModuleInfo,
-    /// Its functions.
+    /// Makes its modules.
     pub library: Library,
 }
 
-/// A library that does not fit, and why.
+/// A library that was refused.
 #[derive(Debug)]
 pub struct Refused {
     /// Where it is.
     pub path: PathBuf,
-    /// Why it does not fit.
+    /// Why it was refused.
     pub reason: LoadError,
 }
 
-/// What a directory holds, in the order of the file names.
+/// The libraries of a directory, in the order of the file names.
 #[derive(Default)]
 pub struct Discovery {
-    /// What can be loaded.
+    /// Those that can be loaded.
     pub found: Vec<Found>,
-    /// What cannot.
+    /// Those that cannot.
     pub refused: Vec<Refused>,
 }
 
-/// Opens every `lib*.so` and `lib*.dylib` of a directory. One that does not fit
-/// keeps no other from being found.
+/// Opens every `lib*.so` and `lib*.dylib` in a directory. A refused library does
+/// not affect the others.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -64,7 +64,7 @@ pub fn discover(directory: &Path) -> io::Result<Discovery> {
     for path in paths {
         match loading::open(&path) {
             Ok(library) => {
-                let info = (library.root.module_info())();
+                let info = library.info();
                 discovery.found.push(Found {
                     path,
                     info,

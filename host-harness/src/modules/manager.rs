@@ -1,9 +1,9 @@
-//! [`ModuleManager`]: the modules of a host, from making them to cleaning up.
+//! [`ModuleManager`]: the modules of a host, from creating them to cleaning up.
 
 use super::{Discovery, Found, Selection};
 use crate::nearest::nearest;
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::{ModuleError, ModuleResult},
     module::{
         HttpEndpoints, Logger, Module, ModuleConfig, ModuleHandle, ModuleInfo,
         StorageWrapperProvider,
@@ -12,15 +12,15 @@ use plugin_api::{
 };
 use std::path::{Path, PathBuf};
 
-/// Why a module is not there.
+/// Why a module is not running, or did not end properly.
 #[derive(Debug, thiserror::Error)]
-pub enum ModuleError {
+pub enum ManagerError {
     /// No library of the modules directory holds it.
     #[error("module {id} is enabled, but no library in {} holds it{}", .directory.display(), list(.hints))]
     NotFound {
         /// The module's id.
         id: String,
-        /// Where it was looked for.
+        /// The directory that was searched.
         directory: PathBuf,
         /// What may explain it: a similar id, libraries that were refused.
         hints: Vec<String>,
@@ -35,15 +35,15 @@ pub enum ModuleError {
         /// The other.
         second: PathBuf,
     },
-    /// A step of its life failed; it has been cleaned up.
+    /// A step of its lifecycle failed; it has been cleaned up.
     #[error("module {id}: {step}: {error}")]
     Failed {
         /// The module's id.
         id: String,
-        /// The step: new, provision, validate, wrap_storage, cleanup.
+        /// The step: create, provision, validate, wrap_storage, cleanup.
         step: &'static str,
         /// What the module said.
-        error: StorageError,
+        error: ModuleError,
     },
 }
 
@@ -51,7 +51,7 @@ fn list(hints: &[String]) -> String {
     hints.iter().map(|hint| format!("; {hint}")).collect()
 }
 
-/// What a host hands all its modules.
+/// What a host gives all its modules.
 #[derive(Clone)]
 pub struct Surroundings {
     /// The host's own storage.
@@ -62,13 +62,13 @@ pub struct Surroundings {
     pub database: String,
     /// Where log lines go.
     pub logger: Logger,
-    /// Where modules keep what they keep.
+    /// Where modules keep their files.
     pub data_dir: PathBuf,
 }
 
-/// A module at work.
+/// A running module.
 pub struct LoadedModule {
-    /// What it is.
+    /// What it says about itself.
     pub info: ModuleInfo,
     /// Its library.
     pub path: PathBuf,
@@ -94,22 +94,22 @@ pub struct ModuleManager {
 }
 
 impl ModuleManager {
-    /// Makes the modules that are enabled, in their order, and wraps the
-    /// storage by each in turn. A module that fails is cleaned up and left
-    /// out; the others go on. Gives the manager, the storage to use from now
-    /// on, and what failed.
+    /// Creates the enabled modules, in their order, and lets each in turn wrap
+    /// the storage. A module that fails is cleaned up and left out; the others
+    /// go on. Returns the manager, the storage to use from now on, and the
+    /// failures.
     pub fn load(
         discovery: &Discovery,
         directory: &Path,
         wanted: &[Selection],
         surroundings: &Surroundings,
-    ) -> (Self, FullStorage, Vec<ModuleError>) {
+    ) -> (Self, FullStorage, Vec<ManagerError>) {
         let mut manager = Self::default();
         let mut storage = surroundings.primary.clone();
         let mut failures = Vec::new();
         for selection in wanted.iter().filter(|selection| selection.enabled) {
             let loaded = find(discovery, directory, &selection.id)
-                .and_then(|found| make(found, selection, surroundings, storage.clone()));
+                .and_then(|found| start(found, selection, surroundings, storage.clone()));
             match loaded {
                 Ok((module, wrapped)) => {
                     manager.modules.push(module);
@@ -121,7 +121,7 @@ impl ModuleManager {
         (manager, storage, failures)
     }
 
-    /// The modules at work, in the order in which they wrapped the storage.
+    /// The running modules, in the order in which they wrapped the storage.
     pub fn modules(&self) -> &[LoadedModule] {
         &self.modules
     }
@@ -131,9 +131,9 @@ impl ModuleManager {
         self.modules.iter().find(|module| module.info.id == id)
     }
 
-    /// Cleans all modules up, the last one first. Each one is, whatever the
-    /// others say.
-    pub fn unload(&mut self) -> Vec<ModuleError> {
+    /// Cleans up all modules, the last one first; a failure stops none of the
+    /// others.
+    pub fn unload(&mut self) -> Vec<ManagerError> {
         let mut failures = Vec::new();
         while let Some(module) = self.modules.pop() {
             if let Err(error) = module.handle.cleanup() {
@@ -152,8 +152,8 @@ impl Drop for ModuleManager {
     }
 }
 
-fn failed(id: &str, step: &'static str, error: StorageError) -> ModuleError {
-    ModuleError::Failed {
+fn failed(id: &str, step: &'static str, error: ModuleError) -> ManagerError {
+    ManagerError::Failed {
         id: id.to_owned(),
         step,
         error,
@@ -165,11 +165,11 @@ fn find<'a>(
     discovery: &'a Discovery,
     directory: &Path,
     id: &str,
-) -> Result<&'a Found, ModuleError> {
+) -> Result<&'a Found, ManagerError> {
     let mut matching = discovery.found.iter().filter(|found| found.info.id == id);
     match (matching.next(), matching.next()) {
         (Some(found), None) => Ok(found),
-        (Some(first), Some(second)) => Err(ModuleError::Duplicate {
+        (Some(first), Some(second)) => Err(ManagerError::Duplicate {
             id: id.to_owned(),
             first: first.path.clone(),
             second: second.path.clone(),
@@ -181,7 +181,7 @@ fn find<'a>(
                 .refused
                 .iter()
                 .map(|refused| format!("{} {}", refused.path.display(), refused.reason));
-            Err(ModuleError::NotFound {
+            Err(ManagerError::NotFound {
                 id: id.to_owned(),
                 directory: directory.to_owned(),
                 hints: similar.into_iter().chain(refused).collect(),
@@ -190,18 +190,20 @@ fn find<'a>(
     }
 }
 
-/// New, provision, validate, wrap; cleaned up if any of them fails.
-fn make(
+/// Creates, provisions and validates a module and lets it wrap the storage;
+/// cleans it up if any step fails.
+fn start(
     found: &Found,
     selection: &Selection,
     surroundings: &Surroundings,
     storage: FullStorage,
-) -> Result<(LoadedModule, FullStorage), ModuleError> {
+) -> Result<(LoadedModule, FullStorage), ManagerError> {
     let id = &selection.id;
-    let handle = (found.library.root.new())()
-        .into_result()
-        .map_err(|error| failed(id, "new", error))?;
-    let prepare = || -> Result<FullStorage, (&'static str, StorageError)> {
+    let handle = found
+        .library
+        .create()
+        .map_err(|error| failed(id, "create", error))?;
+    let prepare = || -> Result<FullStorage, (&'static str, ModuleError)> {
         handle
             .provision(surroundings.config(selection))
             .map_err(|error| ("provision", error))?;
@@ -226,7 +228,7 @@ fn make(
     }
 }
 
-fn wrap(handle: &ModuleHandle, storage: FullStorage) -> StorageResult<FullStorage> {
+fn wrap(handle: &ModuleHandle, storage: FullStorage) -> ModuleResult<FullStorage> {
     match handle.storage_wrapper() {
         Some(wrapper) => wrapper.wrap_storage(storage),
         None => Ok(storage),

@@ -1,14 +1,14 @@
-//! Modules: found in a directory, chosen by the host's YAML, led through their life.
+//! The host's side of the modules' lifecycle.
 //!
-//! - [`discover`] opens every library of a directory and asks what it is;
-//! - [`selections`] reads which modules the YAML wants, in which order;
-//! - [`ModuleManager`] makes those, provisions and validates them, lets them
-//!   wrap the storage, and cleans them up in the reverse order.
+//! - [`discover`] opens every library in a directory and asks what it is;
+//! - [`selections`] reads from the YAML which modules are enabled, in which order;
+//! - [`ModuleManager`] creates those, provisions and validates them, lets them
+//!   wrap the storage, and cleans them up in reverse order.
 
 mod discovery;
 mod manager;
 mod selection;
 
 pub use discovery::{Discovery, Found, Refused, discover};
-pub use manager::{LoadedModule, ModuleError, ModuleManager, Surroundings};
+pub use manager::{LoadedModule, ManagerError, ModuleManager, Surroundings};
 pub use selection::{Selection, selections};

@@ -1,23 +1,27 @@
-//! [`ModuleConfig`]: what the host hands a module.
+//! [`ModuleConfig`]: what the host gives a module.
 
-use super::Logger;
-use crate::{storage::FullStorage, value::Value};
-use abi_stable::{StableAbi, std_types::RString};
+use super::{Logger, record::growing_record};
+use crate::{ffi::Text, storage::FullStorage, value::Value};
 
-/// What the host hands a module when it provisions it.
-#[repr(C)]
-#[derive(StableAbi, Clone)]
-pub struct ModuleConfig {
-    /// The module's block of the host's YAML, as it stands there.
-    pub settings: Value,
-    /// The host's own storage, connected and with its schema in place.
-    pub primary: FullStorage,
-    /// The namespace that the primary is in.
-    pub namespace: RString,
-    /// The database that the primary is.
-    pub database: RString,
-    /// Where the module's log lines go.
-    pub logger: Logger,
-    /// A directory for what the module keeps; the host's own data directory.
-    pub data_dir: RString,
+growing_record! {
+    /// What the host gives a module when it provisions it.
+    #[derive(Clone)]
+    pub struct ModuleConfig crosses as ConfigObject = StableConfig_TO of StableConfig {
+        required {
+            /// The host's own storage, connected and with its schema in place.
+            primary: FullStorage,
+            /// Where the module's log lines go.
+            logger: Logger,
+            /// The module's block of the host's YAML, as it stands there.
+            settings: Value,
+        }
+        optional {
+            /// The namespace of the primary.
+            namespace: Text,
+            /// The database of the primary.
+            database: Text,
+            /// The host's data directory, for the module's files.
+            data_dir: Text,
+        }
+    }
 }

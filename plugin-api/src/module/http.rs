@@ -1,40 +1,47 @@
 //! The capability of answering HTTP requests that reach the host.
 
+use super::record::growing_record;
 use crate::{
-    error::{StorageError, StorageResult},
+    error::{ModuleError, ModuleResult},
+    ffi::{List, Outcome, Pair, Shared, Text},
     panic,
 };
-use abi_stable::{
-    StableAbi,
-    erased_types::TD_Opaque,
-    sabi_trait,
-    std_types::{RArc, RResult, RString, RVec, Tuple2},
-};
+use abi_stable::{StableAbi, erased_types::TD_Opaque, sabi_trait};
 
-/// One route that a module answers.
-#[repr(C)]
-#[derive(StableAbi, Clone, Debug, PartialEq, Eq)]
-pub struct HttpRoute {
-    /// `GET` or `POST`.
-    pub method: RString,
-    /// The whole path, below the base path as a rule.
-    pub path: RString,
-    /// What it does, in a sentence.
-    pub about: RString,
+growing_record! {
+    /// One route that a module answers.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct HttpRoute crosses as RouteObject = StableRoute_TO of StableRoute {
+        required {
+            /// `GET` or `POST`.
+            method: Text,
+            /// The whole path, usually below the base path.
+            path: Text,
+        }
+        optional {
+            /// What it does, in a sentence.
+            about: Text,
+        }
+    }
 }
 
-/// A request for one of a module's routes.
-#[repr(C)]
-#[derive(StableAbi, Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// `GET` or `POST`.
-    pub method: RString,
-    /// The whole path, without the query.
-    pub path: RString,
-    /// Names and values of the query, decoded, in their order.
-    pub query: RVec<Tuple2<RString, RString>>,
-    /// The body as it came.
-    pub body: RVec<u8>,
+growing_record! {
+    /// A request for one of a module's routes.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct HttpRequest crosses as RequestObject = StableRequest_TO of StableRequest {
+        required {
+            /// `GET` or `POST`.
+            method: Text,
+            /// The whole path, without the query.
+            path: Text,
+        }
+        optional {
+            /// Names and values of the query, decoded, in their order.
+            query: List<Pair<Text, Text>>,
+            /// The body, as received.
+            body: List<u8>,
+        }
+    }
 }
 
 impl HttpRequest {
@@ -42,26 +49,31 @@ impl HttpRequest {
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query
             .iter()
-            .find(|Tuple2(key, _)| key == name)
-            .map(|Tuple2(_, value)| value.as_str())
+            .find(|Pair(key, _)| key == name)
+            .map(|Pair(_, value)| value.as_str())
     }
 }
 
-/// A module's answer.
-#[repr(C)]
-#[derive(StableAbi, Clone, Debug, PartialEq, Eq)]
-pub struct HttpResponse {
-    /// The HTTP status code.
-    pub status: u16,
-    /// The media type of the body.
-    pub content_type: RString,
-    /// The body.
-    pub body: RVec<u8>,
+growing_record! {
+    /// A module's answer to a request.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct HttpResponse crosses as ResponseObject = StableResponse_TO of StableResponse {
+        required {
+            /// The HTTP status code.
+            status: u16,
+        }
+        optional {
+            /// The media type of the body.
+            content_type: Text,
+            /// The body.
+            body: List<u8>,
+        }
+    }
 }
 
 /// Answers HTTP requests. The host mounts the routes and does the networking.
 pub trait HttpEndpointProvider: Send + Sync {
-    /// Where the module's routes live: `/api/db-sync`.
+    /// The path that the module's routes are below: `/api/db-sync`.
     fn base_path(&self) -> String;
 
     /// The routes.
@@ -70,45 +82,51 @@ pub trait HttpEndpointProvider: Send + Sync {
     /// Answers one request. May block.
     ///
     /// # Errors
-    /// What kept the module from answering at all; anything that the client
-    /// did wrong is a response with a 4xx status.
-    fn handle(&self, request: &HttpRequest) -> StorageResult<HttpResponse>;
+    /// Why the module could not answer at all. A client's mistake is not an
+    /// error but a response with a 4xx status.
+    fn handle(&self, request: &HttpRequest) -> ModuleResult<HttpResponse>;
 }
 
 #[sabi_trait]
 trait StableEndpoints: Send + Sync {
-    fn base_path(&self) -> RString;
-    fn routes(&self) -> RVec<HttpRoute>;
+    fn base_path(&self) -> Text;
+    fn routes(&self) -> List<RouteObject>;
     #[sabi(last_prefix_field)]
-    fn handle(&self, request: &HttpRequest) -> RResult<HttpResponse, StorageError>;
+    fn handle(&self, request: RequestObject) -> Outcome<ResponseObject, ModuleError>;
 }
 
 impl<T: HttpEndpointProvider> StableEndpoints for T {
-    fn base_path(&self) -> RString {
+    fn base_path(&self) -> Text {
         panic::guard_or(String::new(), || HttpEndpointProvider::base_path(self)).into()
     }
 
-    fn routes(&self) -> RVec<HttpRoute> {
-        panic::guard_or(Vec::new(), || HttpEndpointProvider::routes(self)).into()
+    fn routes(&self) -> List<RouteObject> {
+        panic::guard_or(Vec::new(), || HttpEndpointProvider::routes(self))
+            .into_iter()
+            .map(RouteObject::from)
+            .collect()
     }
 
-    fn handle(&self, request: &HttpRequest) -> RResult<HttpResponse, StorageError> {
-        panic::guard("handle", || HttpEndpointProvider::handle(self, request)).into()
+    fn handle(&self, request: RequestObject) -> Outcome<ResponseObject, ModuleError> {
+        panic::guard("handle", || {
+            HttpEndpointProvider::handle(self, &request.into()).map(ResponseObject::from)
+        })
+        .into()
     }
 }
 
-/// A [`HttpEndpointProvider`] in the form that crosses the boundary.
+/// An [`HttpEndpointProvider`] in the form that crosses the boundary.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct HttpEndpoints {
-    inner: StableEndpoints_TO<'static, RArc<()>>,
+    inner: StableEndpoints_TO<'static, Shared<()>>,
 }
 
 impl HttpEndpoints {
-    /// Makes `provider` ready to cross.
+    /// Wraps `provider` for the boundary. Panics inside it become errors.
     pub fn new(provider: impl HttpEndpointProvider + 'static) -> Self {
         Self {
-            inner: StableEndpoints_TO::from_ptr(RArc::new(provider), TD_Opaque),
+            inner: StableEndpoints_TO::from_ptr(Shared::new(provider), TD_Opaque),
         }
     }
 }
@@ -119,10 +137,17 @@ impl HttpEndpointProvider for HttpEndpoints {
     }
 
     fn routes(&self) -> Vec<HttpRoute> {
-        self.inner.routes().into()
+        self.inner
+            .routes()
+            .into_iter()
+            .map(HttpRoute::from)
+            .collect()
     }
 
-    fn handle(&self, request: &HttpRequest) -> StorageResult<HttpResponse> {
-        self.inner.handle(request).into_result()
+    fn handle(&self, request: &HttpRequest) -> ModuleResult<HttpResponse> {
+        self.inner
+            .handle(request.clone().into())
+            .into_result()
+            .map(HttpResponse::from)
     }
 }

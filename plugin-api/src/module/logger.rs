@@ -1,15 +1,14 @@
-//! Where a module's log lines go: to the host.
+//! Logging: a module's log lines go to the host.
 
-use crate::{panic, value::Object};
-use abi_stable::{
-    StableAbi,
-    erased_types::TD_Opaque,
-    sabi_trait,
-    std_types::{RArc, RStr},
+use crate::{
+    ffi::{Shared, TextRef},
+    panic,
+    value::Object,
 };
+use abi_stable::{StableAbi, erased_types::TD_Opaque, sabi_trait};
 
-/// How much a log line matters. Open: an unknown level counts as the next
-/// less important one that is known.
+/// The severity of a log line. An open set: an unknown level counts as the next
+/// lower one that is known.
 #[repr(transparent)]
 #[derive(StableAbi, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogLevel(pub u8);
@@ -17,38 +16,38 @@ pub struct LogLevel(pub u8);
 impl LogLevel {
     /// Every step.
     pub const TRACE: Self = Self(10);
-    /// For whoever looks for a fault.
+    /// Details for finding a fault.
     pub const DEBUG: Self = Self(20);
-    /// What a person running it wants to have been told.
+    /// What an operator wants to know in normal operation.
     pub const INFO: Self = Self(30);
-    /// Something is not as it should be, and the work goes on.
+    /// Something is wrong, and the module goes on.
     pub const WARN: Self = Self(40);
-    /// Something failed and needs a person.
+    /// Something failed, and an operator has to act.
     pub const ERROR: Self = Self(50);
 }
 
-/// The host's side of logging. Called from any thread; must not block long.
+/// The host's side of logging. Called from any thread; must not block for long.
 pub trait HostLogger: Send + Sync {
-    /// Would a line of this level and target be kept?
+    /// Whether a line of this level and target would be logged.
     fn enabled(&self, level: LogLevel, target: &str) -> bool;
 
-    /// Takes one line. `fields` are named values that belong to it.
+    /// Logs one line. `fields` are its structured values, by name.
     fn log(&self, level: LogLevel, target: &str, message: &str, fields: &Object);
 }
 
 #[sabi_trait]
 trait StableLogger: Send + Sync {
-    fn enabled(&self, level: LogLevel, target: RStr<'_>) -> bool;
+    fn enabled(&self, level: LogLevel, target: TextRef<'_>) -> bool;
     #[sabi(last_prefix_field)]
-    fn log(&self, level: LogLevel, target: RStr<'_>, message: RStr<'_>, fields: &Object);
+    fn log(&self, level: LogLevel, target: TextRef<'_>, message: TextRef<'_>, fields: &Object);
 }
 
 impl<T: HostLogger> StableLogger for T {
-    fn enabled(&self, level: LogLevel, target: RStr<'_>) -> bool {
+    fn enabled(&self, level: LogLevel, target: TextRef<'_>) -> bool {
         panic::guard_or(false, || HostLogger::enabled(self, level, target.as_str()))
     }
 
-    fn log(&self, level: LogLevel, target: RStr<'_>, message: RStr<'_>, fields: &Object) {
+    fn log(&self, level: LogLevel, target: TextRef<'_>, message: TextRef<'_>, fields: &Object) {
         panic::guard_or((), || {
             HostLogger::log(self, level, target.as_str(), message.as_str(), fields);
         });
@@ -59,14 +58,14 @@ impl<T: HostLogger> StableLogger for T {
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Logger {
-    inner: StableLogger_TO<'static, RArc<()>>,
+    inner: StableLogger_TO<'static, Shared<()>>,
 }
 
 impl Logger {
-    /// Makes `logger` ready to cross.
+    /// Wraps `logger` for the boundary. A line that panics in it is dropped.
     pub fn new(logger: impl HostLogger + 'static) -> Self {
         Self {
-            inner: StableLogger_TO::from_ptr(RArc::new(logger), TD_Opaque),
+            inner: StableLogger_TO::from_ptr(Shared::new(logger), TD_Opaque),
         }
     }
 }

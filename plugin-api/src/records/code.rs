@@ -1,10 +1,10 @@
 //! Indexed code: projects, files, symbols, chunks, and the jobs that index.
 
-use crate::value::{Object, RecordId, Timestamp};
-use abi_stable::{
-    StableAbi,
-    std_types::{ROption, RString, RVec},
+use crate::{
+    ffi::{List, Maybe, Text},
+    value::{Object, RecordId, Timestamp},
 };
+use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
 /// A record together with what the store added to it.
@@ -14,9 +14,9 @@ pub struct Stored<T> {
     /// The row's id.
     pub id: RecordId,
     /// When the row was created; none where the table does not keep it.
-    pub created_at: ROption<Timestamp>,
+    pub created_at: Maybe<Timestamp>,
     /// When it was last written; none where the table does not keep it.
-    pub updated_at: ROption<Timestamp>,
+    pub updated_at: Maybe<Timestamp>,
     /// The record.
     pub record: T,
 }
@@ -37,17 +37,17 @@ pub struct Scored<T> {
 #[serde(default, deny_unknown_fields)]
 pub struct CodeProject {
     /// The name that everything of the project refers to.
-    pub project_id: RString,
+    pub project_id: Text,
     /// For people.
-    pub name: RString,
+    pub name: Text,
     /// The directory that it lies in.
-    pub root_path: RString,
+    pub root_path: Text,
     /// Files by language: `rust` to 7.
     pub language_stats: Object,
     /// When its indexing last finished.
-    pub last_indexed_at: ROption<Timestamp>,
+    pub last_indexed_at: Maybe<Timestamp>,
     /// `pending`, `in_progress`, `completed` or `failed`.
-    pub indexing_status: RString,
+    pub indexing_status: Text,
     /// Is its directory watched for changes?
     pub watcher_enabled: bool,
 }
@@ -58,17 +58,17 @@ pub struct CodeProject {
 #[serde(default, deny_unknown_fields)]
 pub struct CodeFile {
     /// The project.
-    pub project_id: RString,
+    pub project_id: Text,
     /// The path below the project's root.
-    pub file_path: RString,
+    pub file_path: Text,
     /// `rust`, `go`, `python`, …
-    pub language: RString,
+    pub language: Text,
     /// A hash of the content, to see whether it changed.
-    pub file_hash: RString,
+    pub file_hash: Text,
     /// How many symbols were found in it.
     pub symbols_count: u32,
     /// When it was indexed; none means now.
-    pub indexed_at: ROption<Timestamp>,
+    pub indexed_at: Maybe<Timestamp>,
 }
 
 /// A function, type, method, … Its key is `(project_id, name_path)`.
@@ -77,17 +77,17 @@ pub struct CodeFile {
 #[serde(default, deny_unknown_fields)]
 pub struct CodeSymbol {
     /// The project.
-    pub project_id: RString,
+    pub project_id: Text,
     /// The file that it stands in.
-    pub file_path: RString,
+    pub file_path: Text,
     /// `rust`, `go`, `python`, …
-    pub language: RString,
+    pub language: Text,
     /// `function`, `class`, `method`, …
-    pub symbol_type: RString,
+    pub symbol_type: Text,
     /// Its own name.
-    pub name: RString,
+    pub name: Text,
     /// Its name with those around it: `Server/handle`.
-    pub name_path: RString,
+    pub name_path: Text,
     /// First line, from 1.
     pub start_line: u32,
     /// Last line.
@@ -97,17 +97,17 @@ pub struct CodeSymbol {
     /// The byte after the last.
     pub end_byte: u32,
     /// The source text.
-    pub source_code: ROption<RString>,
+    pub source_code: Maybe<Text>,
     /// The line that declares it.
-    pub signature: ROption<RString>,
+    pub signature: Maybe<Text>,
     /// Its documentation.
-    pub doc_string: ROption<RString>,
+    pub doc_string: Maybe<Text>,
     /// 768 floats, or empty for none.
-    pub embedding: RVec<f32>,
+    pub embedding: List<f32>,
     /// The id of the symbol around it.
-    pub parent_id: ROption<RString>,
+    pub parent_id: Maybe<Text>,
     /// What the indexer stored along with it.
-    pub metadata: ROption<Object>,
+    pub metadata: Maybe<Object>,
 }
 
 /// A piece of a large symbol. Its key is `(symbol_id, chunk_index)`.
@@ -116,29 +116,29 @@ pub struct CodeSymbol {
 #[serde(default, deny_unknown_fields)]
 pub struct CodeChunk {
     /// The symbol.
-    pub symbol_id: RString,
+    pub symbol_id: Text,
     /// The project.
-    pub project_id: RString,
+    pub project_id: Text,
     /// The file that it stands in.
-    pub file_path: RString,
+    pub file_path: Text,
     /// Its place, from 0.
     pub chunk_index: u32,
     /// How many chunks the symbol has.
     pub chunk_count: u32,
     /// The text.
-    pub content: RString,
+    pub content: Text,
     /// First byte within the symbol.
     pub start_offset: u32,
     /// The byte after the last.
     pub end_offset: u32,
     /// 768 floats, or empty for none.
-    pub embedding: RVec<f32>,
+    pub embedding: List<f32>,
     /// The symbol's name.
-    pub symbol_name: RString,
+    pub symbol_name: Text,
     /// The symbol's type.
-    pub symbol_type: RString,
+    pub symbol_type: Text,
     /// `rust`, `go`, `python`, …
-    pub language: RString,
+    pub language: Text,
 }
 
 /// One run of the indexer.
@@ -147,11 +147,11 @@ pub struct CodeChunk {
 #[serde(default, deny_unknown_fields)]
 pub struct IndexingJob {
     /// The project.
-    pub project_id: RString,
+    pub project_id: Text,
     /// The directory that is indexed.
-    pub project_path: RString,
+    pub project_path: Text,
     /// `pending`, `in_progress`, `completed` or `failed`.
-    pub status: RString,
+    pub status: Text,
     /// How far it is, 0 to 1.
     pub progress: f64,
     /// How many files there are.
@@ -159,9 +159,9 @@ pub struct IndexingJob {
     /// How many are done.
     pub files_indexed: u32,
     /// When it started; none means now.
-    pub started_at: ROption<Timestamp>,
+    pub started_at: Maybe<Timestamp>,
     /// When it ended.
-    pub completed_at: ROption<Timestamp>,
+    pub completed_at: Maybe<Timestamp>,
     /// Why it failed.
-    pub error: ROption<RString>,
+    pub error: Maybe<Text>,
 }

@@ -1,10 +1,10 @@
 //! Events: what happened, when, and under which subject.
 
-use crate::value::{Object, RecordId, Timestamp};
-use abi_stable::{
-    StableAbi,
-    std_types::{ROption, RString, RVec},
+use crate::{
+    ffi::{List, Maybe, Text},
+    value::{Object, RecordId, Timestamp},
 };
+use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened.
@@ -14,11 +14,11 @@ pub struct Event {
     /// The row's id.
     pub id: RecordId,
     /// Whose event it is.
-    pub user_id: RString,
+    pub user_id: Text,
     /// What it belongs to, such as `conversation:42`.
-    pub subject: RString,
+    pub subject: Text,
     /// The text.
-    pub content: RString,
+    pub content: Text,
     /// What the caller stored along with it.
     pub metadata: Object,
     /// When it was saved.
@@ -31,17 +31,17 @@ pub struct Event {
 #[serde(default, deny_unknown_fields)]
 pub struct EventSearch {
     /// Whose events; required.
-    pub user_id: RString,
+    pub user_id: Text,
     /// Only events of this subject.
-    pub subject: RString,
+    pub subject: Text,
     /// Only events with these words (BM25).
-    pub query: RString,
+    pub query: Text,
     /// Nearest to this embedding (cosine); together with `query`, half and half.
-    pub embedding: RVec<f32>,
+    pub embedding: List<f32>,
     /// Not before this time. Wins over the `last_…` fields.
-    pub from: ROption<Timestamp>,
+    pub from: Maybe<Timestamp>,
     /// Not after this time.
-    pub to: ROption<Timestamp>,
+    pub to: Maybe<Timestamp>,
     /// Only the last so many hours; 0 is no limit. Wins over days and months.
     pub last_hours: u32,
     /// Only the last so many days; 0 is no limit. Wins over months.

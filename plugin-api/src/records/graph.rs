@@ -1,10 +1,10 @@
 //! The knowledge graph: entities and the relationships between them.
 
-use crate::value::{Object, RecordId, Timestamp};
-use abi_stable::{
-    StableAbi,
-    std_types::{ROption, RString, RVec},
+use crate::{
+    ffi::{List, Maybe, Text},
+    value::{Object, RecordId, Timestamp},
 };
+use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
 /// A node of the graph.
@@ -14,9 +14,9 @@ pub struct Entity {
     /// The row's id.
     pub id: RecordId,
     /// What sort of thing it is: person, crate, file.
-    pub entity_type: RString,
+    pub entity_type: Text,
     /// Its name; several entities may share one.
-    pub name: RString,
+    pub name: Text,
     /// What the caller stored along with it.
     pub properties: Object,
     /// When the row was created.
@@ -34,7 +34,7 @@ pub struct Relationship {
     /// The entity that it leads to.
     pub to: RecordId,
     /// Its type: an identifier such as `depends_on`.
-    pub relationship_type: RString,
+    pub relationship_type: Text,
     /// What the caller stored along with it.
     pub properties: Object,
     /// When the row was created.
@@ -48,9 +48,9 @@ pub struct GraphResult {
     /// The entity.
     pub entity: Entity,
     /// The edge that led to it; none for the start.
-    pub relationship: ROption<Relationship>,
+    pub relationship: Maybe<Relationship>,
     /// The ids from the start to this entity, both included.
-    pub path: RVec<RecordId>,
+    pub path: List<RecordId>,
     /// How many edges from the start: 0 for the start itself.
     pub depth: u32,
 }

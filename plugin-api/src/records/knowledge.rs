@@ -1,11 +1,11 @@
 //! Vector memories, documents, and the search across them.
 
 use super::GraphResult;
-use crate::value::{Object, RecordId, Timestamp};
-use abi_stable::{
-    StableAbi,
-    std_types::{ROption, RString, RVec},
+use crate::{
+    ffi::{List, Maybe, Text},
+    value::{Object, RecordId, Timestamp},
 };
+use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
 /// A vector memory found by similarity.
@@ -15,9 +15,9 @@ pub struct FoundVector {
     /// The row's id.
     pub id: RecordId,
     /// Whose memory it is.
-    pub user_id: ROption<RString>,
+    pub user_id: Maybe<Text>,
     /// The text.
-    pub content: RString,
+    pub content: Text,
     /// Cosine similarity to the query, -1 to 1.
     pub similarity: f64,
     /// What the caller stored along with it.
@@ -35,15 +35,15 @@ pub struct Document {
     /// The row's id.
     pub id: RecordId,
     /// The document's path; of a chunk, `path#chunkN`.
-    pub file_path: RString,
+    pub file_path: Text,
     /// The text.
-    pub content: RString,
+    pub content: Text,
     /// 768 floats; zeros if none was given.
-    pub embedding: RVec<f32>,
+    pub embedding: List<f32>,
     /// What the caller stored along with it.
     pub metadata: Object,
     /// Of a chunk: the path of the document.
-    pub source_file: ROption<RString>,
+    pub source_file: Maybe<Text>,
     /// Of a chunk: its place, from 0. Of a whole document: 0.
     pub chunk_index: u32,
     /// Of a chunk: how many there are. Of a whole document: 0.
@@ -69,9 +69,9 @@ pub struct FoundDocument {
 #[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HybridResult {
     /// The nearest vector memories.
-    pub vectors: RVec<FoundVector>,
+    pub vectors: List<FoundVector>,
     /// The neighbourhood (two steps) of each entity asked for.
-    pub graph: RVec<GraphResult>,
+    pub graph: List<GraphResult>,
     /// The user's facts, key to value.
     pub facts: Object,
     /// How many results there are in all.

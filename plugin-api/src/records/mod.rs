@@ -16,8 +16,11 @@ pub use graph::{Entity, GraphResult, Relationship};
 pub use knowledge::{Document, FoundDocument, FoundVector, HybridResult};
 pub use stats::{MemoryStats, ProjectStats, UserCount};
 
-use crate::value::{Object, RecordId};
-use abi_stable::{StableAbi, std_types::RVec};
+use crate::{
+    ffi::List,
+    value::{Object, RecordId},
+};
+use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
 /// How many floats a stored embedding has.
@@ -31,7 +34,7 @@ pub const EMBEDDING_DIMENSION: usize = 768;
 #[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WriteReceipt {
     /// One for each record that the call wrote, in the order of its arguments.
-    pub rows: RVec<StoredRow>,
+    pub rows: List<StoredRow>,
 }
 
 /// One row as stored.

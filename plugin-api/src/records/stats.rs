@@ -1,6 +1,7 @@
 //! Counts.
 
-use abi_stable::{StableAbi, std_types::RString};
+use crate::ffi::Text;
+use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
 /// How much is stored, for one user or for all.
@@ -28,7 +29,7 @@ pub struct MemoryStats {
 #[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProjectStats {
     /// The project.
-    pub project_id: RString,
+    pub project_id: Text,
     /// Files indexed.
     pub file_count: u64,
     /// Symbols found.
@@ -46,7 +47,7 @@ pub struct ProjectStats {
 #[derive(StableAbi, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserCount {
     /// The user.
-    pub user_id: RString,
+    pub user_id: Text,
     /// How many rows.
     pub count: u64,
 }

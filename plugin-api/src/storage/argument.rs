@@ -1,13 +1,11 @@
 //! How each kind of argument crosses the boundary: borrowed, never copied.
 
+use crate::ffi::{ListRef, TextRef};
 use crate::{
     records::{CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, IndexingJob},
     value::{Object, Value},
 };
-use abi_stable::{
-    StableAbi,
-    std_types::{RSlice, RStr},
-};
+use abi_stable::StableAbi;
 
 /// The type of an argument of the contract as Rust sees it: `&str` for `str`,
 /// `&[f32]` for `[f32]`, `&Value` for `Value`. For callbacks of
@@ -48,7 +46,7 @@ pub trait Argument: 'static {
 
 impl Argument for str {
     type Rust<'a> = &'a str;
-    type Stable<'a> = RStr<'a>;
+    type Stable<'a> = TextRef<'a>;
 
     fn lower<'a>(rust: Self::Rust<'a>) -> Self::Stable<'a> {
         rust.into()
@@ -61,7 +59,7 @@ impl Argument for str {
 
 impl<T: StableAbi + 'static> Argument for [T] {
     type Rust<'a> = &'a [T];
-    type Stable<'a> = RSlice<'a, T>;
+    type Stable<'a> = ListRef<'a, T>;
 
     fn lower<'a>(rust: Self::Rust<'a>) -> Self::Stable<'a> {
         rust.into()

@@ -7,21 +7,33 @@ use super::{
 };
 use crate::{
     error::StorageResult,
+    ffi::{List, Text},
     records::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, HybridResult, IndexingJob,
         MemoryStats, ProjectStats, WriteReceipt,
     },
-    rust_type,
     value::{Object, Value},
 };
-use abi_stable::std_types::{RString, RVec};
 
 /// Calls the macro `$callback` with the list of all storage methods.
 ///
 /// The list is made of
 /// `trait Name via StableName { #[doc = …] [kind "table"] fn method(argument: type, …) -> answer; … }`
-/// where `kind` is `admin`, `write`, `read` or `delete`. Whatever needs one
-/// piece of code for each of the 64 methods is a callback of this macro.
+/// where `kind` is `admin`, `write`, `read` or `delete`. Whatever needs the same
+/// code for each method is a callback of this macro.
+///
+/// # Adding a method
+///
+/// Append it to its trait, with the version of this crate that it comes with:
+///
+/// ```ignore
+/// /// How many facts a user has.
+/// #[since = "0.2.1"]
+/// [read "kv_memories"] fn count_facts(user_id: str) -> Value;
+/// ```
+///
+/// A side that was built before answers `Unsupported`. The order of the list is
+/// the layout: nothing may be inserted, moved, removed or changed.
 #[macro_export]
 macro_rules! storage_methods {
     ($callback:path) => { $callback! {
@@ -31,11 +43,11 @@ macro_rules! storage_methods {
             [admin ""] fn connect() -> Unit;
             /// Closes the connection. Later calls fail with kind `Closed`.
             [admin ""] fn close() -> Unit;
-            /// Asks the database for a sign of life.
+            /// Checks that the database answers.
             [admin ""] fn ping() -> Unit;
-            /// Creates what is missing of tables, fields and indexes, and
-            /// mends fields that would overwrite timestamps. Doing it twice
-            /// is doing it once; rows that are there stay as they are.
+            /// Creates missing tables, fields and indexes, and corrects fields
+            /// that would overwrite timestamps. Idempotent; existing rows stay
+            /// as they are.
             [admin ""] fn initialize_schema() -> Unit;
             /// Runs SurrealQL with bound parameters. The answer is an array
             /// with one result for each statement.
@@ -91,7 +103,7 @@ macro_rules! storage_methods {
             /// Stores a document in chunks: replaces all rows of that path by
             /// rows `path#chunkN` with chunk_index, chunk_count and source_file.
             /// As many embeddings as chunks.
-            [write "knowledge_base"] fn save_document_chunks(file_path: str, chunks: [RString], embeddings: [RVec<f32>], metadata: Object) -> WriteReceipt;
+            [write "knowledge_base"] fn save_document_chunks(file_path: str, chunks: [Text], embeddings: [List<f32>], metadata: Object) -> WriteReceipt;
             /// The `limit` documents and chunks nearest to the embedding
             /// (cosine), the nearest first; `limit` 0 means 10.
             [read "knowledge_base"] fn search_documents(query_embedding: [f32], limit: u32) -> FoundDocuments;
@@ -104,7 +116,7 @@ macro_rules! storage_methods {
 
             /// The nearest vectors, the neighbourhood (two steps) of the given
             /// entities, and the facts of a user, in one answer.
-            [read "*"] fn hybrid_search(user_id: str, query_embedding: [f32], entities: [RString], limit: u32) -> HybridResult;
+            [read "*"] fn hybrid_search(user_id: str, query_embedding: [f32], entities: [Text], limit: u32) -> HybridResult;
 
             /// Stores an event; the receipt has its id and created_at.
             [write "events"] fn save_event(user_id: str, subject: str, content: str, embedding: [f32], metadata: Object) -> WriteReceipt;
@@ -161,14 +173,14 @@ macro_rules! storage_methods {
             [read "code_symbols"] fn get_code_symbol(project_id: str, name_path: str) -> MaybeSymbol;
             /// Symbols whose name contains `name`, of the given types (any if
             /// there are none), sorted by name_path; `limit` 0 means 50.
-            [read "code_symbols"] fn find_symbols_by_name(project_id: str, name: str, symbol_types: [RString], limit: u32) -> Symbols;
+            [read "code_symbols"] fn find_symbols_by_name(project_id: str, name: str, symbol_types: [Text], limit: u32) -> Symbols;
             /// The symbols of a file, sorted by line, then by name_path.
             [read "code_symbols"] fn find_symbols_by_file(project_id: str, file_path: str) -> Symbols;
             /// The symbols inside another, sorted by line, then by name_path.
             [read "code_symbols"] fn find_child_symbols(project_id: str, parent_id: str) -> Symbols;
             /// The `limit` symbols nearest to the embedding (cosine) of the given
             /// types (any if there are none), the nearest first; `limit` 0 means 10.
-            [read "code_symbols"] fn search_symbols_by_similarity(project_id: str, query_embedding: [f32], symbol_types: [RString], limit: u32) -> FoundSymbols;
+            [read "code_symbols"] fn search_symbols_by_similarity(project_id: str, query_embedding: [f32], symbol_types: [Text], limit: u32) -> FoundSymbols;
             /// Deletes the symbols of a file.
             [delete "code_symbols"] fn delete_symbols_by_file(project_id: str, file_path: str) -> Unit;
 
@@ -200,37 +212,62 @@ macro_rules! storage_methods {
     } };
 }
 
-/// The Rust face of the list: what an implementation implements.
+/// A method of a Rust trait: required if it came with the first version, else
+/// with a default, so that an implementation of before still compiles.
+macro_rules! trait_method {
+    ($(#[$attribute:meta])* fn $method:ident $parameters:tt -> $answer:ty;) => {
+        $(#[$attribute])*
+        fn $method $parameters -> $answer;
+    };
+    ($(#[$attribute:meta])* fn $method:ident $parameters:tt -> $answer:ty; $since:literal) => {
+        $(#[$attribute])*
+        ///
+        #[doc = concat!("Since ", $since, "; without an implementation, `Unsupported`.")]
+        #[allow(unused_variables, reason = "the default does not use the arguments")]
+        fn $method $parameters -> $answer {
+            Err($crate::error::StorageError::unsupported(concat!(
+                stringify!($method), " is not implemented by this storage; plugin-api has it since ",
+                $since,
+            )))
+        }
+    };
+}
+
+/// The traits that an implementation implements.
 macro_rules! rust_traits {
     ($(
-        $(#[$($about:tt)*])*
+        $(#[$about:meta])*
         trait $name:ident via $stable:ident {
             $(
-                $(#[$($doc:tt)*])*
+                $(#[doc = $doc:literal])*
+                $(#[since = $since:literal])?
                 [$kind:ident $table:literal]
                 fn $method:ident($($argument:ident: $type:tt),*) -> $answer:ident;
             )*
         }
     )*) => {
         $(
-            $(#[$($about)*])*
+            $(#[$about])*
             ///
             /// Every method fails with the kinds of
             /// [`ErrorKind`](crate::error::ErrorKind): `InvalidInput` for an
             /// argument that is wrong, `Timeout` past the context's deadline,
-            /// `Connection` and `Closed` for a database out of reach, and
-            /// what its own text says.
+            /// `Connection` for a database that cannot be reached, `Closed`
+            /// after `close`, and what its own text says.
             pub trait $name: Send + Sync {
                 $(
-                    $(#[$($doc)*])*
-                    ///
-                    #[doc = concat!("Table: `", $table, "`; ", stringify!($kind), ".")]
-                    #[allow(clippy::missing_errors_doc, reason = "said once, at the trait")]
-                    fn $method(
-                        &self,
-                        context: &CallContext,
-                        $($argument: rust_type!($type)),*
-                    ) -> StorageResult<$answer>;
+                    trait_method! {
+                        $(#[doc = $doc])*
+                        ///
+                        #[doc = concat!("Table: `", $table, "`; ", stringify!($kind), ".")]
+                        #[allow(clippy::missing_errors_doc, reason = "said once, at the trait")]
+                        fn $method(
+                            &self,
+                            context: &CallContext,
+                            $($argument: rust_type!($type)),*
+                        ) -> StorageResult<$answer>;
+                        $($since)?
+                    }
                 )*
             }
         )*
@@ -238,3 +275,38 @@ macro_rules! rust_traits {
 }
 
 storage_methods!(rust_traits);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    trait Grown {
+        trait_method! {
+            /// A method of a later version.
+            fn count_facts(&self, user_id: &str) -> StorageResult<Unit>;
+            "0.2.1"
+        }
+    }
+
+    /// An implementation from before that version.
+    struct Before;
+
+    impl Grown for Before {}
+
+    #[test]
+    fn an_implementation_from_before_a_method_answers_unsupported() {
+        let error = Before.count_facts("ada").map_err(|error| {
+            assert_eq!(error.kind, ErrorKind::UNSUPPORTED);
+            error.to_string()
+        });
+        assert_eq!(
+            error,
+            Err(
+                "count_facts is not implemented by this storage; plugin-api has it since 0.2.1 \
+                 (Unsupported)"
+                    .to_owned()
+            )
+        );
+    }
+}

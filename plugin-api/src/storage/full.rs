@@ -4,94 +4,69 @@ use super::{
     Argument, CallContext, Chunks, CodeStorage, Events, Files, FoundChunks, FoundDocuments,
     FoundEvents, FoundSymbols, FoundVectors, GraphResults, Ids, Jobs, MaybeDocument, MaybeEntity,
     MaybeFile, MaybeJob, MaybeProject, MaybeSymbol, MaybeValue, Names, Projects, StatsProvider,
-    Storage, Symbols, Unit, UserCounts,
+    Storage, Symbols, Unit, UserCounts, method,
+    stable::{StableCodeStorage_TO, StableStatsProvider_TO, StableStorage_TO},
 };
 use crate::{
-    error::{StorageError, StorageResult},
-    panic,
+    error::{ErrorKind, StorageError, StorageResult},
+    ffi::{List, Shared, Text},
+    loading::CONTRACT_VERSION,
     records::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, HybridResult, IndexingJob,
         MemoryStats, ProjectStats, WriteReceipt,
     },
-    rust_type, storage_methods,
     value::{Object, Value},
 };
-use abi_stable::{
-    StableAbi,
-    erased_types::TD_Opaque,
-    sabi_trait,
-    std_types::{RArc, RResult, RString, RVec},
-};
-
-/// The stable face of the list: object-safe traits with a fixed layout.
-macro_rules! stable_traits {
-    ($(
-        $(#[$($about:tt)*])*
-        trait $name:ident via $stable:ident {
-            $(
-                $(#[$($doc:tt)*])*
-                [$kind:ident $table:literal]
-                fn $method:ident($($argument:ident: $type:tt),*) -> $answer:ident;
-            )*
-        }
-    )*) => {
-        $(
-            #[sabi_trait]
-            trait $stable: Send + Sync {
-                $(
-                    fn $method(
-                        &self,
-                        context: &CallContext,
-                        $($argument: <$type as Argument>::Stable<'_>),*
-                    ) -> RResult<$answer, StorageError>;
-                )*
-            }
-
-            impl<T: $name> $stable for T {
-                $(
-                    fn $method(
-                        &self,
-                        context: &CallContext,
-                        $($argument: <$type as Argument>::Stable<'_>),*
-                    ) -> RResult<$answer, StorageError> {
-                        panic::guard(stringify!($method), || {
-                            $name::$method(self, context, $(<$type as Argument>::lift($argument)),*)
-                        })
-                        .into()
-                    }
-                )*
-            }
-        )*
-    };
-}
-
-storage_methods!(stable_traits);
+use abi_stable::{StableAbi, erased_types::TD_Opaque};
 
 /// An implementation of all 64 methods, in the form that crosses the boundary.
 ///
 /// It implements [`Storage`], [`StatsProvider`] and [`CodeStorage`] itself, so
-/// that the side that receives it calls it like any other storage. Cloning it
-/// shares the implementation behind it.
+/// the side that receives it calls it like any other storage. A method that the
+/// other side's contract does not have answers
+/// [`UNSUPPORTED`](crate::error::ErrorKind::UNSUPPORTED). Cloning it shares the
+/// implementation behind it.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct FullStorage {
-    storage: StableStorage_TO<'static, RArc<()>>,
-    stats: StableStatsProvider_TO<'static, RArc<()>>,
-    code: StableCodeStorage_TO<'static, RArc<()>>,
+    storage: StableStorage_TO<'static, Shared<()>>,
+    stats: StableStatsProvider_TO<'static, Shared<()>>,
+    code: StableCodeStorage_TO<'static, Shared<()>>,
 }
 
 impl FullStorage {
-    /// Makes `implementation` ready to cross. Panics inside it become errors.
+    /// Wraps `implementation` for the boundary. Panics inside it become errors.
     pub fn new<T>(implementation: T) -> Self
     where
         T: Storage + StatsProvider + CodeStorage + 'static,
     {
-        let shared = RArc::new(implementation);
+        let shared = Shared::new(implementation);
         Self {
-            storage: StableStorage_TO::from_ptr(RArc::clone(&shared), TD_Opaque),
-            stats: StableStatsProvider_TO::from_ptr(RArc::clone(&shared), TD_Opaque),
+            storage: StableStorage_TO::from_ptr(Shared::clone(&shared), TD_Opaque),
+            stats: StableStatsProvider_TO::from_ptr(Shared::clone(&shared), TD_Opaque),
             code: StableCodeStorage_TO::from_ptr(shared, TD_Opaque),
         }
+    }
+
+    /// The version of the contract that the implementation was built against.
+    pub fn contract_version(&self) -> &'static str {
+        self.storage.contract_version().as_str()
+    }
+
+    /// The error of a call; says what is wrong if the other side does not have
+    /// the method.
+    #[cold]
+    fn explain(&self, name: &str, error: StorageError) -> StorageError {
+        if error.kind != ErrorKind::MISSING {
+            return error;
+        }
+        let theirs = self.contract_version();
+        let since = method(name).map_or("later", |method| method.since);
+        StorageError::unsupported(format!(
+            "{name} is missing from the storage that was called, which was built against \
+             plugin-api {theirs}; the caller was built against plugin-api {CONTRACT_VERSION}, and \
+             the method exists since {since}; update the side with the older version"
+        ))
     }
 }
 
@@ -118,7 +93,7 @@ macro_rules! field {
     };
 }
 
-/// The receiving side: the same Rust traits, through the stable ones.
+/// The receiving side: the Rust traits, implemented by the stable ones.
 macro_rules! across_the_boundary {
     ($(
         $(#[$($about:tt)*])*
@@ -142,6 +117,7 @@ macro_rules! across_the_boundary {
                         field!(this $name)
                             .$method(context, $(<$type as Argument>::lower($argument)),*)
                             .into_result()
+                            .map_err(|error| self.explain(stringify!($method), error))
                     }
                 )*
             }

@@ -1,17 +1,15 @@
 //! The list of methods as data.
 
-use crate::storage_methods;
-
 /// What a method does to the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MethodKind {
-    /// Runs the database itself: primary only.
+    /// Administers the database: primary only.
     Admin,
-    /// Changes rows: replicated.
+    /// Writes rows: replicated.
     Write,
-    /// Answers from rows: merged.
+    /// Reads rows: merged.
     Read,
-    /// Removes rows: primary only.
+    /// Deletes rows: primary only.
     Delete,
 }
 
@@ -28,8 +26,22 @@ pub struct Method {
     pub table: &'static str,
     /// The names of its arguments after the context.
     pub arguments: &'static [&'static str],
+    /// The version of the contract that it came with.
+    pub since: &'static str,
     /// What it does, in a sentence or two.
     pub about: &'static str,
+}
+
+/// The version of the contract that the first 64 methods came with.
+const FIRST_VERSION: &str = "0.1.0";
+
+macro_rules! since {
+    () => {
+        FIRST_VERSION
+    };
+    ($since:literal) => {
+        $since
+    };
 }
 
 macro_rules! kind {
@@ -53,6 +65,7 @@ macro_rules! table_of_methods {
         trait $trait:ident via $stable:ident {
             $(
                 $(#[doc = $doc:literal])*
+                $(#[since = $since:literal])?
                 [$kind:ident $table:literal]
                 fn $method:ident($($argument:ident: $type:tt),*) -> $answer:ident;
             )*
@@ -67,6 +80,7 @@ macro_rules! table_of_methods {
                     kind: kind!($kind),
                     table: $table,
                     arguments: &[$(stringify!($argument)),*],
+                    since: since!($($since)?),
                     about: concat!($($doc),*),
                 },
             )*)*

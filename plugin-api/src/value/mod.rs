@@ -13,10 +13,8 @@ pub use object::Object;
 pub use record_id::{RecordId, RecordKey};
 pub use timestamp::Timestamp;
 
-use abi_stable::{
-    StableAbi,
-    std_types::{RBox, RString, RVec},
-};
+use crate::ffi::{Boxed, List, Text};
+use abi_stable::StableAbi;
 
 /// One piece of free-form data.
 #[repr(u8)]
@@ -34,20 +32,20 @@ pub enum Value {
     /// A floating-point number.
     Float(f64),
     /// Text.
-    String(RString),
+    String(Text),
     /// Raw bytes.
-    Bytes(RVec<u8>),
+    Bytes(List<u8>),
     /// A point in time, to the nanosecond.
     Datetime(Timestamp),
     /// The id of a row. Boxed, like [`Value::Extension`], so that a value is
     /// small: an embedding in a row is 768 of them.
-    RecordId(RBox<RecordId>),
+    RecordId(Boxed<RecordId>),
     /// A list.
-    Array(RVec<Value>),
+    Array(List<Value>),
     /// Keys and values.
     Object(Object),
     /// A kind of the database that has no variant here.
-    Extension(RBox<Extension>),
+    Extension(Boxed<Extension>),
 }
 
 /// A value of a kind that [`Value`] has no variant for (a duration, a decimal,
@@ -56,11 +54,11 @@ pub enum Value {
 #[derive(StableAbi, Clone, Debug, PartialEq)]
 pub struct Extension {
     /// The kind's name, such as `duration`.
-    pub kind: RString,
+    pub kind: Text,
     /// The value for people, such as `1h30m`.
-    pub text: RString,
+    pub text: Text,
     /// The value without loss, in the database's own encoding.
-    pub data: RVec<u8>,
+    pub data: List<u8>,
 }
 
 impl Value {
@@ -170,13 +168,13 @@ from! {
     f64 => |v| Self::Float(v),
     &str => |v| Self::String(v.into()),
     String => |v| Self::String(v.into()),
-    RString => |v| Self::String(v),
+    Text => |v| Self::String(v),
     Timestamp => |v| Self::Datetime(v),
-    RecordId => |v| Self::RecordId(RBox::new(v)),
-    Extension => |v| Self::Extension(RBox::new(v)),
+    RecordId => |v| Self::RecordId(Boxed::new(v)),
+    Extension => |v| Self::Extension(Boxed::new(v)),
     Object => |v| Self::Object(v),
     Vec<Value> => |v| Self::Array(v.into()),
-    RVec<Value> => |v| Self::Array(v),
+    List<Value> => |v| Self::Array(v),
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
@@ -198,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_value_is_no_larger_than_a_string_and_its_tag() {
-        assert_eq!(size_of::<Value>(), size_of::<RString>() + 8);
+        assert_eq!(size_of::<Value>(), size_of::<Text>() + 8);
     }
 
     #[test]

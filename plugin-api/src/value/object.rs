@@ -1,10 +1,8 @@
 //! [`Object`]: keys and values, sorted by key.
 
 use super::Value;
-use abi_stable::{
-    StableAbi,
-    std_types::{RString, RVec, Tuple2},
-};
+use crate::ffi::{List, Pair, Text};
+use abi_stable::StableAbi;
 
 /// Keys and values, each key once, sorted by key.
 ///
@@ -13,14 +11,14 @@ use abi_stable::{
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, Default, PartialEq)]
 pub struct Object {
-    entries: RVec<Tuple2<RString, Value>>,
+    entries: List<Pair<Text, Value>>,
 }
 
 impl Object {
     /// An empty object.
     pub const fn new() -> Self {
         Self {
-            entries: RVec::new(),
+            entries: List::new(),
         }
     }
 
@@ -36,12 +34,12 @@ impl Object {
     }
 
     /// Puts `value` under `key`; returns what was there.
-    pub fn insert(&mut self, key: impl Into<RString>, value: impl Into<Value>) -> Option<Value> {
+    pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         match self.position(&key) {
             Ok(position) => Some(std::mem::replace(&mut self.entries[position].1, value)),
             Err(position) => {
-                self.entries.insert(position, Tuple2(key, value));
+                self.entries.insert(position, Pair(key, value));
                 None
             }
         }
@@ -74,7 +72,7 @@ impl Object {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries
             .iter()
-            .map(|Tuple2(key, value)| (key.as_str(), value))
+            .map(|Pair(key, value)| (key.as_str(), value))
     }
 
     /// The keys, in order.
@@ -84,28 +82,28 @@ impl Object {
 }
 
 impl IntoIterator for Object {
-    type Item = (RString, Value);
-    type IntoIter = std::vec::IntoIter<(RString, Value)>;
+    type Item = (Text, Value);
+    type IntoIter = std::vec::IntoIter<(Text, Value)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.entries
             .into_iter()
-            .map(|Tuple2(key, value)| (key, value))
+            .map(|Pair(key, value)| (key, value))
             .collect::<Vec<_>>()
             .into_iter()
     }
 }
 
-impl<K: Into<RString>, V: Into<Value>> FromIterator<(K, V)> for Object {
+impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Object {
     /// Of two entries with the same key the later one stays.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut entries: Vec<_> = entries
             .into_iter()
-            .map(|(key, value)| Tuple2(key.into(), value.into()))
+            .map(|(key, value)| Pair(key.into(), value.into()))
             .collect();
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         // The sort is stable, so the last of a run is the latest.
-        let mut unique: Vec<Tuple2<RString, Value>> = Vec::with_capacity(entries.len());
+        let mut unique: Vec<Pair<Text, Value>> = Vec::with_capacity(entries.len());
         for entry in entries {
             match unique.last_mut() {
                 Some(last) if last.0 == entry.0 => *last = entry,

@@ -1,10 +1,8 @@
 //! [`RecordId`]: which row of which table.
 
 use super::Value;
-use abi_stable::{
-    StableAbi,
-    std_types::{RBox, RString},
-};
+use crate::ffi::{Boxed, Text};
+use abi_stable::StableAbi;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     fmt::{self, Write as _},
@@ -16,7 +14,7 @@ use std::{
 #[derive(StableAbi, Clone, Debug, PartialEq)]
 pub struct RecordId {
     /// The table.
-    pub table: RString,
+    pub table: Text,
     /// Which row of it.
     pub key: RecordKey,
 }
@@ -28,14 +26,14 @@ pub enum RecordKey {
     /// A whole number: `t:42`.
     Int(i64),
     /// Text, random letters as a rule: `t:8f2k`.
-    String(RString),
+    String(Text),
     /// Anything else (a UUID, an array, an object).
-    Other(RBox<Value>),
+    Other(Boxed<Value>),
 }
 
 impl RecordId {
     /// The row of `table` under a text key.
-    pub fn new(table: impl Into<RString>, key: impl Into<RString>) -> Self {
+    pub fn new(table: impl Into<Text>, key: impl Into<Text>) -> Self {
         Self {
             table: table.into(),
             key: RecordKey::String(key.into()),
@@ -172,7 +170,7 @@ impl Serialize for RecordId {
 
 impl<'de> Deserialize<'de> for RecordId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RString::deserialize(deserializer)?
+        Text::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
     }

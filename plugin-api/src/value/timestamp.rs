@@ -1,6 +1,7 @@
 //! [`Timestamp`]: a point in time that two sides agree on.
 
-use abi_stable::{StableAbi, std_types::RString};
+use crate::ffi::Text;
+use abi_stable::StableAbi;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     fmt,
@@ -109,7 +110,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RString::deserialize(deserializer)?
+        Text::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
     }

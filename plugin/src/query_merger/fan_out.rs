@@ -89,14 +89,7 @@ impl<'m> FanOut<'m> {
 
     /// The context for a further call: the caller's, with the time that is left.
     pub(super) fn context(&self) -> CallContext {
-        let elapsed = self.started.elapsed();
-        CallContext {
-            time_left: self
-                .context
-                .time_left
-                .map(|left| Duration::from(left).saturating_sub(elapsed).into()),
-            request_id: self.context.request_id.clone(),
-        }
+        self.context.after(self.started.elapsed())
     }
 
     /// Puts questions to secondaries and returns at once.
@@ -107,10 +100,7 @@ impl<'m> FanOut<'m> {
         let (sender, receiver) = unbounded();
         let context = self.context();
         let timeout = context.time_left_or(self.timeout);
-        let context = CallContext {
-            time_left: Some(timeout.into()).into(),
-            ..context
-        };
+        let context = context.limited_to(timeout);
         let mut asked = BTreeSet::new();
         for (rank, question) in questions {
             let Some(participant) = self.participants.get(&rank).cloned() else {

@@ -207,14 +207,7 @@ impl QueryMerger {
     ) -> StorageResult<HybridResult> {
         const STEPS: u32 = 2;
         let started = Instant::now();
-        let left = || CallContext {
-            time_left: context.time_left.map(|left| {
-                Duration::from(left)
-                    .saturating_sub(started.elapsed())
-                    .into()
-            }),
-            request_id: context.request_id.clone(),
-        };
+        let left = || context.after(started.elapsed());
         let limit = HYBRID_SEARCH.limit_or_default(limit).unwrap_or(limit);
         let vectors = self.search_similar(&left(), user_id, query_embedding, limit)?;
         let mut graph = RVec::new();

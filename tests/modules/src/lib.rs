@@ -1,77 +1,66 @@
-//! A module that passes every call through, and does on request what a bad one
-//! would. Its libraries are the examples of this package.
+//! Small modules for the loading tests. Their libraries are the examples of this
+//! package.
 //!
-//! Its settings (all under `config`):
+//! | example | what it is |
+//! | --- | --- |
+//! | `alpha`, `beta`, `alpha_again` | pass-through modules ([`PassThrough`]), two of them with the same id |
+//! | `older`, `newer` | pass-through modules built against an older and a newer contract (`tests/contracts`) |
+//! | `other_version`, `other_layout` | modules of incompatible contracts |
+//! | `unrelated` | a shared library that is no module |
+//!
+//! A [`PassThrough`] passes every call through, and misbehaves on request. Its
+//! settings (all under `config`):
 //!
 //! | key | what it does |
 //! | --- | --- |
-//! | `fail_in` | the step of its life that fails: `provision`, `validate`, `wrap_storage`, `cleanup` |
-//! | `panic_in` | the step or storage method that panics |
+//! | `fail_in` | the lifecycle step that fails: `provision`, `validate`, `wrap_storage`, `cleanup` |
+//! | `panic_in` | the lifecycle step or storage method that panics |
 //!
-//! Each step of its life is a line of `lifecycle.txt` in the data directory.
+//! It writes a line to `lifecycle.txt` in the data directory for each step.
 
-use parking::Shared;
+mod foreign;
+mod pass_through;
+
+use pass_through::PassThroughStorage;
 use plugin_api::{
-    abi_stable::std_types::{RString, RVec},
-    error::{StorageError, StorageResult},
+    error::{ModuleError, ModuleResult},
     module::{
         HttpEndpointProvider, HttpEndpoints, HttpRequest, HttpResponse, HttpRoute, Module,
         ModuleConfig, ModuleInfo, StorageWrapper, StorageWrapperProvider,
     },
-    records::*,
-    rust_type,
-    storage::*,
-    storage_methods,
-    value::{Object, Value},
+    storage::FullStorage,
 };
-use std::{fs::File, io::Write, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    io::Write,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
-mod foreign;
-mod parking {
-    use std::sync::{Mutex, PoisonError};
-
-    /// A lock that outlives panics.
-    #[derive(Default)]
-    pub(crate) struct Shared<T>(Mutex<T>);
-
-    impl<T: Clone> Shared<T> {
-        pub(crate) fn get(&self) -> T {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        }
-
-        pub(crate) fn set(&self, value: T) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = value;
-        }
-    }
-}
-
-/// What is asked of the module.
+/// How the settings ask the module to behave.
 #[derive(Clone, Default)]
-struct Wishes {
+struct Script {
+    id: &'static str,
     fail_in: String,
     panic_in: String,
     lifecycle: PathBuf,
-    id: &'static str,
 }
 
-impl Wishes {
-    /// Writes the step down, then does what is asked for at it.
+impl Script {
+    /// Writes the step to the file, and fails or panics if it should.
     #[allow(clippy::panic, reason = "it is asked to")]
-    fn step(&self, step: &str) -> StorageResult<()> {
+    fn step(&self, step: &str) -> ModuleResult<()> {
         let written = File::options()
             .append(true)
             .create(true)
             .open(&self.lifecycle)
             .and_then(|mut file| writeln!(file, "{} {step}", self.id));
-        written.map_err(|error| StorageError::internal(error.to_string()))?;
+        written.map_err(|error| ModuleError::internal(error.to_string()))?;
         if self.panic_in == step {
             panic!("asked to panic in {step}");
         }
         if self.fail_in == step {
-            return Err(StorageError::invalid_input(format!(
+            return Err(ModuleError::invalid_input(format!(
                 "fail_in: asked to fail in {step}"
             )));
         }
@@ -79,10 +68,11 @@ impl Wishes {
     }
 }
 
-/// The module, under the id of its library.
+/// A module that passes every call through, under the id of its library.
 pub struct PassThrough {
     id: &'static str,
-    wishes: Arc<Shared<Wishes>>,
+    /// Set when the module is provisioned.
+    script: Arc<OnceLock<Script>>,
 }
 
 impl PassThrough {
@@ -90,12 +80,12 @@ impl PassThrough {
     pub fn new(id: &'static str) -> Self {
         Self {
             id,
-            wishes: Arc::default(),
+            script: Arc::default(),
         }
     }
 }
 
-/// What a module of that id says of itself.
+/// What a module of that id says about itself.
 pub fn info(id: &'static str) -> ModuleInfo {
     ModuleInfo {
         id: id.into(),
@@ -107,12 +97,19 @@ pub fn info(id: &'static str) -> ModuleInfo {
     }
 }
 
+/// The script of a module, which has to be provisioned.
+fn provisioned(script: &OnceLock<Script>) -> ModuleResult<&Script> {
+    script
+        .get()
+        .ok_or_else(|| ModuleError::invalid_input("the module is not provisioned"))
+}
+
 impl Module for PassThrough {
     fn info(&self) -> ModuleInfo {
         info(self.id)
     }
 
-    fn provision(&self, config: ModuleConfig) -> StorageResult<()> {
+    fn provision(&self, config: ModuleConfig) -> ModuleResult<()> {
         let text = |key: &str| -> String {
             config
                 .settings
@@ -121,26 +118,25 @@ impl Module for PassThrough {
                 .unwrap_or_default()
                 .to_owned()
         };
-        let wishes = Wishes {
+        let script = self.script.get_or_init(|| Script {
+            id: self.id,
             fail_in: text("fail_in"),
             panic_in: text("panic_in"),
             lifecycle: PathBuf::from(config.data_dir.as_str()).join("lifecycle.txt"),
-            id: self.id,
-        };
-        self.wishes.set(wishes.clone());
-        wishes.step("provision")
+        });
+        script.step("provision")
     }
 
-    fn validate(&self) -> StorageResult<()> {
-        self.wishes.get().step("validate")
+    fn validate(&self) -> ModuleResult<()> {
+        provisioned(&self.script)?.step("validate")
     }
 
-    fn cleanup(&self) -> StorageResult<()> {
-        self.wishes.get().step("cleanup")
+    fn cleanup(&self) -> ModuleResult<()> {
+        provisioned(&self.script)?.step("cleanup")
     }
 
     fn storage_wrapper(&self) -> Option<StorageWrapper> {
-        Some(StorageWrapper::new(Wrapper(Arc::clone(&self.wishes))))
+        Some(StorageWrapper::new(Wrapper(Arc::clone(&self.script))))
     }
 
     fn http_endpoints(&self) -> Option<HttpEndpoints> {
@@ -148,20 +144,20 @@ impl Module for PassThrough {
     }
 }
 
-struct Wrapper(Arc<Shared<Wishes>>);
+struct Wrapper(Arc<OnceLock<Script>>);
 
 impl StorageWrapperProvider for Wrapper {
-    fn wrap_storage(&self, primary: FullStorage) -> StorageResult<FullStorage> {
-        let wishes = self.0.get();
-        wishes.step("wrap_storage")?;
-        Ok(FullStorage::new(Wrapped {
+    fn wrap_storage(&self, primary: FullStorage) -> ModuleResult<FullStorage> {
+        let script = provisioned(&self.0)?;
+        script.step("wrap_storage")?;
+        Ok(FullStorage::new(PassThroughStorage {
             inner: primary,
-            panic_in: wishes.panic_in,
+            panic_in: script.panic_in.clone(),
         }))
     }
 }
 
-/// Answers `POST /api/ID/echo` with the body that came.
+/// Answers `POST /api/ID/echo` with the body of the request.
 struct Echo(&'static str);
 
 impl HttpEndpointProvider for Echo {
@@ -173,11 +169,11 @@ impl HttpEndpointProvider for Echo {
         vec![HttpRoute {
             method: "POST".into(),
             path: format!("/api/{}/echo", self.0).into(),
-            about: "Answers with the body that came.".into(),
+            about: "Answers with the body of the request.".into(),
         }]
     }
 
-    fn handle(&self, request: &HttpRequest) -> StorageResult<HttpResponse> {
+    fn handle(&self, request: &HttpRequest) -> ModuleResult<HttpResponse> {
         if request.method != "POST" {
             return Ok(HttpResponse {
                 status: 405,
@@ -193,71 +189,27 @@ impl HttpEndpointProvider for Echo {
     }
 }
 
-struct Wrapped {
-    inner: FullStorage,
-    panic_in: String,
-}
-
-impl Wrapped {
-    #[allow(clippy::panic, reason = "it is asked to")]
-    fn before(&self, method: &str) {
-        if self.panic_in == method {
-            panic!("asked to panic in {method}");
-        }
-    }
-}
-
-macro_rules! pass_through {
-    ($(
-        $(#[$($about:tt)*])*
-        trait $trait:ident via $stable:ident {
-            $(
-                $(#[$($doc:tt)*])*
-                [$kind:ident $table:literal]
-                fn $method:ident($($argument:ident: $type:tt),*) -> $answer:ident;
-            )*
-        }
-    )*) => {
-        $(
-            impl $trait for Wrapped {
-                $(
-                    fn $method(
-                        &self,
-                        context: &CallContext,
-                        $($argument: rust_type!($type)),*
-                    ) -> StorageResult<$answer> {
-                        self.before(stringify!($method));
-                        $trait::$method(&self.inner, context, $($argument),*)
-                    }
-                )*
-            }
-        )*
-    };
-}
-
-storage_methods!(pass_through);
-
 /// Exports a library's root whose modules are pass-through ones of that id.
 #[macro_export]
 macro_rules! export_pass_through {
     ($id:literal) => {
-        extern "C" fn module_info() -> ::plugin_api::module::ModuleInfo {
-            $crate::info($id)
-        }
+        struct Factory;
 
-        extern "C" fn new() -> ::abi_stable::std_types::RResult<
-            ::plugin_api::module::ModuleHandle,
-            ::plugin_api::error::StorageError,
-        > {
-            ::abi_stable::std_types::RResult::ROk(::plugin_api::module::ModuleHandle::new(
-                $crate::PassThrough::new($id),
-            ))
+        impl ::plugin_api::module::ModuleFactory for Factory {
+            fn info() -> ::plugin_api::module::ModuleInfo {
+                $crate::info($id)
+            }
+
+            fn create() -> ::plugin_api::error::ModuleResult<::plugin_api::module::ModuleHandle> {
+                Ok(::plugin_api::module::ModuleHandle::new(
+                    $crate::PassThrough::new($id),
+                ))
+            }
         }
 
         #[::abi_stable::export_root_module]
         fn root() -> ::plugin_api::module::ModuleRoot_Ref {
-            use ::abi_stable::prefix_type::PrefixTypeTrait as _;
-            ::plugin_api::module::ModuleRoot { module_info, new }.leak_into_prefix()
+            ::plugin_api::module::ModuleRoot::of::<Factory>()
         }
     };
 }

@@ -3,9 +3,9 @@
 //! has its name.
 
 use super::{Call, SurrealStorage};
-use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
     error::StorageResult,
+    ffi::{List, Text},
     records::*,
     rust_type,
     storage::*,

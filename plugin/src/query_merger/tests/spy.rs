@@ -4,8 +4,8 @@ use super::SurrealStorage;
 use parking_lot::Mutex;
 use plugin_api::rust_type;
 use plugin_api::{
-    abi_stable::std_types::{RString, RVec},
     error::StorageResult,
+    ffi::{List, Text},
     records::*,
     storage::*,
     storage_methods,

@@ -1,16 +1,19 @@
 //! Real libraries, good and bad, loaded by a real host.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod contract_versions;
+
 use host_harness::{
     artifacts,
     call::call,
     config::HostConfig,
     host::Host,
     http,
-    modules::{ModuleError, discover},
+    modules::{ManagerError, discover},
 };
 use plugin_api::{
     error::ErrorKind,
+    loading::CONTRACT_VERSION,
     storage::{CallContext, Storage},
     value::Value,
 };
@@ -157,19 +160,14 @@ fn a_library_that_does_not_fit_is_refused_and_stops_no_other() {
             .to_string()
     };
     assert_eq!(discovery.refused.len(), 4);
+    let this_version = format!("plugin-api {CONTRACT_VERSION}");
+    let this_host = format!("this host against {this_version}");
     for (name, parts) in [
         (
             "other_version",
-            vec![
-                "plugin-api 1.0.3",
-                "this host against plugin-api 0.1.0",
-                "not compatible",
-            ],
+            vec!["plugin-api 1.0.3", &this_host, "not compatible"],
         ),
-        (
-            "other_layout",
-            vec!["plugin-api 0.1.0", "the layouts differ"],
-        ),
+        ("other_layout", vec![&this_version, "the layouts differ"]),
         ("unrelated", vec!["is no module", "exports no root module"]),
         ("torn", vec!["cannot be opened as a shared library"]),
     ] {
@@ -186,7 +184,7 @@ fn a_library_that_does_not_fit_is_refused_and_stops_no_other() {
 fn two_libraries_with_one_id_are_both_named() {
     let home = home(&["alpha", "alpha_again", "beta"]);
     let host = start(home.path(), "{test_alpha: {}, test_beta: {}}");
-    let [error @ ModuleError::Duplicate { .. }] = host.failures() else {
+    let [error @ ManagerError::Duplicate { .. }] = host.failures() else {
         panic!("{:?}", host.failures());
     };
     let text = error.to_string();
