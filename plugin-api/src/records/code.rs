@@ -7,7 +7,7 @@ use crate::{
 use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
-/// A record together with what the store added to it.
+/// A record with the columns that the database adds.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stored<T> {
@@ -31,24 +31,24 @@ pub struct Scored<T> {
     pub similarity: f64,
 }
 
-/// A body of code that is indexed. Its key is `project_id`.
+/// A code base that is indexed. Its key is `project_id`.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CodeProject {
-    /// The name that everything of the project refers to.
+    /// The id that files, symbols, chunks and jobs refer to.
     pub project_id: Text,
-    /// For people.
+    /// Its name for people.
     pub name: Text,
-    /// The directory that it lies in.
+    /// Its root directory.
     pub root_path: Text,
-    /// Files by language: `rust` to 7.
+    /// The number of files by language: `rust` to 7.
     pub language_stats: Object,
     /// When its indexing last finished.
     pub last_indexed_at: Maybe<Timestamp>,
     /// `pending`, `in_progress`, `completed` or `failed`.
     pub indexing_status: Text,
-    /// Is its directory watched for changes?
+    /// Whether its directory is watched for changes.
     pub watcher_enabled: bool,
 }
 
@@ -59,13 +59,13 @@ pub struct CodeProject {
 pub struct CodeFile {
     /// The project.
     pub project_id: Text,
-    /// The path below the project's root.
+    /// The path relative to the project's root.
     pub file_path: Text,
     /// `rust`, `go`, `python`, …
     pub language: Text,
-    /// A hash of the content, to see whether it changed.
+    /// A hash of the content, to detect changes.
     pub file_hash: Text,
-    /// How many symbols were found in it.
+    /// The number of symbols in it.
     pub symbols_count: u32,
     /// When it was indexed; none means now.
     pub indexed_at: Maybe<Timestamp>,
@@ -78,7 +78,7 @@ pub struct CodeFile {
 pub struct CodeSymbol {
     /// The project.
     pub project_id: Text,
-    /// The file that it stands in.
+    /// The file that it is in.
     pub file_path: Text,
     /// `rust`, `go`, `python`, …
     pub language: Text,
@@ -86,7 +86,7 @@ pub struct CodeSymbol {
     pub symbol_type: Text,
     /// Its own name.
     pub name: Text,
-    /// Its name with those around it: `Server/handle`.
+    /// Its name, qualified by those of the enclosing symbols: `Server/handle`.
     pub name_path: Text,
     /// First line, from 1.
     pub start_line: u32,
@@ -98,15 +98,15 @@ pub struct CodeSymbol {
     pub end_byte: u32,
     /// The source text.
     pub source_code: Maybe<Text>,
-    /// The line that declares it.
+    /// Its declaration.
     pub signature: Maybe<Text>,
     /// Its documentation.
     pub doc_string: Maybe<Text>,
     /// 768 floats, or empty for none.
     pub embedding: List<f32>,
-    /// The id of the symbol around it.
+    /// The id of the enclosing symbol.
     pub parent_id: Maybe<Text>,
-    /// What the indexer stored along with it.
+    /// Free-form data of the indexer.
     pub metadata: Maybe<Object>,
 }
 
@@ -119,11 +119,11 @@ pub struct CodeChunk {
     pub symbol_id: Text,
     /// The project.
     pub project_id: Text,
-    /// The file that it stands in.
+    /// The file that it is in.
     pub file_path: Text,
-    /// Its place, from 0.
+    /// Its position, from 0.
     pub chunk_index: u32,
-    /// How many chunks the symbol has.
+    /// The number of chunks that the symbol has.
     pub chunk_count: u32,
     /// The text.
     pub content: Text,
@@ -152,11 +152,11 @@ pub struct IndexingJob {
     pub project_path: Text,
     /// `pending`, `in_progress`, `completed` or `failed`.
     pub status: Text,
-    /// How far it is, 0 to 1.
+    /// Its progress, 0 to 1.
     pub progress: f64,
-    /// How many files there are.
+    /// The number of files in all.
     pub files_total: u32,
-    /// How many are done.
+    /// The number of files done.
     pub files_indexed: u32,
     /// When it started; none means now.
     pub started_at: Maybe<Timestamp>,

@@ -13,46 +13,49 @@ use serde::{Deserialize, Serialize};
 pub struct Event {
     /// The row's id.
     pub id: RecordId,
-    /// Whose event it is.
+    /// The user that it belongs to.
     pub user_id: Text,
-    /// What it belongs to, such as `conversation:42`.
+    /// What it is about, such as `conversation:42`.
     pub subject: Text,
     /// The text.
     pub content: Text,
-    /// What the caller stored along with it.
+    /// Free-form data of the caller.
     pub metadata: Object,
     /// When it was saved.
     pub created_at: Timestamp,
 }
 
-/// Which events to find. Empty text and empty lists mean: do not ask for that.
+/// The criteria of a search for events. Empty text and empty lists do not
+/// restrict it.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventSearch {
-    /// Whose events; required.
+    /// The user whose events are searched; required.
     pub user_id: Text,
     /// Only events of this subject.
     pub subject: Text,
     /// Only events with these words (BM25).
     pub query: Text,
-    /// Nearest to this embedding (cosine); together with `query`, half and half.
+    /// Nearest to this embedding (cosine); together with `query`, each counts half.
     pub embedding: List<f32>,
-    /// Not before this time. Wins over the `last_…` fields.
+    /// Not before this time. Takes precedence over the `last_…` fields.
     pub from: Maybe<Timestamp>,
     /// Not after this time.
     pub to: Maybe<Timestamp>,
-    /// Only the last so many hours; 0 is no limit. Wins over days and months.
+    /// Only the last so many hours; 0 means no limit. Takes precedence over
+    /// days and months.
     pub last_hours: u32,
-    /// Only the last so many days; 0 is no limit. Wins over months.
+    /// Only the last so many days; 0 means no limit. Takes precedence over
+    /// months.
     pub last_days: u32,
-    /// Only the last so many months of 30 days; 0 is no limit.
+    /// Only the last so many months of 30 days; 0 means no limit.
     pub last_months: u32,
     /// At most so many results; 0 means 50.
     pub limit: u32,
 }
 
-/// An event and how well it fits the search.
+/// An event and its relevance to the search.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoundEvent {

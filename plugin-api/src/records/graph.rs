@@ -13,29 +13,29 @@ use serde::{Deserialize, Serialize};
 pub struct Entity {
     /// The row's id.
     pub id: RecordId,
-    /// What sort of thing it is: person, crate, file.
+    /// Its type: person, crate, file.
     pub entity_type: Text,
     /// Its name; several entities may share one.
     pub name: Text,
-    /// What the caller stored along with it.
+    /// Free-form data of the caller.
     pub properties: Object,
     /// When the row was created.
     pub created_at: Timestamp,
 }
 
-/// An edge of the graph. Its type names the table that it is stored in.
+/// An edge of the graph. Its type is the name of the table that it is stored in.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Relationship {
     /// The row's id.
     pub id: RecordId,
-    /// The entity that it leads from.
+    /// The entity where it starts.
     pub from: RecordId,
-    /// The entity that it leads to.
+    /// The entity where it ends.
     pub to: RecordId,
     /// Its type: an identifier such as `depends_on`.
     pub relationship_type: Text,
-    /// What the caller stored along with it.
+    /// Free-form data of the caller.
     pub properties: Object,
     /// When the row was created.
     pub created_at: Timestamp,
@@ -51,6 +51,6 @@ pub struct GraphResult {
     pub relationship: Maybe<Relationship>,
     /// The ids from the start to this entity, both included.
     pub path: List<RecordId>,
-    /// How many edges from the start: 0 for the start itself.
+    /// The number of edges from the start: 0 for the start itself.
     pub depth: u32,
 }

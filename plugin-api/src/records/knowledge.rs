@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 pub struct FoundVector {
     /// The row's id.
     pub id: RecordId,
-    /// Whose memory it is.
+    /// The user that it belongs to.
     pub user_id: Maybe<Text>,
     /// The text.
     pub content: Text,
     /// Cosine similarity to the query, -1 to 1.
     pub similarity: f64,
-    /// What the caller stored along with it.
+    /// Free-form data of the caller.
     pub metadata: Object,
     /// When the row was created.
     pub created_at: Timestamp,
@@ -40,13 +40,13 @@ pub struct Document {
     pub content: Text,
     /// 768 floats; zeros if none was given.
     pub embedding: List<f32>,
-    /// What the caller stored along with it.
+    /// Free-form data of the caller.
     pub metadata: Object,
     /// Of a chunk: the path of the document.
     pub source_file: Maybe<Text>,
-    /// Of a chunk: its place, from 0. Of a whole document: 0.
+    /// Of a chunk: its position, from 0. Of a whole document: 0.
     pub chunk_index: u32,
-    /// Of a chunk: how many there are. Of a whole document: 0.
+    /// Of a chunk: the number of chunks. Of a whole document: 0.
     pub chunk_count: u32,
     /// When the row was created.
     pub created_at: Timestamp,
@@ -74,8 +74,8 @@ pub struct HybridResult {
     pub graph: List<GraphResult>,
     /// The user's facts, key to value.
     pub facts: Object,
-    /// How many results there are in all.
+    /// The number of results in all.
     pub total: u64,
-    /// How long the search took, in microseconds.
+    /// The duration of the search in microseconds.
     pub query_time_us: u64,
 }

@@ -1,8 +1,20 @@
-//! What the storage methods take and give.
+//! What the storage methods take and return.
 //!
-//! An embedding is 768 floats as stored ([`EMBEDDING_DIMENSION`]); a shorter
-//! one given is padded with zeros, a longer one is cut. Where it is optional,
-//! an empty vector means none.
+//! | file | what is in it |
+//! | --- | --- |
+//! | `mod.rs` | [`WriteReceipt`]: the rows that a write has stored |
+//! | `knowledge.rs` | vector memories, documents, the search across all |
+//! | `graph.rs` | entities and relationships |
+//! | `event.rs` | events and the criteria of a search for them |
+//! | `code.rs` | projects, files, symbols, chunks, indexing jobs |
+//! | `stats.rs` | counts |
+//!
+//! A stored embedding has 768 floats ([`EMBEDDING_DIMENSION`]); a shorter one is
+//! padded with zeros, a longer one is cut. Where it is optional, an empty vector
+//! means none.
+//!
+//! These records cross the boundary as they are, without a conversion, so their
+//! layout is fixed: a new column comes with a new record and a new method.
 
 mod code;
 mod event;
@@ -23,17 +35,18 @@ use crate::{
 use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
-/// How many floats a stored embedding has.
+/// The number of floats in a stored embedding.
 pub const EMBEDDING_DIMENSION: usize = 768;
 
-/// What a write has stored: the rows, as the database holds them afterwards.
+/// What a write has stored: the rows, as they are in the database afterwards.
 ///
-/// A replica that carries these rows is equal to its primary, ids and
-/// timestamps included.
+/// A replica that stores the same rows equals its primary, ids and timestamps
+/// included.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WriteReceipt {
-    /// One for each record that the call wrote, in the order of its arguments.
+    /// One for each record that the call has written, in the order of its
+    /// arguments.
     pub rows: List<StoredRow>,
 }
 
@@ -43,7 +56,7 @@ pub struct WriteReceipt {
 pub struct StoredRow {
     /// Its id.
     pub id: RecordId,
-    /// Its columns, without `id`, and without `embedding` where the caller gave
-    /// one: that is the caller's, padded or cut to [`EMBEDDING_DIMENSION`].
+    /// Its columns, without `id`; without `embedding`, too, where the caller
+    /// passed one: it is stored padded or cut to [`EMBEDDING_DIMENSION`].
     pub columns: Object,
 }

@@ -4,7 +4,7 @@ use crate::ffi::Text;
 use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
 
-/// How much is stored, for one user or for all.
+/// Counts of what is stored, for one user or for all.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryStats {
@@ -12,7 +12,7 @@ pub struct MemoryStats {
     pub key_value_count: u64,
     /// Vector memories.
     pub vector_count: u64,
-    /// Entities, of all users: they belong to nobody.
+    /// Entities, of all users: an entity belongs to none.
     pub entity_count: u64,
     /// Relationships, of all users.
     pub relationship_count: u64,
@@ -24,7 +24,7 @@ pub struct MemoryStats {
     pub total_size_bytes: u64,
 }
 
-/// What is indexed of one code project.
+/// Counts of what is indexed of one code project.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProjectStats {
@@ -36,18 +36,18 @@ pub struct ProjectStats {
     pub symbol_count: u64,
     /// Chunks of large symbols.
     pub chunk_count: u64,
-    /// Symbols by type: `function` to 12.
+    /// The number of symbols by type: `function` to 12.
     pub symbols_by_type: crate::value::Object,
-    /// Files by language: `rust` to 7.
+    /// The number of files by language: `rust` to 7.
     pub files_by_language: crate::value::Object,
 }
 
-/// How many rows of a table belong to a user.
+/// The number of rows of a table that belong to a user.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserCount {
     /// The user.
     pub user_id: Text,
-    /// How many rows.
+    /// The number of rows.
     pub count: u64,
 }

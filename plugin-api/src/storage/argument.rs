@@ -1,7 +1,7 @@
-//! How each kind of argument crosses the boundary: borrowed, never copied.
+//! How each type of argument crosses the boundary: borrowed, without a copy.
 
-use crate::ffi::{ListRef, TextRef};
 use crate::{
+    ffi::{ListRef, TextRef},
     records::{CodeChunk, CodeFile, CodeProject, CodeSymbol, EventSearch, IndexingJob},
     value::{Object, Value},
 };

@@ -53,13 +53,13 @@ macro_rules! storage_methods {
             /// with one result for each statement.
             [admin ""] fn query(sql: str, parameters: Object) -> Value;
 
-            /// Stores a fact under `(user_id, key)`, replacing one that is there.
+            /// Stores a fact under `(user_id, key)`, replacing an existing one.
             [write "kv_memories"] fn save_fact(user_id: str, key: str, value: Value) -> WriteReceipt;
             /// The fact's value, if there is one.
             [read "kv_memories"] fn get_fact(user_id: str, key: str) -> MaybeValue;
             /// Replaces a fact that exists; `NotFound` if there is none.
             [write "kv_memories"] fn update_fact(user_id: str, key: str, value: Value) -> WriteReceipt;
-            /// Deletes a fact; one that is not there is no error.
+            /// Deletes a fact; no error if there is none.
             [delete "kv_memories"] fn delete_fact(user_id: str, key: str) -> Unit;
             /// All facts of a user, key to value.
             [read "kv_memories"] fn list_facts(user_id: str) -> Object;
@@ -75,7 +75,7 @@ macro_rules! storage_methods {
             [read "vector_memories"] fn search_similar(user_id: str, query_embedding: [f32], limit: u32) -> FoundVectors;
             /// Replaces a vector memory of this user; `NotFound` if there is none.
             [write "vector_memories"] fn update_vector(id: str, user_id: str, content: str, embedding: [f32], metadata: Object) -> WriteReceipt;
-            /// Deletes a vector memory of this user; one that is not there is no error.
+            /// Deletes a vector memory of this user; no error if there is none.
             [delete "vector_memories"] fn delete_vector(id: str, user_id: str) -> Unit;
 
             /// Adds an entity to the graph. Names need not be unique.
@@ -86,9 +86,9 @@ macro_rules! storage_methods {
             [write "*"] fn create_relationship(from: str, to: str, relationship_type: str, properties: Object) -> WriteReceipt;
             /// Walks the graph from an entity (id or name), breadth-first and in
             /// the direction of the edges, up to `depth` steps over edges of one
-            /// type, or of any if the type is empty. Each entity comes once,
-            /// by its shortest path, the start first with depth 0. An unknown
-            /// start gives nothing.
+            /// type, or of any if the type is empty. Each entity appears
+            /// once, by its shortest path, the start first with depth 0. The result
+            /// is empty if there is no such start.
             [read "*"] fn traverse_graph(start: str, relationship_type: str, depth: u32) -> GraphResults;
             /// An entity by id, or else by name: of several with that name the
             /// one with the smallest id.
@@ -98,7 +98,7 @@ macro_rules! storage_methods {
             /// The ids of all entities, sorted.
             [read "entities"] fn list_entity_ids() -> Ids;
 
-            /// Stores a document under its path, replacing one that is there.
+            /// Stores a document under its path, replacing an existing one.
             [write "knowledge_base"] fn save_document(file_path: str, content: str, embedding: [f32], metadata: Object) -> WriteReceipt;
             /// Stores a document in chunks: replaces all rows of that path by
             /// rows `path#chunkN` with chunk_index, chunk_count and source_file.
@@ -109,9 +109,9 @@ macro_rules! storage_methods {
             [read "knowledge_base"] fn search_documents(query_embedding: [f32], limit: u32) -> FoundDocuments;
             /// Deletes a document with its chunks.
             [delete "knowledge_base"] fn delete_document(file_path: str) -> Unit;
-            /// A document by path; of a chunked one the first chunk.
+            /// A document by path; of a chunked document its first chunk.
             [read "knowledge_base"] fn get_document(file_path: str) -> MaybeDocument;
-            /// The paths of all documents, a chunked one once, sorted.
+            /// The paths of all documents, each once, sorted.
             [read "knowledge_base"] fn list_document_paths() -> Names;
 
             /// The nearest vectors, the neighbourhood (two steps) of the given
@@ -123,7 +123,7 @@ macro_rules! storage_methods {
             /// Finds events of a user by text (BM25), by embedding (cosine), by
             /// both (half and half), or, with neither, the newest first.
             [read "events"] fn search_events(search: EventSearch) -> FoundEvents;
-            /// Deletes an event of this user; one that is not there is no error.
+            /// Deletes an event of this user; no error if there is none.
             [delete "events"] fn delete_event(id: str, user_id: str) -> Unit;
             /// The events of a user under a subject, the oldest first; `limit` 0 means 100.
             [read "events"] fn get_events_by_subject(user_id: str, subject: str, limit: u32) -> Events;
@@ -140,7 +140,7 @@ macro_rules! storage_methods {
         /// Indexed code: projects, files, symbols, chunks, jobs.
         trait CodeStorage via StableCodeStorage {
             /// Stores a project, replacing one with the same project_id. The
-            /// watcher of one that is there stays as it is.
+            /// `watcher_enabled` of an existing one stays as it is.
             [write "code_projects"] fn create_code_project(project: CodeProject) -> WriteReceipt;
             /// A project, if there is one.
             [read "code_projects"] fn get_code_project(project_id: str) -> MaybeProject;
@@ -151,7 +151,7 @@ macro_rules! storage_methods {
             /// Sets a project's indexing_status; `completed` also sets
             /// last_indexed_at. `NotFound` if there is no such project.
             [write "code_projects"] fn update_project_status(project_id: str, status: str) -> WriteReceipt;
-            /// Says whether a project is watched; `NotFound` if there is no such project.
+            /// Sets whether a project is watched; `NotFound` if there is no such project.
             [write "code_projects"] fn update_project_watcher(project_id: str, enabled: bool) -> WriteReceipt;
             /// What is indexed of a project, counted; zeros for an unknown one.
             [read "*"] fn get_code_project_stats(project_id: str) -> ProjectStats;
@@ -162,7 +162,7 @@ macro_rules! storage_methods {
             [read "code_files"] fn get_code_file(project_id: str, file_path: str) -> MaybeFile;
             /// The files of a project, sorted by path.
             [read "code_files"] fn list_code_files(project_id: str) -> Files;
-            /// Deletes a file; one that is not there is no error.
+            /// Deletes a file; no error if there is none.
             [delete "code_files"] fn delete_code_file(project_id: str, file_path: str) -> Unit;
 
             /// Stores a symbol, replacing one with the same project and name_path.
@@ -200,9 +200,9 @@ macro_rules! storage_methods {
 
             /// Starts a job; the receipt has its id.
             [write "code_indexing_jobs"] fn create_indexing_job(job: IndexingJob) -> WriteReceipt;
-            /// Says how far a job is: status, progress 0 to 1, files done, and
-            /// the error if there is one (empty for none). `completed` and
-            /// `failed` set completed_at. `NotFound` if there is no such job.
+            /// Updates a job: status, progress 0 to 1, files indexed, and the
+            /// error (empty for none). `completed` and `failed` also set
+            /// completed_at. `NotFound` if there is no such job.
             [write "code_indexing_jobs"] fn update_indexing_job(job_id: str, status: str, progress: f64, files_indexed: u32, error: str) -> WriteReceipt;
             /// A job, if there is one.
             [read "code_indexing_jobs"] fn get_indexing_job(job_id: str) -> MaybeJob;

@@ -1,4 +1,4 @@
-//! Values as JSON, for people: datetimes and record ids show as strings.
+//! Values as JSON, for people: datetimes and record ids are strings.
 
 use super::{Object, Value};
 use serde::{

@@ -1,8 +1,14 @@
 //! Free-form data: fact values, metadata, properties, rows of a query.
 //!
-//! A [`Value`] crosses the boundary as it is, never as JSON text. JSON is for
-//! people: [`Value`] reads and writes it through serde, where a datetime and a
-//! record id show as strings.
+//! | file | what is in it |
+//! | --- | --- |
+//! | `mod.rs` | [`Value`], and [`Extension`] for the kinds that it has no variant for |
+//! | `object.rs` | [`Object`]: keys and values, sorted by key |
+//! | `record_id.rs` | [`RecordId`]: table and key of a row, and their text |
+//! | `timestamp.rs` | [`Timestamp`]: a point in time, to the nanosecond |
+//! | `json.rs` | values as JSON, for people |
+//!
+//! A [`Value`] crosses the boundary as it is, never as JSON text.
 
 mod json;
 mod object;
@@ -20,7 +26,7 @@ use abi_stable::StableAbi;
 #[repr(u8)]
 #[derive(StableAbi, Clone, Debug, Default, PartialEq)]
 pub enum Value {
-    /// Nothing there: in an object, the same as leaving the key out.
+    /// No value: in an object, the same as leaving the key out.
     #[default]
     None,
     /// An explicit null.
@@ -48,14 +54,14 @@ pub enum Value {
     Extension(Boxed<Extension>),
 }
 
-/// A value of a kind that [`Value`] has no variant for (a duration, a decimal,
-/// a geometry, or whatever a newer version adds). It passes through unharmed.
+/// A value of a kind that [`Value`] has no variant for: a duration, a decimal, a
+/// geometry, or one that a newer version adds. It passes through unchanged.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, PartialEq)]
 pub struct Extension {
     /// The kind's name, such as `duration`.
     pub kind: Text,
-    /// The value for people, such as `1h30m`.
+    /// The value as text for people, such as `1h30m`.
     pub text: Text,
     /// The value without loss, in the database's own encoding.
     pub data: List<u8>,
@@ -138,9 +144,8 @@ impl Value {
         }
     }
 
-    /// The rows that a query's first statement gave, if this is the query's
-    /// answer: a list with the result of each statement. Empty if that result
-    /// is no list.
+    /// The rows of the first statement, if this is the answer of `query`: a list
+    /// with the result of each statement. Empty if that result is not a list.
     pub fn first_rows(&self) -> &[Value] {
         self.as_array()
             .and_then(|results| results.first()?.as_array())

@@ -1,4 +1,4 @@
-//! [`RecordId`]: which row of which table.
+//! [`RecordId`]: the table and the key of a row.
 
 use super::Value;
 use crate::ffi::{Boxed, Text};
@@ -15,7 +15,7 @@ use std::{
 pub struct RecordId {
     /// The table.
     pub table: Text,
-    /// Which row of it.
+    /// The row's key in the table.
     pub key: RecordKey,
 }
 
@@ -141,12 +141,12 @@ impl FromStr for RecordId {
     /// Reads `table:key`, where the key is a word, a number or quoted text.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
-            |reason: &str| format!("\"{text}\" is no record id like entities:8f2k: {reason}");
+            |reason: &str| format!("\"{text}\" is not a record id like entities:8f2k: {reason}");
         let (table, _, rest) = read_part(text).map_err(|reason| wrong(&reason))?;
         let rest = rest
             .strip_prefix(':')
             .filter(|_| !table.is_empty())
-            .ok_or_else(|| wrong("there is no table before a colon"))?;
+            .ok_or_else(|| wrong("it has no table before a colon"))?;
         let (key, quoted, rest) = read_part(rest).map_err(|reason| wrong(&reason))?;
         if !rest.is_empty() || (key.is_empty() && !quoted) {
             return Err(wrong("the key is neither a word, a number nor quoted text"));

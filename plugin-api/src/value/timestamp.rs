@@ -1,4 +1,4 @@
-//! [`Timestamp`]: a point in time that two sides agree on.
+//! [`Timestamp`]: a point in time.
 
 use crate::ffi::Text;
 use abi_stable::StableAbi;
@@ -52,7 +52,7 @@ impl Timestamp {
         }
     }
 
-    /// How long ago this was; zero for a time that is still to come.
+    /// How long ago this was; zero for a time in the future.
     pub fn elapsed(self) -> Duration {
         let now = Self::now();
         if now <= self {
@@ -98,7 +98,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, String> {
         humantime::parse_rfc3339_weak(text)
             .map(Self::from)
-            .map_err(|error| format!("\"{text}\" is no time like 2026-01-31T12:00:00Z: {error}"))
+            .map_err(|error| format!("\"{text}\" is not a time like 2026-01-31T12:00:00Z: {error}"))
     }
 }
 

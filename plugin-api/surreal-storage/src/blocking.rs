@@ -115,7 +115,7 @@ mod tests {
             move || {
                 kind(&handle, async move {
                     begun.send(()).unwrap();
-                    pending().await
+                    pending::<()>().await;
                 })
             }
         });

@@ -5,7 +5,7 @@ mod edit;
 
 use edit::{Change, Edit};
 
-fn main() {
+fn main() -> std::io::Result<()> {
     edit::write(
         "0.2.0-older",
         &[
@@ -25,5 +25,5 @@ fn main() {
                 change: Change::Remove,
             },
         ],
-    );
+    )
 }
