@@ -50,10 +50,13 @@ const ROUTES: &[Route] = &[
         path: "/api/db-sync/metrics",
         about: "The numbers of the status in Prometheus' text format.",
         answer: |replication, _| {
+            let text = metrics::encode(replication.status()).map_err(|error| {
+                Refusal::new(500, format!("the metrics could not be encoded: {error}"))
+            })?;
             Ok(HttpResponse {
                 status: 200,
                 content_type: metrics::CONTENT_TYPE.into(),
-                body: metrics::text(&replication.status()).into_bytes().into(),
+                body: text.into_bytes().into(),
             })
         },
     },
