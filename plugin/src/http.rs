@@ -133,21 +133,6 @@ const ROUTES: &[Route] = &[
     },
 ];
 
-/// The routes as a table, for `docs/http.md`.
-pub fn table() -> String {
-    let mut table = String::from("| | route | what it does |\n| --- | --- | --- |\n");
-    for route in ROUTES {
-        let Route {
-            method,
-            path,
-            about,
-            ..
-        } = route;
-        table.push_str(&format!("| {method} | `{path}` | {about} |\n"));
-    }
-    table
-}
-
 /// Which dead letters.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -48,6 +48,8 @@ pub mod tombstones;
 pub mod wrapped_storage;
 
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod test_server;
 
 use module::ReplicationModule;

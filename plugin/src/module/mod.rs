@@ -8,7 +8,7 @@
 mod tests;
 
 use crate::{
-    config::{Config, Surroundings, environment},
+    config::{Config, HostContext, environment},
     http::Endpoints,
     logging::Log,
     merged_storage::MergedStorage,
@@ -86,12 +86,12 @@ impl Module for ReplicationModule {
         if !matches!(*stage, Stage::New) {
             return Err(stage.refusal());
         }
-        let surroundings = Surroundings {
+        let host = HostContext {
             namespace: &module.namespace,
             database: &module.database,
             data_dir: &module.data_dir,
         };
-        let config = Config::read(&module.settings, surroundings, &environment::of_process)?;
+        let config = Config::read(&module.settings, host, &environment::of_process)?;
         let log = Log::new(module.logger);
         *stage = match config {
             None => {
