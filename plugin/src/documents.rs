@@ -1,5 +1,5 @@
-//! The documentation agrees with the code: its tables of keys and routes are
-//! generated, and the sample configuration is valid.
+//! The documentation agrees with the code: its tables of keys, routes and
+//! metrics are generated, and the sample configuration is valid.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,16 +9,18 @@ use crate::{
         settings::{SecondaryEntry, Settings},
     },
     http::Endpoints,
+    metrics,
 };
 use plugin_api::{module::HttpEndpointProvider as _, value::Value};
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The tables, each with its name in the documents.
-fn tables() -> [(&'static str, String); 3] {
+fn tables() -> [(&'static str, String); 4] {
     [
         ("keys", keys(Settings::KEYS)),
         ("secondary_databases", keys(SecondaryEntry::KEYS)),
         ("routes", routes()),
+        ("metrics", metrics()),
     ]
 }
 
@@ -44,6 +46,15 @@ fn routes() -> String {
     for route in Endpoints::new(|| None).routes() {
         let (method, path, about) = (route.method, route.path, route.about);
         writeln!(table, "| {method} | `{path}` | {about} |").unwrap();
+    }
+    table
+}
+
+fn metrics() -> String {
+    let mut table =
+        String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for [name, kind, labels, help] in metrics::descriptions() {
+        writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
     }
     table
 }

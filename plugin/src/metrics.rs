@@ -136,17 +136,23 @@ const STATES: &[(Phase, &str)] = &[
     (Phase::Stopped, "stopped"),
 ];
 
+const STATE_NAME: &str = "db_sync_secondary_state";
+const STATE_HELP: &str = "1 for the state that the secondary is in, 0 for the others.";
+
 impl<T> Metric<T> {
+    fn kind(&self) -> MetricType {
+        match self.sample {
+            Counter(_) => MetricType::Counter,
+            Gauge(_) | Seconds(_) => MetricType::Gauge,
+        }
+    }
+
     /// Opens the metric: writes its help and type.
     fn describe<'a>(
         &'a self,
         encoder: &'a mut DescriptorEncoder<'_>,
     ) -> Result<MetricEncoder<'a>, fmt::Error> {
-        let kind = match self.sample {
-            Counter(_) => MetricType::Counter,
-            Gauge(_) | Seconds(_) => MetricType::Gauge,
-        };
-        encoder.encode_descriptor(self.name, self.help, None, kind)
+        encoder.encode_descriptor(self.name, self.help, None, self.kind())
     }
 
     fn encode_sample(&self, encoder: MetricEncoder<'_>, of: &T) -> fmt::Result {
@@ -159,6 +165,30 @@ impl<T> Metric<T> {
             },
         }
     }
+}
+
+/// Each metric for the documentation: its name, type, labels and help.
+#[cfg(test)]
+pub(crate) fn descriptions() -> Vec<[String; 4]> {
+    fn of<T>(metric: &Metric<T>, labels: &str) -> [String; 4] {
+        let kind = metric.kind();
+        let suffix = match kind {
+            MetricType::Counter => "_total",
+            _ => "",
+        };
+        let name = format!("{}{suffix}", metric.name);
+        [
+            name,
+            kind.as_str().into(),
+            labels.into(),
+            metric.help.into(),
+        ]
+    }
+    let state = [STATE_NAME, "gauge", "secondary, state", STATE_HELP];
+    let module = MODULE.iter().map(|metric| of(metric, ""));
+    let secondary = SECONDARY.iter().map(|metric| of(metric, "secondary"));
+    let rest = std::iter::once(state.map(str::to_owned));
+    module.chain(secondary).chain(rest).collect()
 }
 
 /// Encodes one status.
@@ -179,12 +209,8 @@ impl Collector for StatusCollector {
                 metric.encode_sample(samples.encode_family(&labels)?, secondary)?;
             }
         }
-        let mut states = encoder.encode_descriptor(
-            "db_sync_secondary_state",
-            "1 for the state that the secondary is in, 0 for the others.",
-            None,
-            MetricType::Gauge,
-        )?;
+        let mut states =
+            encoder.encode_descriptor(STATE_NAME, STATE_HELP, None, MetricType::Gauge)?;
         for secondary in &status.secondaries {
             for &(state, label) in STATES {
                 let labels = [("secondary", secondary.name.as_str()), ("state", label)];
@@ -285,8 +311,9 @@ mod tests {
     #[test]
     fn each_metric_has_a_help_and_the_type_of_its_name() {
         let scrape = Scrape::of(status(vec![secondary("office", Phase::Connected)]));
-        let expected = MODULE.len() + SECONDARY.len() + 1;
-        assert_eq!(scrape.families.len(), expected);
+        let expected: BTreeSet<String> =
+            descriptions().into_iter().map(|[name, ..]| name).collect();
+        assert!(scrape.families.keys().eq(&expected), "{expected:?}");
         for (name, (has_help, kind)) in &scrape.families {
             assert!(has_help, "{name}");
             let is_counter = name.ends_with("_total");
