@@ -1,8 +1,8 @@
-//! The HTTP routes: [`Status`](crate::status::Status) to look at, and the
-//! controls to steer replication.
+//! The HTTP routes: they report the [`Status`](crate::status::Status) and
+//! control replication.
 //!
-//! The host does the networking. Answers are JSON, but for the metrics; what a
-//! client did wrong is `{"error": "…"}` with a 4xx status.
+//! The host serves them. Responses are JSON, except for the metrics; errors are
+//! `{"error": "…"}` with a 4xx or 5xx status.
 
 use crate::{metrics, replication::Replication, status::Health};
 use plugin_api::{
@@ -13,81 +13,84 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-/// Where the routes live.
+/// The path that the routes of the module have in common.
 pub const BASE_PATH: &str = "/api/db-sync";
 
-/// What a route answers: a status code and a body, or what was wrong.
-type Answer = Result<HttpResponse, Refusal>;
+/// The response of a route.
+type RouteResult = Result<HttpResponse, HttpError>;
 
 struct Route {
     method: &'static str,
     path: &'static str,
     about: &'static str,
-    answer: fn(&Replication, &HttpRequest) -> Answer,
+    handle: fn(&Replication, &HttpRequest) -> RouteResult,
 }
 
 const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/db-sync/status",
-        about: "What replication is doing: each secondary's connection, backlog, rate, dead letters and resyncs.",
-        answer: |replication, _| json_answer(200, &replication.status()),
+        about: "What replication is doing: the state, backlog, throughput, dead letters and resyncs of each secondary.",
+        handle: |replication, _| json_response(200, &replication.status()),
     },
     Route {
         method: "GET",
         path: "/api/db-sync/health",
-        about: "Healthy or degraded, why, and what will mend it. Always 200 while the module works.",
-        answer: health,
+        about: "Is replication healthy, and if not, what fixes it? Always 200 while the module runs.",
+        handle: health,
     },
     Route {
         method: "GET",
         path: "/health/db-sync",
-        about: "The same as /api/db-sync/health.",
-        answer: health,
+        about: "The same as `/api/db-sync/health`.",
+        handle: health,
     },
     Route {
         method: "GET",
         path: "/api/db-sync/metrics",
-        about: "The numbers of the status in Prometheus' text format.",
-        answer: |replication, _| {
+        about: "The status as metrics, in Prometheus' text format.",
+        handle: |replication, _| {
+            let text = metrics::encode(replication.status()).map_err(|error| {
+                HttpError::new(500, format!("the metrics could not be encoded: {error}"))
+            })?;
             Ok(HttpResponse {
                 status: 200,
                 content_type: metrics::CONTENT_TYPE.into(),
-                body: metrics::text(&replication.status()).into_bytes().into(),
+                body: text.into_bytes().into(),
             })
         },
     },
     Route {
         method: "GET",
         path: "/api/db-sync/dead-letters",
-        about: "The operations that a secondary refused for good; ?secondary=NAME for one of them.",
-        answer: dead_letters,
+        about: "The operations that were rejected and are not retried any more; `?secondary=NAME` for those of one secondary.",
+        handle: dead_letters,
     },
     Route {
         method: "POST",
         path: "/api/db-sync/pause",
-        about: "Stops copying; writes go on and wait in the log. Ends with resume or the next start.",
-        answer: |replication, _| {
+        about: "Pauses replication until it is resumed or the module starts again. Writes continue and wait in the log.",
+        handle: |replication, _| {
             replication.pause();
-            json_answer(200, &json!({"paused": true}))
+            json_response(200, &json!({"paused": true}))
         },
     },
     Route {
         method: "POST",
         path: "/api/db-sync/resume",
-        about: "Goes on copying.",
-        answer: |replication, _| {
+        about: "Resumes replication.",
+        handle: |replication, _| {
             replication.resume();
-            json_answer(200, &json!({"paused": false}))
+            json_response(200, &json!({"paused": false}))
         },
     },
     Route {
         method: "POST",
         path: "/api/db-sync/dead-letters/replay",
-        about: "Queues dead letters again: {\"ids\": […], \"secondary\": NAME}; all of them without ids.",
-        answer: |replication, request| {
-            let letters: Letters = body(request)?;
-            let secondaries = chosen(replication, letters.secondary.as_deref())?;
+        about: "Queues dead letters again: `{\"ids\": […], \"secondary\": NAME}`; all of them if no `ids` are given.",
+        handle: |replication, request| {
+            let letters: DeadLetterBody = body(request)?;
+            let secondaries = selected(replication, letters.secondary.as_deref())?;
             let replayed = replication.replay(&secondaries, &letters.ids)?;
             counted(&letters.ids, "replayed", replayed)
         },
@@ -95,10 +98,10 @@ const ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/api/db-sync/dead-letters/discard",
-        about: "Drops dead letters: {\"ids\": […], \"secondary\": NAME}; all of them without ids.",
-        answer: |replication, request| {
-            let letters: Letters = body(request)?;
-            let secondaries = chosen(replication, letters.secondary.as_deref())?;
+        about: "Deletes dead letters: `{\"ids\": […], \"secondary\": NAME}`; all of them if no `ids` are given.",
+        handle: |replication, request| {
+            let letters: DeadLetterBody = body(request)?;
+            let secondaries = selected(replication, letters.secondary.as_deref())?;
             let discarded = replication.discard(&secondaries, &letters.ids)?;
             counted(&letters.ids, "discarded", discarded)
         },
@@ -106,68 +109,53 @@ const ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/api/db-sync/resync",
-        about: "Copies the primary's rows again, in the background: {\"tables\": […], \"secondary\": NAME}; all tables without tables.",
-        answer: |replication, request| {
-            let walk: Walk = body(request)?;
-            let secondaries = chosen(replication, walk.secondary.as_deref())?;
-            replication.resync(&secondaries, &walk.tables)?;
-            json_answer(
+        about: "Replicates the primary's rows again, in the background: `{\"tables\": […], \"secondary\": NAME}`; all tables if none are given.",
+        handle: |replication, request| {
+            let requested: TablesBody = body(request)?;
+            let secondaries = selected(replication, requested.secondary.as_deref())?;
+            replication.resync(&secondaries, &requested.tables)?;
+            json_response(
                 202,
-                &json!({"secondaries": secondaries, "tables": all_or(&walk.tables)}),
+                &json!({"secondaries": secondaries, "tables": all_or(&requested.tables)}),
             )
         },
     },
     Route {
         method: "POST",
         path: "/api/db-sync/verify",
-        about: "Compares the secondaries with the primary and has differences copied again: {\"tables\": […], \"secondary\": NAME}.",
-        answer: |replication, request| {
-            let walk: Walk = body(request)?;
-            let secondaries = chosen(replication, walk.secondary.as_deref())?;
-            let report = replication.verify(&secondaries, &walk.tables)?;
-            json_answer(200, &report)
+        about: "Compares the secondaries with the primary and replicates differing rows again: `{\"tables\": […], \"secondary\": NAME}`.",
+        handle: |replication, request| {
+            let requested: TablesBody = body(request)?;
+            let secondaries = selected(replication, requested.secondary.as_deref())?;
+            let report = replication.verify(&secondaries, &requested.tables)?;
+            json_response(200, &report)
         },
     },
 ];
 
-/// The routes as a table, for `docs/http.md`.
-pub fn table() -> String {
-    let mut table = String::from("| | route | what it does |\n| --- | --- | --- |\n");
-    for route in ROUTES {
-        let Route {
-            method,
-            path,
-            about,
-            ..
-        } = route;
-        table.push_str(&format!("| {method} | `{path}` | {about} |\n"));
-    }
-    table
-}
-
-/// Which dead letters.
+/// The dead letters that a request is about.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Letters {
+struct DeadLetterBody {
     ids: Vec<String>,
     secondary: Option<String>,
 }
 
-/// Which tables of which secondary.
+/// The tables that a request is about.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Walk {
+struct TablesBody {
     tables: Vec<String>,
     secondary: Option<String>,
 }
 
-/// An answer with a 4xx or 5xx status.
-struct Refusal {
+/// A response with a 4xx or 5xx status.
+struct HttpError {
     status: u16,
     message: String,
 }
 
-impl Refusal {
+impl HttpError {
     fn new(status: u16, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -176,7 +164,7 @@ impl Refusal {
     }
 }
 
-impl From<StorageError> for Refusal {
+impl From<StorageError> for HttpError {
     fn from(error: StorageError) -> Self {
         let status = match error.kind {
             ErrorKind::NOT_FOUND => 404,
@@ -191,9 +179,10 @@ impl From<StorageError> for Refusal {
     }
 }
 
-fn json_answer(status: u16, body: &impl Serialize) -> Answer {
-    let body = serde_json::to_vec_pretty(body)
-        .map_err(|error| Refusal::new(500, format!("the answer cannot be written: {error}")))?;
+fn json_response(status: u16, body: &impl Serialize) -> RouteResult {
+    let body = serde_json::to_vec_pretty(body).map_err(|error| {
+        HttpError::new(500, format!("the response could not be encoded: {error}"))
+    })?;
     Ok(HttpResponse {
         status,
         content_type: "application/json".into(),
@@ -201,39 +190,39 @@ fn json_answer(status: u16, body: &impl Serialize) -> Answer {
     })
 }
 
-/// The request's body; an empty one stands for `{}`.
-fn body<T: Default + DeserializeOwned>(request: &HttpRequest) -> Result<T, Refusal> {
+/// The request's body; an empty one means `{}`.
+fn body<T: Default + DeserializeOwned>(request: &HttpRequest) -> Result<T, HttpError> {
     if request.body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    // Read as an object first: serde would also take a list for a struct.
+    // As an object first: serde would also read a list as a struct.
     serde_json::from_slice(&request.body)
         .and_then(|object| serde_json::from_value(Json::Object(object)))
-        .map_err(|error| Refusal::new(400, format!("the body is not what is expected: {error}")))
+        .map_err(|error| HttpError::new(400, format!("the body is invalid: {error}")))
 }
 
-fn health(replication: &Replication, _: &HttpRequest) -> Answer {
+fn health(replication: &Replication, _: &HttpRequest) -> RouteResult {
     let status = replication.status();
-    json_answer(
+    json_response(
         200,
         &json!({"status": status.health, "ok": status.health == Health::Healthy, "reasons": status.reasons}),
     )
 }
 
-fn dead_letters(replication: &Replication, request: &HttpRequest) -> Answer {
+fn dead_letters(replication: &Replication, request: &HttpRequest) -> RouteResult {
     let mut letters = Vec::new();
-    for secondary in chosen(replication, request.query("secondary"))? {
+    for secondary in selected(replication, request.query("secondary"))? {
         for letter in replication.dead_letters(&secondary)? {
             let mut letter = json!(letter);
             letter["secondary"] = json!(secondary);
             letters.push(letter);
         }
     }
-    json_answer(200, &json!({"dead_letters": letters}))
+    json_response(200, &json!({"dead_letters": letters}))
 }
 
-/// The named secondary, or all.
-fn chosen(replication: &Replication, name: Option<&str>) -> Result<Vec<String>, Refusal> {
+/// The named secondary, or all of them.
+fn selected(replication: &Replication, name: Option<&str>) -> Result<Vec<String>, HttpError> {
     let all = replication.secondaries();
     let Some(name) = name else {
         return Ok(all);
@@ -241,7 +230,7 @@ fn chosen(replication: &Replication, name: Option<&str>) -> Result<Vec<String>, 
     if all.iter().any(|known| known == name) {
         return Ok(vec![name.to_owned()]);
     }
-    Err(Refusal::new(
+    Err(HttpError::new(
         404,
         format!(
             "there is no secondary {name:?}; there are: {}",
@@ -257,33 +246,33 @@ fn all_or(tables: &[String]) -> Json {
     }
 }
 
-/// How many letters were handled; none of those asked for is a 404.
-fn counted(ids: &[String], what: &str, number: usize) -> Answer {
-    if number == 0 && !ids.is_empty() {
-        return Err(Refusal::new(
+/// How many dead letters were handled; 404 if ids are given and none exists.
+fn counted(ids: &[String], action: &str, count: usize) -> RouteResult {
+    if count == 0 && !ids.is_empty() {
+        return Err(HttpError::new(
             404,
             format!("there is no dead letter with the id {}", ids.join(" or ")),
         ));
     }
-    json_answer(200, &json!({what: number}))
+    json_response(200, &json!({action: count}))
 }
 
-/// Answers the routes for the replication that `find` finds; none once the
-/// module was cleaned up.
+/// Handles requests to the routes.
 pub struct Endpoints<F> {
-    find: F,
+    replication: F,
 }
 
 impl<F> Endpoints<F>
 where
     F: Fn() -> Option<Arc<Replication>> + Send + Sync,
 {
-    /// Routes to whatever `find` gives at the time of a request.
-    pub fn new(find: F) -> Self {
-        Self { find }
+    /// Each request goes to what `replication` returns at that time: none
+    /// while the module is not running.
+    pub fn new(replication: F) -> Self {
+        Self { replication }
     }
 
-    fn answer(&self, request: &HttpRequest) -> Answer {
+    fn route(&self, request: &HttpRequest) -> RouteResult {
         let at_path = || {
             ROUTES
                 .iter()
@@ -292,25 +281,25 @@ where
         let Some(route) = at_path().find(|route| route.method == request.method.as_str()) else {
             let methods: Vec<&str> = at_path().map(|route| route.method).collect();
             return Err(match methods.as_slice() {
-                [] => Refusal::new(
+                [] => HttpError::new(
                     404,
                     format!(
-                        "there is no {}; GET {BASE_PATH}/status to begin with",
+                        "there is no route {}; try GET {BASE_PATH}/status",
                         request.path
                     ),
                 ),
-                methods => Refusal::new(
+                methods => HttpError::new(
                     405,
-                    format!("{} answers {} only", request.path, methods.join(", ")),
+                    format!("{} supports {} only", request.path, methods.join(", ")),
                 ),
             });
         };
-        let replication = (self.find)().ok_or_else(|| {
-            Refusal::new(503, "the module is not at work: disabled or cleaned up")
+        let replication = (self.replication)().ok_or_else(|| {
+            HttpError::new(503, "replication is not running: the module is disabled, not provisioned yet or cleaned up")
         })?;
         replication
             .log()
-            .scope(|| (route.answer)(&replication, request))
+            .scope(|| (route.handle)(&replication, request))
     }
 }
 
@@ -332,9 +321,9 @@ where
     }
 
     fn handle(&self, request: &HttpRequest) -> StorageResult<HttpResponse> {
-        match self.answer(request) {
+        match self.route(request) {
             Ok(response) => Ok(response),
-            Err(Refusal { status, message }) => Ok(HttpResponse {
+            Err(HttpError { status, message }) => Ok(HttpResponse {
                 status,
                 content_type: "application/json".into(),
                 body: json!({"error": message}).to_string().into_bytes().into(),

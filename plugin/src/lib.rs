@@ -1,29 +1,35 @@
 //! db-sync-server: the replication module of Remembrances-MCP.
 //!
-//! It wraps the host's storage, copies every write to secondary databases in
-//! the background, and merges them into reads.
+//! It wraps the host's storage, replicates every write to secondary databases
+//! in the background, and merges them into reads.
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`module`] | the module's life, from provisioning to cleanup |
-//! | [`config`] | the keys of its block in the host's YAML |
-//! | [`replication`] | everything that works in between, put together |
-//! | [`wrapped_storage`] | the door through which the host calls the storage |
-//! | [`connection`] | a secondary's connection: opened, watched, opened again |
+//! | [`module`] | the module's lifecycle, from provisioning to cleanup |
+//! | [`config`] | its configuration: the keys in the host's YAML |
+//! | [`replication`] | puts the parts together, starts and stops them |
+//! | **storage** | |
+//! | [`wrapped_storage`] | the storage that the host calls, until cleanup closes it |
+//! | [`merged_storage`] | routes each method to the read or the write path |
 //! | [`synced_storage`] | the write path: the primary first, then the log |
-//! | [`key_locks`] | who may write what at the same time |
-//! | [`sync_types`] | what travels: [`SyncOperation`](sync_types::SyncOperation) |
-//! | [`sync_queue`] | the durable log |
-//! | [`sync_executor`] | from the log to the secondaries |
-//! | [`merged_storage`] | each method to whoever answers for its kind |
 //! | [`query_merger`] | the read path: the union of the primary and the secondaries |
-//! | [`self_healing`] | a database on disk that may fail, and is opened again by itself |
-//! | [`raw_query`] | what raw SurrealQL does, by SurrealQL's own parser |
-//! | [`dedup`] | which row is which |
-//! | [`tombstones`] | what was deleted stays deleted for merged reads |
-//! | [`status`], [`metrics`], [`http`] | to see and to steer it |
-//! | [`logging`] | its log lines, to the host |
-//! | [`fail_points`] | where a test makes it fail |
+//! | [`raw_query`] | classifies raw SurrealQL: what it reads and writes |
+//! | **replication** | |
+//! | [`sync_types`] | [`SyncOperation`](sync_types::SyncOperation): one replicated change of one row |
+//! | [`sync_queue`] | the durable log of operations, with retries and dead letters |
+//! | [`sync_executor`] | applies the log to each secondary |
+//! | [`connection`] | connects to a secondary, checks its health, reconnects |
+//! | **shared** | |
+//! | [`dedup`] | keys: which rows of two databases are the same |
+//! | [`tombstones`] | deleted rows, which merged reads leave out |
+//! | [`key_locks`] | orders concurrent writes of the same key |
+//! | [`self_healing`] | a store on disk that reopens itself after a failure |
+//! | **operation** | |
+//! | [`status`] | the state and health of replication |
+//! | [`metrics`] | the status as Prometheus metrics |
+//! | [`http`] | the HTTP routes |
+//! | [`logging`] | forwards `tracing` events to the host's logger |
+//! | [`fail_points`] | steps at which tests inject failures |
 
 pub mod config;
 pub mod connection;
@@ -48,6 +54,8 @@ pub mod tombstones;
 pub mod wrapped_storage;
 
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod test_server;
 
 use module::ReplicationModule;
@@ -57,7 +65,7 @@ use plugin_api::{
     module::{ModuleFactory, ModuleHandle, ModuleInfo, ModuleRoot, ModuleRoot_Ref},
 };
 
-/// Makes the library's modules.
+/// Creates the library's modules.
 struct Factory;
 
 impl ModuleFactory for Factory {
@@ -70,7 +78,7 @@ impl ModuleFactory for Factory {
     }
 }
 
-/// What a host finds when it opens the library.
+/// The root that a host looks up in the library.
 #[export_root_module]
 fn root() -> ModuleRoot_Ref {
     ModuleRoot::of::<Factory>()

@@ -1,9 +1,20 @@
-//! The module's log: `tracing` lines go to the host's logger.
+//! The module's log: `tracing` events go to the host's logger.
 //!
-//! The library has its own copy of `tracing`, shared by every module made from
-//! it. So each module has its own [`Log`]: the threads of its runtime write to
-//! it, and so does whatever runs inside [`Log::scope`]. Lines from any other
-//! thread go to the module that was provisioned last and still lives.
+//! The library has its own copy of `tracing`, shared by all modules created
+//! from it. So each module has its own [`Log`]: the threads of its runtime log
+//! to it, and so does whatever runs inside [`Log::scope`]. Events from other
+//! threads go to the live module that was provisioned last.
+//!
+//! A field has the same name and meaning in every event:
+//!
+//! | field | meaning |
+//! | --- | --- |
+//! | `secondary` | the name of the secondary |
+//! | `table`, `key` | the table, and the key of the row |
+//! | `operations`, `rows`, `bytes` | how many |
+//! | `reason` | why something is done |
+//! | `error` | the error that occurred, as text |
+//! | `remedy` | what fixes it |
 
 use arc_swap::ArcSwapOption;
 use plugin_api::{
@@ -26,26 +37,26 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// The crates whose lines below WARN are kept; those of others are noise.
-const OURS: &[&str] = &["db_sync_server", "surreal_storage"];
+/// The crates whose events below WARN are logged.
+const OWN_CRATES: &[&str] = &["db_sync_server", "surreal_storage"];
 
 /// The logger of the module that was provisioned last.
 static LATEST: ArcSwapOption<Logger> = ArcSwapOption::const_empty();
 static GLOBAL: Once = Once::new();
 
-/// Where one module's lines go.
+/// The log of one module.
 pub struct Log {
     dispatch: Dispatch,
     logger: Arc<Logger>,
 }
 
 impl Log {
-    /// A log that writes to `logger`, from now on also for threads that belong
-    /// to no module.
+    /// A log that writes to `logger`, which from now on also receives the events
+    /// of threads that belong to no module.
     pub fn new(logger: Logger) -> Self {
         GLOBAL.call_once(|| {
-            // Only fails where the program around has a subscriber already,
-            // and then lines from foreign threads are the program's.
+            // Fails only if the program has a subscriber already, which then
+            // receives the events of threads that belong to no module.
             let _ = tracing::dispatcher::set_global_default(dispatch(|| LATEST.load_full()));
         });
         let logger = Arc::new(logger);
@@ -57,17 +68,16 @@ impl Log {
         }
     }
 
-    /// Runs `work` with its lines going to this log.
+    /// Runs `work` with its events going to this log.
     pub fn scope<T>(&self, work: impl FnOnce() -> T) -> T {
         tracing::dispatcher::with_default(&self.dispatch, work)
     }
 
-    /// What a thread of this module's runtime calls first: all its lines go to
-    /// this log for as long as it lives.
+    /// To be called at the start of a thread: all its events go to this log.
     pub fn adopt_thread(&self) -> impl Fn() + Send + Sync + 'static {
         let dispatch = self.dispatch.clone();
         move || {
-            // The guard would end it; the thread's end does so as well.
+            // Dropping the guard would end it; it lasts as long as the thread.
             std::mem::forget(tracing::dispatcher::set_default(&dispatch));
         }
     }
@@ -75,7 +85,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // A logger of the host must not outlive its module here.
+        // The host's logger must not outlive its module.
         let latest = LATEST.load();
         if latest
             .as_ref()
@@ -113,7 +123,7 @@ fn level(level: Level) -> LogLevel {
 
 fn is_noise(metadata: &Metadata<'_>) -> bool {
     let root = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() > Level::WARN && !OURS.contains(&root)
+    *metadata.level() > Level::WARN && !OWN_CRATES.contains(&root)
 }
 
 impl<S, L> Layer<S> for HostLayer<L>
@@ -130,7 +140,7 @@ where
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        // A span is kept whatever its level: an event inside may need its fields.
+        // Spans of any level are kept: events inside have their fields, too.
         !is_noise(metadata)
             && (metadata.is_span()
                 || (self.logger)().is_some_and(|logger| {
@@ -191,40 +201,40 @@ struct Fields {
 }
 
 impl Fields {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
         self.object.insert(field.name(), value);
     }
 }
 
 impl Visit for Fields {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
+        self.insert(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
+        self.insert(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         match i64::try_from(value) {
-            Ok(value) => self.put(field, value),
-            Err(_) => self.put(field, value.to_string()),
+            Ok(value) => self.insert(field, value),
+            Err(_) => self.insert(field, value.to_string()),
         }
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        self.insert(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
-            _ => self.put(field, value),
+            _ => self.insert(field, value),
         }
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, value.to_string());
+        self.insert(field, value.to_string());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -241,7 +251,7 @@ mod tests {
 
     type Line = (LogLevel, String, String, Object);
 
-    /// A host that keeps what it is told at INFO and above.
+    /// A host that collects events at INFO and above.
     #[derive(Clone, Default)]
     struct Host(Arc<Mutex<Vec<Line>>>);
 
@@ -268,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_carries_its_level_its_fields_and_those_of_its_spans() {
+    fn an_event_has_its_level_its_fields_and_those_of_its_spans() {
         let host = Host::default();
         host.log().scope(|| {
             let span =
@@ -292,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_does_not_want_and_the_noise_of_others_is_left_out() {
+    fn disabled_levels_and_details_of_other_crates_are_not_logged() {
         let host = Host::default();
         host.log().scope(|| {
             tracing::debug!("too little");
@@ -319,12 +329,12 @@ mod tests {
     }
 
     #[test]
-    fn a_log_lets_go_of_its_logger() {
+    fn a_dropped_log_releases_its_logger() {
         let host = Host::default();
         drop(host.log());
         let kept = LATEST.load();
         if let Some(logger) = &*kept {
-            // Another test's: this one's is gone.
+            // The logger of another test.
             logger.log(LogLevel::INFO, "", "stray", &Object::new());
         }
         assert_eq!(host.messages(), Vec::<String>::new());

@@ -1,153 +1,388 @@
-//! The status as numbers, in Prometheus' text format.
+//! The [`Status`] as metrics in Prometheus' text format.
+//!
+//! The status is read when it is scraped, so nothing is counted twice. Names
+//! follow the conventions of Prometheus: base units, `_total` for counters.
 
 use crate::{
     connection::Phase,
     status::{Health, SecondaryStatus, Status},
 };
-use std::fmt::Write as _;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, prometheus_text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+use std::fmt;
 
 /// The media type of the format.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// A number that every `T` has, or some.
+/// The metrics of `status`.
+///
+/// # Errors
+/// What the encoder reports; encoding into memory does not fail.
+pub fn encode(status: Status) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(StatusCollector(status)));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// A metric with a sample of every `T`; durations may be missing.
 struct Metric<T> {
+    /// Without the `_total` of a counter, which the encoder adds.
     name: &'static str,
-    kind: &'static str,
     help: &'static str,
-    value: fn(&T) -> Option<f64>,
+    sample: Sample<T>,
 }
 
-#[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-const fn count(number: u64) -> f64 {
-    number as f64
+/// How a metric is read from a `T`.
+enum Sample<T> {
+    Counter(fn(&T) -> u64),
+    Gauge(fn(&T) -> u64),
+    Seconds(fn(&T) -> Option<f64>),
 }
+use Sample::{Counter, Gauge, Seconds};
 
-fn flag(is: bool) -> f64 {
-    f64::from(u8::from(is))
-}
-
-const OF_THE_MODULE: &[Metric<Status>] = &[
+const MODULE: &[Metric<Status>] = &[
     Metric {
         name: "db_sync_healthy",
-        kind: "gauge",
-        help: "1 if nothing is behind and nothing needs a person.",
-        value: |status| Some(flag(status.health == Health::Healthy)),
+        help: "1 if replication is healthy, 0 if it is degraded.",
+        sample: Gauge(|status| u64::from(status.health == Health::Healthy)),
     },
     Metric {
         name: "db_sync_paused",
-        kind: "gauge",
-        help: "1 while copying is paused by hand.",
-        value: |status| Some(flag(status.paused)),
+        help: "1 while replication is paused by an operator.",
+        sample: Gauge(|status| u64::from(status.paused)),
     },
     Metric {
         name: "db_sync_log_bytes",
-        kind: "gauge",
         help: "Bytes of operations in the log.",
-        value: |status| Some(count(status.log.held_bytes)),
+        sample: Gauge(|status| status.log.held_bytes),
     },
     Metric {
         name: "db_sync_log_max_bytes",
-        kind: "gauge",
         help: "Bytes of operations that the log may hold.",
-        value: |status| Some(count(status.log.max_bytes)),
+        sample: Gauge(|status| status.log.max_bytes),
     },
 ];
 
-const OF_EACH_SECONDARY: &[Metric<SecondaryStatus>] = &[
+const SECONDARY: &[Metric<SecondaryStatus>] = &[
     Metric {
         name: "db_sync_connected",
-        kind: "gauge",
         help: "1 while the secondary is connected.",
-        value: |of| Some(flag(of.state == Phase::Connected)),
+        sample: Gauge(|secondary| u64::from(secondary.state == Phase::Connected)),
     },
     Metric {
-        name: "db_sync_connects_total",
-        kind: "counter",
-        help: "How often the secondary was connected.",
-        value: |of| Some(count(of.connects)),
+        name: "db_sync_connects",
+        help: "Connections opened to the secondary.",
+        sample: Counter(|secondary| secondary.connects),
     },
     Metric {
-        name: "db_sync_health_check_seconds",
-        kind: "gauge",
-        help: "How long the latest health check took.",
-        value: |of| of.latency_ms.map(|ms| ms / 1e3),
+        name: "db_sync_health_check_duration_seconds",
+        help: "Duration of the latest health check.",
+        sample: Seconds(|secondary| secondary.latency_ms.map(|ms| ms / 1e3)),
     },
     Metric {
         name: "db_sync_backlog_operations",
-        kind: "gauge",
-        help: "Operations still to be copied.",
-        value: |of| Some(count(of.backlog.operations)),
+        help: "Operations in the log that are not replicated yet.",
+        sample: Gauge(|secondary| secondary.backlog.operations),
     },
     Metric {
         name: "db_sync_backlog_bytes",
-        kind: "gauge",
-        help: "Bytes still to be copied.",
-        value: |of| Some(count(of.backlog.bytes)),
+        help: "Bytes of the operations that are not replicated yet.",
+        sample: Gauge(|secondary| secondary.backlog.bytes),
     },
     Metric {
         name: "db_sync_lag_seconds",
-        kind: "gauge",
-        help: "Age of the oldest operation still to be copied.",
-        value: |of| Some(of.backlog.oldest_age_seconds),
+        help: "Age of the oldest operation that is not replicated yet.",
+        sample: Seconds(|secondary| Some(secondary.backlog.oldest_age_seconds)),
     },
     Metric {
-        name: "db_sync_copied_operations_total",
-        kind: "counter",
-        help: "Operations copied since the module was provisioned.",
-        value: |of| Some(count(of.copied.applied)),
+        name: "db_sync_replicated_operations",
+        help: "Operations replicated since the module was provisioned.",
+        sample: Counter(|secondary| secondary.copied.applied),
     },
     Metric {
-        name: "db_sync_batch_seconds",
-        kind: "gauge",
-        help: "How long the latest batch took on the secondary.",
-        value: |of| Some(of.copied.batch_latency_ms / 1e3),
+        name: "db_sync_batch_duration_seconds",
+        help: "Duration of the latest batch on the secondary.",
+        sample: Seconds(|secondary| Some(secondary.copied.batch_latency_ms / 1e3)),
     },
     Metric {
-        name: "db_sync_retries",
-        kind: "gauge",
-        help: "Refused operations that wait for their retry.",
-        value: |of| Some(count(of.retries as u64)),
+        name: "db_sync_retry_queue_operations",
+        help: "Rejected operations that wait for a retry.",
+        sample: Gauge(|secondary| secondary.retries as u64),
     },
     Metric {
         name: "db_sync_dead_letters",
-        kind: "gauge",
-        help: "Operations refused for good.",
-        value: |of| Some(count(of.dead_letters as u64)),
+        help: "Rejected operations that are not retried any more.",
+        sample: Gauge(|secondary| secondary.dead_letters as u64),
     },
     Metric {
         name: "db_sync_resync_tables",
-        kind: "gauge",
-        help: "Tables marked for resync.",
-        value: |of| Some(count(of.resync.len() as u64)),
+        help: "Tables with a resync request.",
+        sample: Gauge(|secondary| secondary.resync.len() as u64),
     },
 ];
 
-/// The metrics of `status`.
-pub fn text(status: &Status) -> String {
-    let mut text = String::new();
-    for metric in OF_THE_MODULE {
-        head(&mut text, metric);
-        if let Some(value) = (metric.value)(status) {
-            // Writing to a String cannot fail, here and below.
-            let _ = writeln!(text, "{} {value}", metric.name);
+/// The states of a secondary, each with its label.
+const STATES: &[(Phase, &str)] = &[
+    (Phase::Connecting, "connecting"),
+    (Phase::Connected, "connected"),
+    (Phase::Unreachable, "unreachable"),
+    (Phase::Refused, "refused"),
+    (Phase::Stopped, "stopped"),
+];
+
+const STATE_NAME: &str = "db_sync_secondary_state";
+const STATE_HELP: &str = "1 for the state that the secondary is in, 0 for the others.";
+
+impl<T> Metric<T> {
+    fn kind(&self) -> MetricType {
+        match self.sample {
+            Counter(_) => MetricType::Counter,
+            Gauge(_) | Seconds(_) => MetricType::Gauge,
         }
     }
-    for metric in OF_EACH_SECONDARY {
-        head(&mut text, metric);
+
+    /// Opens the metric: writes its help and type.
+    fn describe<'a>(
+        &'a self,
+        encoder: &'a mut DescriptorEncoder<'_>,
+    ) -> Result<MetricEncoder<'a>, fmt::Error> {
+        encoder.encode_descriptor(self.name, self.help, None, self.kind())
+    }
+
+    fn encode_sample(&self, encoder: MetricEncoder<'_>, of: &T) -> fmt::Result {
+        match self.sample {
+            Counter(value) => ConstCounter::new(value(of)).encode(encoder),
+            Gauge(value) => ConstGauge::new(value(of)).encode(encoder),
+            Seconds(value) => match value(of) {
+                Some(value) => ConstGauge::new(value).encode(encoder),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// Each metric for the documentation: its name, type, labels and help.
+#[cfg(test)]
+pub(crate) fn descriptions() -> Vec<[String; 4]> {
+    fn of<T>(metric: &Metric<T>, labels: &str) -> [String; 4] {
+        let kind = metric.kind();
+        let suffix = match kind {
+            MetricType::Counter => "_total",
+            _ => "",
+        };
+        let name = format!("{}{suffix}", metric.name);
+        [
+            name,
+            kind.as_str().into(),
+            labels.into(),
+            metric.help.into(),
+        ]
+    }
+    let state = [STATE_NAME, "gauge", "secondary, state", STATE_HELP];
+    let module = MODULE.iter().map(|metric| of(metric, ""));
+    let secondary = SECONDARY.iter().map(|metric| of(metric, "secondary"));
+    let rest = std::iter::once(state.map(str::to_owned));
+    module.chain(secondary).chain(rest).collect()
+}
+
+/// Encodes one status.
+#[derive(Debug)]
+struct StatusCollector(Status);
+
+impl Collector for StatusCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(status) = self;
+        for metric in MODULE {
+            let samples = metric.describe(&mut encoder)?;
+            metric.encode_sample(samples, status)?;
+        }
+        for metric in SECONDARY {
+            let mut samples = metric.describe(&mut encoder)?;
+            for secondary in &status.secondaries {
+                let labels = [("secondary", secondary.name.as_str())];
+                metric.encode_sample(samples.encode_family(&labels)?, secondary)?;
+            }
+        }
+        let mut states =
+            encoder.encode_descriptor(STATE_NAME, STATE_HELP, None, MetricType::Gauge)?;
         for secondary in &status.secondaries {
-            if let Some(value) = (metric.value)(secondary) {
-                // A name is made of letters, digits, `_`, `-` and `.`: no escapes.
-                let name = &secondary.name;
-                let _ = writeln!(text, "{}{{secondary=\"{name}\"}} {value}", metric.name);
+            for &(state, label) in STATES {
+                let labels = [("secondary", secondary.name.as_str()), ("state", label)];
+                let is_in_state = ConstGauge::new(u64::from(secondary.state == state));
+                is_in_state.encode(states.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{
+        status::{BacklogStatus, LogStatus},
+        sync_executor::Progress,
+    };
+    use plugin_api::value::Timestamp;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn secondary(name: &str, state: Phase) -> SecondaryStatus {
+        SecondaryStatus {
+            name: name.to_owned(),
+            address: "ws://localhost/".to_owned(),
+            namespace: "n".to_owned(),
+            database: "d".to_owned(),
+            priority: 100,
+            state,
+            since: Timestamp::default(),
+            connects: 2,
+            attempts: 0,
+            last_error: None,
+            latency_ms: None,
+            backlog: BacklogStatus::default(),
+            copied: Progress::default(),
+            retries: 0,
+            dead_letters: 0,
+            resync: Vec::new(),
+        }
+    }
+
+    fn status(secondaries: Vec<SecondaryStatus>) -> Status {
+        Status {
+            health: Health::Healthy,
+            reasons: Vec::new(),
+            version: "1",
+            started_at: Timestamp::default(),
+            sync_enabled: true,
+            merge_reads: true,
+            paused: false,
+            log: LogStatus {
+                held_bytes: 10,
+                max_bytes: 100,
+                ..LogStatus::default()
+            },
+            secondaries,
+        }
+    }
+
+    /// What a scraper makes of an exposition.
+    #[derive(Default)]
+    struct Scrape {
+        /// By name: whether the help is not empty, and the type.
+        families: BTreeMap<String, (bool, String)>,
+        /// By name and labels, as written.
+        samples: BTreeMap<String, f64>,
+    }
+
+    impl Scrape {
+        /// Panics at a line that a scraper would refuse, and at a sample of a
+        /// metric that was not described before it.
+        fn of(status: Status) -> Self {
+            let mut scrape = Self::default();
+            for line in encode(status).unwrap().lines() {
+                if let Some(help) = line.strip_prefix("# HELP ") {
+                    let (name, help) = help.split_once(' ').unwrap();
+                    let family = (!help.is_empty(), String::new());
+                    assert!(scrape.families.insert(name.to_owned(), family).is_none());
+                } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                    let (name, kind) = kind.split_once(' ').unwrap();
+                    kind.clone_into(&mut scrape.families.get_mut(name).unwrap().1);
+                } else {
+                    let (sample, value) = line.rsplit_once(' ').unwrap();
+                    let name = sample.split('{').next().unwrap();
+                    assert!(scrape.families.contains_key(name), "{line}");
+                    let value = value.parse().unwrap();
+                    let before = scrape.samples.insert(sample.to_owned(), value);
+                    assert!(before.is_none(), "{line} is there twice");
+                }
+            }
+            scrape
+        }
+    }
+
+    #[test]
+    fn each_metric_has_a_help_and_the_type_of_its_name() {
+        let scrape = Scrape::of(status(vec![secondary("office", Phase::Connected)]));
+        let expected: BTreeSet<String> =
+            descriptions().into_iter().map(|[name, ..]| name).collect();
+        assert!(scrape.families.keys().eq(&expected), "{expected:?}");
+        for (name, (has_help, kind)) in &scrape.families {
+            assert!(has_help, "{name}");
+            let is_counter = name.ends_with("_total");
+            assert_eq!(kind, if is_counter { "counter" } else { "gauge" }, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_secondary_has_samples_of_its_own() {
+        let mut office = secondary("office", Phase::Connected);
+        office.backlog = BacklogStatus {
+            operations: 7,
+            bytes: 700,
+            oldest_age_seconds: 1.5,
+            ..BacklogStatus::default()
+        };
+        office.latency_ms = Some(12.5);
+        office.copied.applied = 30;
+        office.copied.batch_latency_ms = 250.0;
+        (office.retries, office.dead_letters) = (3, 4);
+        let archive = secondary("archive", Phase::Unreachable);
+        let samples = Scrape::of(status(vec![office, archive])).samples;
+        for (sample, value) in [
+            ("db_sync_healthy", 1.0),
+            ("db_sync_paused", 0.0),
+            ("db_sync_log_bytes", 10.0),
+            ("db_sync_log_max_bytes", 100.0),
+            ("db_sync_connected{secondary=\"office\"}", 1.0),
+            ("db_sync_connected{secondary=\"archive\"}", 0.0),
+            ("db_sync_connects_total{secondary=\"office\"}", 2.0),
+            (
+                "db_sync_health_check_duration_seconds{secondary=\"office\"}",
+                0.0125,
+            ),
+            ("db_sync_backlog_operations{secondary=\"office\"}", 7.0),
+            ("db_sync_backlog_operations{secondary=\"archive\"}", 0.0),
+            ("db_sync_backlog_bytes{secondary=\"office\"}", 700.0),
+            ("db_sync_lag_seconds{secondary=\"office\"}", 1.5),
+            (
+                "db_sync_replicated_operations_total{secondary=\"office\"}",
+                30.0,
+            ),
+            ("db_sync_batch_duration_seconds{secondary=\"office\"}", 0.25),
+            ("db_sync_retry_queue_operations{secondary=\"office\"}", 3.0),
+            ("db_sync_dead_letters{secondary=\"office\"}", 4.0),
+            ("db_sync_resync_tables{secondary=\"office\"}", 0.0),
+        ] {
+            assert_eq!(samples.get(sample), Some(&value), "{sample}");
+        }
+        assert!(
+            !samples.contains_key("db_sync_health_check_duration_seconds{secondary=\"archive\"}"),
+            "a health check that was never done has no duration"
+        );
+    }
+
+    #[test]
+    fn a_secondary_is_in_one_state() {
+        let labels: BTreeSet<&str> = STATES.iter().map(|&(_, label)| label).collect();
+        assert_eq!(labels.len(), STATES.len());
+        for &(state, label) in STATES {
+            let json = serde_json::to_value(state).unwrap();
+            assert_eq!(json, label, "the state has the same name in the status");
+            let samples = Scrape::of(status(vec![secondary("office", state)])).samples;
+            for &(_, other) in STATES {
+                let sample =
+                    format!("db_sync_secondary_state{{secondary=\"office\",state=\"{other}\"}}");
+                let expected = f64::from(u8::from(other == label));
+                assert_eq!(samples.get(&sample), Some(&expected), "{sample}");
             }
         }
     }
-    text
-}
-
-fn head<T>(text: &mut String, metric: &Metric<T>) {
-    let Metric {
-        name, kind, help, ..
-    } = metric;
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

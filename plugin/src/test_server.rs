@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use crate::config::{Config, SecondaryConfig, Surroundings};
+use crate::config::{Config, HostContext, SecondaryConfig};
 use plugin_api::{
     storage::{CallContext, Storage as _},
     value::{Object, Value},
@@ -55,12 +55,12 @@ pub(crate) fn secondary(server: &SecondaryServer, user: &str, password: &str) ->
         .with("secondary_url", server.url())
         .with("secondary_user", user)
         .with("secondary_pass", password);
-    let surroundings = Surroundings {
+    let host = HostContext {
         namespace: "memory",
         database: "agents",
         data_dir: "/nowhere",
     };
-    Config::read(&Value::Object(block), surroundings, &|_| None)
+    Config::read(&Value::Object(block), host, &|_| None)
         .unwrap()
         .unwrap()
         .secondaries

@@ -1,9 +1,12 @@
-//! `${NAME}` in a text is taken from the environment.
+//! `${NAME}` in a string is replaced by an environment variable.
+//!
+//! This is all that is expanded: a `$` without a brace is kept, as passwords
+//! have them, which the crates for shell-like expansion would replace, too.
 
 use super::ConfigError;
 use plugin_api::value::Value;
 
-/// How a variable is looked up; a test hands in its own.
+/// Looks up a variable; tests pass their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The variables of this process.
@@ -11,11 +14,11 @@ pub fn of_process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// `value` with every `${NAME}` in its texts replaced, at any depth. `$${`
-/// stands for `${` itself. What comes out of a variable is not read again.
+/// `value` with every `${NAME}` in its strings replaced, at any depth. `$${`
+/// stands for `${` itself. The value of a variable is not expanded again.
 ///
 /// # Errors
-/// Names the variable that is missing and the key that asks for it.
+/// The variable that is not set and the key that refers to it.
 pub fn expand(key: &str, value: Value, environment: Environment<'_>) -> Result<Value, ConfigError> {
     Ok(match value {
         Value::String(text) if text.contains("${") => {
@@ -54,7 +57,7 @@ fn expand_text(key: &str, text: &str, environment: Environment<'_>) -> Result<St
         expanded.push_str(before);
         let (name, after) = after
             .split_once('}')
-            .filter(|(name, _)| is_name(name))
+            .filter(|(name, _)| is_variable_name(name))
             .ok_or_else(|| ConfigError::Value {
                 key: key.to_owned(),
                 problem: "\"${\" is not followed by the name of a variable and \"}\"".to_owned(),
@@ -70,7 +73,7 @@ fn expand_text(key: &str, text: &str, environment: Environment<'_>) -> Result<St
     Ok(expanded)
 }
 
-fn is_name(name: &str) -> bool {
+fn is_variable_name(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -1,52 +1,52 @@
-//! What can be wrong with a configuration, each with how to mend it.
+//! Configuration errors.
 
 use plugin_api::error::StorageError;
 use thiserror::Error;
 
-/// A fault in the module's block. Its text names the key and never holds the
-/// value of a secret.
+/// An error in the module's block. Its message names the key and how to fix it,
+/// and never contains the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// A key's value cannot be used.
+    /// A key has an invalid value.
     #[error("{key}: {problem}; accepted: {accepted}")]
     Value {
-        /// The key, with its place in a list: `secondary_databases[0].url`.
+        /// The key with its path, such as `secondary_databases[0].url`.
         key: String,
-        /// What is wrong with the value.
+        /// The problem with the value.
         problem: String,
-        /// What the key accepts.
+        /// The accepted values.
         accepted: String,
     },
-    /// There is no such key.
-    #[error("{key}: there is no such key{}", hint(suggestion))]
+    /// An unknown key.
+    #[error("{key}: unknown key{}", hint(suggestion))]
     UnknownKey {
         /// The key as written.
         key: String,
-        /// What to write instead, if something is near.
+        /// The most similar key, if one is similar enough.
         suggestion: Option<String>,
     },
-    /// A key is given under two of its names.
+    /// A key is given twice, under two of its names.
     #[error("{first} and {second} are two names of one key; keep one of them")]
-    Twice {
+    Duplicate {
         /// One name.
         first: String,
         /// The other.
         second: String,
     },
-    /// `${NAME}` names a variable that is not there.
+    /// `${NAME}` refers to a variable that is not set.
     #[error(
-        "{key}: the environment variable {variable} is not set (or is not text); set it, \
-         or write the value in place of ${{{variable}}}"
+        "{key}: the environment variable {variable} is not set or not valid Unicode; set it, \
+         or write the value instead of ${{{variable}}}"
     )]
     Environment {
-        /// The key whose value names it.
+        /// The key whose value refers to it.
         key: String,
-        /// The variable.
+        /// The variable's name.
         variable: String,
     },
-    /// Keys that are right alone and wrong together.
+    /// The block as a whole is invalid, or keys contradict each other.
     #[error("{0}")]
-    Together(String),
+    Block(String),
 }
 
 fn hint(suggestion: &Option<String>) -> String {

@@ -1,42 +1,44 @@
-//! Tables of keys: each key is written once, and everything about it follows.
+//! A table of keys: each key is declared once, with its type, its default and
+//! its documentation; reading and reference follow from it.
 
-use super::{ConfigError, kinds::Kind};
+use super::{ConfigError, value_types::ValueType};
 use plugin_api::value::{Object, Value};
 
-/// One key, as the documentation and the errors see it.
+/// One key, as the documentation and the errors describe it.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// Its name.
     pub name: &'static str,
-    /// Other names that mean the same.
-    pub other_names: &'static [&'static str],
-    /// What it is when it is not given, as one would write it.
+    /// Other names for the same key.
+    pub aliases: &'static [&'static str],
+    /// The default, as written in YAML.
     pub default: Option<&'static str>,
-    /// What it accepts, in words.
+    /// The accepted values, in words.
     pub accepts: fn() -> String,
-    /// What it is for.
-    pub about: &'static str,
+    /// What the key is for.
+    pub description: &'static str,
 }
 
 impl Key {
-    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        std::iter::once(self.name).chain(self.other_names.iter().copied())
+    /// The name and its aliases.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 }
 
-/// Makes a struct of settings and its table of keys out of one list:
-/// `/// about` `name [other names]: Type = kind, default "text";`
+/// Declares a struct of settings and its table of keys:
+/// `/// description` `name [aliases]: Type = value type, default "text";`
 macro_rules! keys {
     (
-        $(#[$about:meta])*
+        $(#[$attribute:meta])*
         $visibility:vis struct $struct:ident {
             $(
                 $(#[doc = $doc:literal])+
-                $key:ident [$($other:ident),*]: $type:ty = $kind:expr $(, default $default:literal)?;
+                $key:ident [$($alias:ident),*]: $type:ty = $value_type:expr $(, default $default:literal)?;
             )*
         }
     ) => {
-        $(#[$about])*
+        $(#[$attribute])*
         $visibility struct $struct {
             $(
                 $(#[doc = $doc])+
@@ -47,24 +49,30 @@ macro_rules! keys {
         impl $struct {
             /// The keys, in the order of the documentation.
             pub const KEYS: &'static [Key] = &[
-                $(Key {
-                    name: stringify!($key),
-                    other_names: &[$(stringify!($other)),*],
-                    default: keys!(@default $($default)?),
-                    accepts: || Kind::accepts(&$kind),
-                    about: concat!($($doc),+),
-                },)*
+                $(keys!(@key [$($doc)+] $key [$($alias)*] ($value_type) $($default)?),)*
             ];
 
-            /// Reads the keys of `block`, which lies at `place` (empty at the top).
-            pub(super) fn read(place: &str, block: &Object) -> Result<Self, ConfigError> {
-                refuse_unknown(place, block, Self::KEYS)?;
-                let mut keys = Self::KEYS.iter();
+            /// Reads the keys of `block`, which is at `path` (empty at the top).
+            pub(super) fn read(path: &str, block: &Object) -> Result<Self, ConfigError> {
+                reject_unknown_keys(path, block, Self::KEYS)?;
                 Ok(Self {
-                    // The fields and the table come from the same list, in the same order.
-                    $($key: read_next(place, block, keys.next(), &$kind)?,)*
+                    $($key: read_key(
+                        path,
+                        block,
+                        &keys!(@key [$($doc)+] $key [$($alias)*] ($value_type) $($default)?),
+                        &$value_type,
+                    )?,)*
                 })
             }
+        }
+    };
+    (@key [$($doc:literal)+] $key:ident [$($alias:ident)*] ($value_type:expr) $($default:literal)?) => {
+        Key {
+            name: stringify!($key),
+            aliases: &[$(stringify!($alias)),*],
+            default: keys!(@default $($default)?),
+            accepts: || ValueType::accepts(&$value_type),
+            description: concat!($($doc),+),
         }
     };
     (@default) => { None };
@@ -72,26 +80,30 @@ macro_rules! keys {
 }
 pub(super) use keys;
 
-/// A key's name with the place that it is in.
-pub(super) fn at(place: &str, name: &str) -> String {
-    match place {
+/// A key's name with the path of the block that holds it.
+fn join(path: &str, name: &str) -> String {
+    match path {
         "" => name.to_owned(),
-        place => format!("{place}.{name}"),
+        path => format!("{path}.{name}"),
     }
 }
 
-pub(super) fn refuse_unknown(place: &str, block: &Object, keys: &[Key]) -> Result<(), ConfigError> {
+pub(super) fn reject_unknown_keys(
+    path: &str,
+    block: &Object,
+    keys: &[Key],
+) -> Result<(), ConfigError> {
     let known = || keys.iter().flat_map(Key::names);
     match block.keys().find(|&key| known().all(|name| name != key)) {
         None => Ok(()),
         Some(key) => Err(ConfigError::UnknownKey {
-            key: at(place, key),
+            key: join(path, key),
             suggestion: nearest(key, known()).map(str::to_owned),
         }),
     }
 }
 
-/// What `name` was probably meant to be.
+/// The candidate that `name` is most likely a misspelling of.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
@@ -99,41 +111,36 @@ pub(crate) fn nearest<'a>(
     let name = name.to_ascii_lowercase().replace('-', "_");
     candidates
         .map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate))
-        .filter(|&(likeness, _)| likeness > 0.8)
+        .filter(|&(similarity, _)| similarity > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
 
-pub(super) fn read_next<K: Kind>(
-    place: &str,
+pub(super) fn read_key<T: ValueType>(
+    path: &str,
     block: &Object,
-    key: Option<&Key>,
-    kind: &K,
-) -> Result<K::Out, ConfigError> {
-    let Some(key) = key else {
-        return Err(ConfigError::Together(
-            "the table of keys is too short".to_owned(),
-        ));
-    };
+    key: &Key,
+    value_type: &T,
+) -> Result<T::Out, ConfigError> {
     // A key without a value (`key:`) counts as not given.
     let mut given = key
         .names()
         .filter_map(|name| Some((name, block.get(name).filter(|value| !value.is_nullish())?)));
     let first = given.next();
     if let (Some((first, _)), Some((second, _))) = (first, given.next()) {
-        return Err(ConfigError::Twice {
-            first: at(place, first),
-            second: at(place, second),
+        return Err(ConfigError::Duplicate {
+            first: join(path, first),
+            second: join(path, second),
         });
     }
     let (name, read) = match (first, key.default) {
-        (Some((name, value)), _) => (name, kind.parse(value)),
-        (None, Some(default)) => (key.name, kind.parse(&Value::from(default))),
-        (None, None) => (key.name, kind.absent()),
+        (Some((name, value)), _) => (name, value_type.parse(value)),
+        (None, Some(default)) => (key.name, value_type.parse(&Value::from(default))),
+        (None, None) => (key.name, value_type.absent()),
     };
     read.map_err(|problem| ConfigError::Value {
-        key: at(place, name),
+        key: join(path, name),
         problem,
-        accepted: kind.accepts(),
+        accepted: value_type.accepts(),
     })
 }

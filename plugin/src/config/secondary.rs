@@ -1,35 +1,35 @@
 //! The secondaries that the keys describe.
 
 use super::{
-    ConfigError, Surroundings,
-    keys::{SecondaryEntry, Settings},
-    kinds::Entry,
+    ConfigError, HostContext,
+    settings::{SecondaryEntry, Settings},
+    value_types::Entry,
 };
 use std::collections::HashMap;
 use surreal_storage::{Credentials, Target, target::Address};
 
-/// What a secondary is called that is described by `secondary_url`.
-const ONLY_ONE: &str = "secondary";
+/// The name of the secondary that `secondary_url` describes.
+const SINGLE_NAME: &str = "secondary";
 
-/// One secondary, with everything that is needed to open it.
+/// One secondary, with everything needed to connect to it.
 #[derive(Clone, Debug)]
 pub struct SecondaryConfig {
-    /// What it is called in status, logs and metrics.
+    /// Its name in status, logs and metrics.
     pub name: String,
-    /// Where it is.
+    /// Its address.
     pub address: Address,
-    /// User and password, if it asks for them.
+    /// The user and password to sign in with, if any.
     pub credentials: Option<Credentials>,
     /// Its namespace.
     pub namespace: String,
     /// Its database.
     pub database: String,
-    /// Lower wins.
+    /// Its rank: the lowest number wins.
     pub priority: u32,
 }
 
 impl SecondaryConfig {
-    /// What a connection is opened with.
+    /// The target to connect to.
     pub fn target(&self) -> Target {
         Target {
             url: self.address.as_str().to_owned(),
@@ -40,16 +40,16 @@ impl SecondaryConfig {
     }
 }
 
-/// All secondaries, the one that wins first.
+/// All secondaries by rank.
 pub(super) fn resolve(
     settings: &Settings,
-    surroundings: Surroundings<'_>,
+    host: HostContext<'_>,
 ) -> Result<Vec<SecondaryConfig>, ConfigError> {
     let mut secondaries = match (&settings.secondary_url, &settings.secondary_databases) {
         (Some(url), None) => vec![from_entry(
             "secondary_",
             SecondaryEntry {
-                name: ONLY_ONE.to_owned(),
+                name: SINGLE_NAME.to_owned(),
                 url: url.clone(),
                 username: settings.secondary_user.clone(),
                 password: settings.secondary_pass.clone(),
@@ -57,18 +57,18 @@ pub(super) fn resolve(
                 database: settings.secondary_database.clone(),
                 priority: 100,
             },
-            surroundings,
+            host,
         )?],
         (None, Some(entries)) => {
-            if let Some(key) = lone_key(settings) {
-                return Err(ConfigError::Together(format!(
-                    "{key} belongs to secondary_url; with secondary_databases, write it in the entries"
+            if let Some(key) = single_form_key(settings) {
+                return Err(ConfigError::Block(format!(
+                    "{key} belongs to secondary_url; with secondary_databases, set it in the entries"
                 )));
             }
             let read = |(at, entry): (usize, &Entry)| {
-                let place = format!("secondary_databases[{at}]");
-                let entry = SecondaryEntry::read(&place, &entry.0)?;
-                from_entry(&format!("{place}."), entry, surroundings)
+                let path = format!("secondary_databases[{at}]");
+                let entry = SecondaryEntry::read(&path, &entry.0)?;
+                from_entry(&format!("{path}."), entry, host)
             };
             entries
                 .iter()
@@ -77,26 +77,26 @@ pub(super) fn resolve(
                 .collect::<Result<_, _>>()?
         }
         (Some(_), Some(_)) => {
-            return Err(ConfigError::Together(
+            return Err(ConfigError::Block(
                 "secondary_url and secondary_databases are both given; keep one of them".to_owned(),
             ));
         }
         (None, None) => {
-            return Err(ConfigError::Together(
+            return Err(ConfigError::Block(
                 "secondary_url is required: the address of the secondary, such as \
                  ws://secondary-db:8000 (or secondary_databases for several)"
                     .to_owned(),
             ));
         }
     };
-    refuse_doubles(&secondaries)?;
+    reject_duplicates(&secondaries)?;
     // Stable: equal priorities stay as listed.
     secondaries.sort_by_key(|secondary| secondary.priority);
     Ok(secondaries)
 }
 
-/// A key of the single form that is given without `secondary_url`.
-fn lone_key(settings: &Settings) -> Option<&'static str> {
+/// A key that belongs to `secondary_url` and is given without it.
+fn single_form_key(settings: &Settings) -> Option<&'static str> {
     [
         ("secondary_user", settings.secondary_user.is_some()),
         ("secondary_pass", settings.secondary_pass.is_some()),
@@ -111,22 +111,22 @@ fn lone_key(settings: &Settings) -> Option<&'static str> {
 }
 
 fn from_entry(
-    place: &str,
+    prefix: &str,
     entry: SecondaryEntry,
-    surroundings: Surroundings<'_>,
+    host: HostContext<'_>,
 ) -> Result<SecondaryConfig, ConfigError> {
     let credentials = match (entry.username, entry.password) {
         (Some(username), Some(password)) => Some(Credentials { username, password }),
         (None, None) => None,
         (user, _) => {
-            let (given, missing) = match (place, user.is_some()) {
+            let (given, missing) = match (prefix, user.is_some()) {
                 ("secondary_", true) => ("user", "pass"),
                 ("secondary_", false) => ("pass", "user"),
                 (_, true) => ("username", "password"),
                 (_, false) => ("password", "username"),
             };
-            return Err(ConfigError::Together(format!(
-                "{place}{given} is given without {place}{missing}; give both or neither"
+            return Err(ConfigError::Block(format!(
+                "{prefix}{given} is given without {prefix}{missing}; set both or neither"
             )));
         }
     };
@@ -134,36 +134,32 @@ fn from_entry(
         name: entry.name,
         address: entry.url,
         credentials,
-        namespace: entry
-            .namespace
-            .unwrap_or_else(|| surroundings.namespace.to_owned()),
-        database: entry
-            .database
-            .unwrap_or_else(|| surroundings.database.to_owned()),
+        namespace: entry.namespace.unwrap_or_else(|| host.namespace.to_owned()),
+        database: entry.database.unwrap_or_else(|| host.database.to_owned()),
         priority: entry.priority,
     })
 }
 
-/// Two secondaries with one name could not be told apart, and one database
-/// given twice would hold one position in the log for two.
-fn refuse_doubles(secondaries: &[SecondaryConfig]) -> Result<(), ConfigError> {
+/// A name identifies a secondary's position in the log, and a database keeps
+/// one position: neither may be used twice.
+fn reject_duplicates(secondaries: &[SecondaryConfig]) -> Result<(), ConfigError> {
     let mut names = HashMap::new();
-    let mut places = HashMap::new();
+    let mut databases = HashMap::new();
     for (at, secondary) in secondaries.iter().enumerate() {
         if let Some(before) = names.insert(&secondary.name, at) {
-            return Err(ConfigError::Together(format!(
+            return Err(ConfigError::Block(format!(
                 "secondary_databases[{before}].name and secondary_databases[{at}].name are both \
                  {:?}; give each its own name",
                 secondary.name
             )));
         }
-        let place = (
+        let database = (
             secondary.address.as_str(),
             &secondary.namespace,
             &secondary.database,
         );
-        if let Some(before) = places.insert(place, at) {
-            return Err(ConfigError::Together(format!(
+        if let Some(before) = databases.insert(database, at) {
+            return Err(ConfigError::Block(format!(
                 "secondary_databases[{before}] and secondary_databases[{at}] are the same \
                  database; list it once"
             )));

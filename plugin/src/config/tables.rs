@@ -1,6 +1,6 @@
 //! Which tables are replicated.
 
-use super::kinds::{Kind, show};
+use super::value_types::{ValueType, show};
 use plugin_api::{storage::METHODS, value::Value};
 use std::collections::BTreeSet;
 
@@ -41,10 +41,10 @@ pub(crate) fn selectable() -> impl Iterator<Item = &'static str> {
     tables.into_iter().chain([RELATIONSHIPS])
 }
 
-/// The kind of a [`TableSelection`].
+/// The value type of a [`TableSelection`].
 pub(super) struct Tables;
 
-impl Kind for Tables {
+impl ValueType for Tables {
     type Out = TableSelection;
 
     fn parse(&self, value: &Value) -> Result<TableSelection, String> {

@@ -1,14 +1,14 @@
-//! [`ReplicationModule`]: the module's life.
+//! [`ReplicationModule`]: the module's lifecycle.
 //!
-//! New → provisioned → cleaned up, and never back. What works in between is a
-//! [`Replication`]; the host's storages are [`ClosableStorage`]s to it, which cleaning up
-//! closes first.
+//! A module is provisioned once and cleaned up once; it cannot be provisioned
+//! again. In between, a [`Replication`] does the work. The host calls it through
+//! a [`ClosableStorage`], which cleanup closes first.
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    config::{Config, Surroundings, environment},
+    config::{Config, HostContext, environment},
     http::Endpoints,
     logging::Log,
     merged_storage::MergedStorage,
@@ -28,12 +28,13 @@ use std::{sync::Arc, time::Instant};
 /// The module's id in the host's configuration.
 pub const ID: &str = "commercial_db-sync-server";
 
-/// What the module says of itself.
+/// The module's description of itself.
 pub fn info() -> ModuleInfo {
     ModuleInfo {
         id: ID.into(),
         name: "db-sync-server".into(),
-        description: "Copies every write to secondary databases and merges them into reads".into(),
+        description: "Replicates every write to secondary databases and merges them into reads"
+            .into(),
         version: env!("CARGO_PKG_VERSION").into(),
         author: env!("CARGO_PKG_AUTHORS").into(),
         license: env!("CARGO_PKG_LICENSE").into(),
@@ -43,34 +44,35 @@ pub fn info() -> ModuleInfo {
 /// The replication module. Dropping it cleans it up.
 #[derive(Default)]
 pub struct ReplicationModule {
-    stage: Arc<Mutex<Stage>>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
-enum Stage {
+enum State {
     #[default]
     New,
-    /// The configuration says `enabled: false`.
+    /// Provisioned with `enabled: false`.
     Disabled,
-    Working(Working),
+    Running(Running),
     CleanedUp,
 }
 
-struct Working {
+struct Running {
     replication: Arc<Replication>,
-    /// There once the host has wrapped its storage.
-    door: Option<Arc<ClosableStorage<MergedStorage>>>,
+    /// The wrapped storage, once the host has asked for it.
+    storage: Option<Arc<ClosableStorage<MergedStorage>>>,
 }
 
-impl Stage {
-    fn refusal(&self) -> StorageError {
+impl State {
+    /// The error of a call that is not allowed in this state.
+    fn error(&self) -> StorageError {
         match self {
             Self::CleanedUp => {
-                StorageError::closed("the module was cleaned up; load it again to go on")
+                StorageError::closed("the module was cleaned up; load it again to use it")
             }
-            Self::New => StorageError::invalid_input("the module is not provisioned yet"),
-            Self::Disabled | Self::Working(_) => {
-                StorageError::invalid_input("the module is provisioned already")
+            Self::New => StorageError::invalid_input("the module is not provisioned"),
+            Self::Disabled | Self::Running(_) => {
+                StorageError::invalid_input("the module is already provisioned")
             }
         }
     }
@@ -82,54 +84,56 @@ impl Module for ReplicationModule {
     }
 
     fn provision(&self, module: ModuleConfig) -> StorageResult<()> {
-        let mut stage = self.stage.lock();
-        if !matches!(*stage, Stage::New) {
-            return Err(stage.refusal());
+        let mut state = self.state.lock();
+        if !matches!(*state, State::New) {
+            return Err(state.error());
         }
-        let surroundings = Surroundings {
+        let host = HostContext {
             namespace: &module.namespace,
             database: &module.database,
             data_dir: &module.data_dir,
         };
-        let config = Config::read(&module.settings, surroundings, &environment::of_process)?;
+        let config = Config::read(&module.settings, host, &environment::of_process)?;
         let log = Log::new(module.logger);
-        *stage = match config {
+        *state = match config {
             None => {
                 log.scope(|| {
-                    tracing::info!("disabled by the configuration; nothing is replicated");
+                    tracing::info!(
+                        "the module is disabled by its configuration: nothing is replicated"
+                    );
                 });
-                Stage::Disabled
+                State::Disabled
             }
-            Some(config) => Stage::Working(Working {
+            Some(config) => State::Running(Running {
                 replication: Replication::start(config, module.primary, log)?,
-                door: None,
+                storage: None,
             }),
         };
         Ok(())
     }
 
     fn validate(&self) -> StorageResult<()> {
-        match &*self.stage.lock() {
-            Stage::Disabled | Stage::Working(_) => Ok(()),
-            other => Err(other.refusal()),
+        match &*self.state.lock() {
+            State::Disabled | State::Running(_) => Ok(()),
+            other => Err(other.error()),
         }
     }
 
     fn cleanup(&self) -> StorageResult<()> {
-        clean_up(&self.stage)
+        clean_up(&self.state)
     }
 
     fn storage_wrapper(&self) -> Option<StorageWrapper> {
         Some(StorageWrapper::new(Wrapper {
-            stage: Arc::clone(&self.stage),
+            state: Arc::clone(&self.state),
         }))
     }
 
     fn http_endpoints(&self) -> Option<HttpEndpoints> {
-        let stage = Arc::clone(&self.stage);
+        let state = Arc::clone(&self.state);
         Some(HttpEndpoints::new(Endpoints::new(move || {
-            match &*stage.lock() {
-                Stage::Working(working) => Some(Arc::clone(&working.replication)),
+            match &*state.lock() {
+                State::Running(running) => Some(Arc::clone(&running.replication)),
                 _ => None,
             }
         })))
@@ -138,47 +142,56 @@ impl Module for ReplicationModule {
 
 impl Drop for ReplicationModule {
     fn drop(&mut self) {
-        // A host that forgot to clean up gets no error to act on either.
-        let _ = clean_up(&self.stage);
+        // Drop cannot report an error.
+        let _ = clean_up(&self.state);
     }
 }
 
-/// Intake first, so that nothing is taken in that nobody would work on.
-fn clean_up(stage: &Mutex<Stage>) -> StorageResult<()> {
-    // The lock is not held while draining: others are told at once.
-    let former = std::mem::replace(&mut *stage.lock(), Stage::CleanedUp);
-    let Stage::Working(working) = former else {
+/// Closes the wrapped storage first, so that no write is accepted that would
+/// not be replicated; then drains the log and stops.
+fn clean_up(state: &Mutex<State>) -> StorageResult<()> {
+    // Not locked while draining: calls meanwhile get their error at once.
+    let former = std::mem::replace(&mut *state.lock(), State::CleanedUp);
+    let State::Running(running) = former else {
         return Ok(());
     };
-    let deadline = Instant::now() + working.replication.config().settings.shutdown_drain_timeout;
-    let left = || deadline.saturating_duration_since(Instant::now());
-    let all_left = working.door.is_none_or(|door| door.close(left()));
-    working.replication.log().scope(|| {
-        if !all_left {
-            tracing::warn!("calls on the storage were still under way at cleanup");
+    let deadline = Instant::now() + running.replication.config().settings.shutdown_drain_timeout;
+    let remaining = || deadline.saturating_duration_since(Instant::now());
+    let is_idle = running
+        .storage
+        .is_none_or(|storage| storage.close(remaining()));
+    running.replication.log().scope(|| {
+        if !is_idle {
+            tracing::warn!(
+                "calls to the storage were still in flight when shutdown_drain_timeout expired; \
+                 a larger value lets them finish"
+            );
         }
-        working.replication.shutdown(left())
+        running.replication.shutdown(remaining())
     })
 }
 
-/// Wraps the host's storage while the module works. Wrapping again gives the
-/// same storage: a second write path would copy everything twice, and could
-/// not keep the order of writes that come by the first.
+/// Wraps the host's storage while the module runs. Wrapping again returns the
+/// same storage: a second write path would replicate everything twice, and
+/// could not keep the order between its writes and those of the first.
 struct Wrapper {
-    stage: Arc<Mutex<Stage>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl StorageWrapperProvider for Wrapper {
     fn wrap_storage(&self, primary: FullStorage) -> StorageResult<FullStorage> {
-        match &mut *self.stage.lock() {
-            Stage::Disabled => Ok(primary),
-            Stage::Working(Working { replication, door }) => Ok(door
+        match &mut *self.state.lock() {
+            State::Disabled => Ok(primary),
+            State::Running(Running {
+                replication,
+                storage,
+            }) => Ok(storage
                 .get_or_insert_with(|| {
                     let wrapped = replication.wrap(primary.clone());
                     ClosableStorage::new(primary, wrapped, Arc::clone(replication.log()))
                 })
                 .storage()),
-            other => Err(other.refusal()),
+            other => Err(other.error()),
         }
     }
 }

@@ -1,10 +1,13 @@
-use super::*;
+use super::{
+    replicating::{SecondaryDatabase, is_drained, wait_for, with_short_intervals},
+    *,
+};
 
 #[test]
-fn a_host_starts_at_once_with_its_secondary_down() {
+fn the_host_does_not_wait_for_a_secondary_that_does_not_answer() {
     let host = Host::new();
-    // It accepts connections and says nothing: whoever waits for an attempt to
-    // connect waits for as long as one may take. A closed port refuses at once.
+    // It accepts connections and does not answer, so an attempt takes as long as
+    // it may; a closed port would fail at once.
     let server = test_server::start();
     server.pause().unwrap();
     let settings = Object::new().with("connect_timeout", "10m");
@@ -27,7 +30,7 @@ fn a_host_starts_at_once_with_its_secondary_down() {
 }
 
 #[test]
-fn a_wrong_key_is_named_and_the_module_can_be_cleaned_up() {
+fn an_invalid_key_is_named_and_cleanup_still_works() {
     let host = Host::new();
     let module = ModuleHandle::new(ReplicationModule::default());
     let settings = for_server(
@@ -45,7 +48,7 @@ fn a_wrong_key_is_named_and_the_module_can_be_cleaned_up() {
 }
 
 #[test]
-fn after_cleanup_reads_are_the_primarys_and_writes_are_refused() {
+fn after_cleanup_reads_use_the_primary_and_writes_fail() {
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());
     let (storage, wrapper) = (host.wrap(&module), module.storage_wrapper().unwrap());
@@ -77,7 +80,7 @@ fn after_cleanup_reads_are_the_primarys_and_writes_are_refused() {
 }
 
 #[test]
-fn storages_of_one_module_work_side_by_side_and_end_together() {
+fn all_storages_of_a_module_are_closed_when_it_is_dropped() {
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());
     let (first, second) = (host.wrap(&module), host.wrap(&module));
@@ -91,7 +94,7 @@ fn storages_of_one_module_work_side_by_side_and_end_together() {
 }
 
 #[test]
-fn another_module_takes_over_the_same_directory() {
+fn a_new_module_can_use_the_queue_dir_after_cleanup() {
     let host = Host::new();
     let first = host.module(&test_server::down(), Object::new());
     let kept = host.wrap(&first);
@@ -103,7 +106,7 @@ fn another_module_takes_over_the_same_directory() {
 }
 
 #[test]
-fn a_disabled_module_leaves_the_primary_as_it_is() {
+fn a_disabled_module_does_not_change_the_primary() {
     let host = Host::new();
     let module = ModuleHandle::new(ReplicationModule::default());
     let block = Object::new()
@@ -122,7 +125,7 @@ fn a_disabled_module_leaves_the_primary_as_it_is() {
 }
 
 #[test]
-fn calls_before_provisioning_say_so() {
+fn calls_before_provisioning_fail_with_the_reason() {
     let module = ModuleHandle::new(ReplicationModule::default());
     assert_eq!(module.info().id, ID);
     let error = module.validate().unwrap_err();
@@ -131,7 +134,7 @@ fn calls_before_provisioning_say_so() {
 }
 
 #[test]
-fn two_modules_cannot_share_a_directory() {
+fn two_running_modules_cannot_share_a_queue_dir() {
     let host = Host::new();
     let first = host.module(&test_server::down(), Object::new());
     for sync_enabled in [true, false] {
@@ -150,7 +153,7 @@ fn two_modules_cannot_share_a_directory() {
 
 #[cfg(unix)]
 #[test]
-fn the_log_is_for_its_owner_alone() {
+fn the_queue_dir_is_accessible_to_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());
@@ -161,15 +164,54 @@ fn the_log_is_for_its_owner_alone() {
 }
 
 #[test]
-fn a_host_may_be_asynchronous() {
+fn the_lifecycle_works_on_a_thread_of_an_async_runtime() {
     let host = Host::new();
     let server = test_server::down();
     let runtime = runtime();
-    // The whole life on a thread of a runtime, as a careless host would do.
+    // Blocking calls on a thread of a runtime, as a careless host would do.
     runtime.block_on(async {
         let module = host.module(&server, Object::new());
         let storage = host.wrap(&module);
         host.save(&storage, "k").unwrap();
         module.cleanup().unwrap();
     });
+}
+
+#[test]
+fn cleanup_drains_the_log() {
+    let host = Host::new();
+    let server = test_server::start();
+    let module = host.module(&server, with_short_intervals(Object::new()));
+    let storage = host.wrap(&module);
+    wait_for(&module, is_drained);
+    for number in 0..50 {
+        host.save(&storage, &format!("k{number}")).unwrap();
+    }
+    module.cleanup().unwrap();
+    let secondary = SecondaryDatabase::of(&server);
+    assert!((0..50).all(|number| secondary.fact(&format!("k{number}")).is_some()));
+}
+
+#[test]
+fn cleanup_waits_for_calls_in_flight() {
+    let host = Host::new();
+    let module = host.module(&test_server::down(), with_short_intervals(Object::new()));
+    let storage = host.wrap(&module);
+    let call = std::thread::spawn(move || {
+        let sql = "CREATE begun:1; SLEEP 500ms; CREATE ended:1";
+        storage.query(&CallContext::new(), sql, &Object::new())
+    });
+    let has = |table: &str| {
+        let sql = format!("RETURN (SELECT VALUE id FROM {table})[0]");
+        let rows = host
+            .primary
+            .query(&CallContext::new(), &sql, &Object::new());
+        rows.is_ok_and(|rows| !rows.as_array().unwrap()[0].is_nullish())
+    };
+    while !has("begun") {
+        assert!(!call.is_finished(), "the call never began");
+    }
+    module.cleanup().unwrap();
+    assert!(has("ended"));
+    call.join().unwrap().unwrap();
 }

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod changed;
 mod lifecycle;
+mod merging;
+mod reconfiguration;
 mod replicating;
 mod routes;
 
@@ -21,7 +22,7 @@ use std::time::Duration;
 use surreal_storage::SurrealStorage;
 use tokio::runtime::Runtime;
 
-/// A host: a runtime, a primary in memory, a data directory, a log.
+/// A host with a primary in memory, a data directory and a log.
 struct Host {
     _runtime: Runtime,
     primary: FullStorage,
@@ -66,7 +67,7 @@ impl Host {
         }
     }
 
-    /// A module at work for that server, with further settings.
+    /// A running module that replicates to `server`, with further settings.
     fn module(&self, server: &SecondaryServer, settings: Object) -> ModuleHandle {
         let module = ModuleHandle::new(ReplicationModule::default());
         module
@@ -88,7 +89,7 @@ impl Host {
     }
 }
 
-/// What the embedded database wants to run on.
+/// The runtime of an embedded database, which needs deep stacks.
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

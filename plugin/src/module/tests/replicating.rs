@@ -1,13 +1,12 @@
 use super::*;
-use plugin_api::{records::CodeSymbol, storage::CodeStorage as _};
 
-/// The server's database as the host would see it with no module between.
-pub(super) struct Bare {
+/// The secondary's database, used without the module.
+pub(super) struct SecondaryDatabase {
     runtime: Runtime,
     storage: SurrealStorage,
 }
 
-impl Bare {
+impl SecondaryDatabase {
     pub(super) fn of(server: &SecondaryServer) -> Self {
         let runtime = runtime();
         let storage = test_server::database(server, runtime.handle());
@@ -28,14 +27,14 @@ impl Bare {
     }
 }
 
-impl Drop for Bare {
+impl Drop for SecondaryDatabase {
     fn drop(&mut self) {
         let _ = self.storage.close(&CallContext::new());
         let _ = &self.runtime;
     }
 }
 
-pub(super) fn for_real(settings: Object) -> Object {
+pub(super) fn with_short_intervals(settings: Object) -> Object {
     settings
         .with("secondary_pass", "root")
         .with("shutdown_drain_timeout", "10s")
@@ -48,7 +47,7 @@ fn status(module: &ModuleHandle) -> Json {
     json(&request(module, "GET", "/api/db-sync/status", ""))
 }
 
-/// Asks for the status until it is as wanted.
+/// Polls the status until it is as wanted.
 pub(super) fn wait_for(module: &ModuleHandle, wanted: impl Fn(&Json) -> bool) -> Json {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -67,18 +66,18 @@ pub(super) fn is_drained(status: &Json) -> bool {
 }
 
 #[test]
-fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
+fn writes_are_replicated_through_an_outage_and_a_restart() {
     let host = Host::new();
     let mut server = test_server::start();
-    let module = host.module(&server, for_real(Object::new()));
+    let module = host.module(&server, with_short_intervals(Object::new()));
     let storage = host.wrap(&module);
     host.save(&storage, "a").unwrap();
     let status = wait_for(&module, is_drained);
     assert_eq!(status["secondaries"][0]["state"], "connected");
     assert!(status["secondaries"][0]["copied"]["applied"].as_u64() >= Some(1));
-    assert!(Bare::of(&server).fact("a").is_some());
+    assert!(SecondaryDatabase::of(&server).fact("a").is_some());
 
-    // The secondary is emptied by its death: it keeps nothing on disk.
+    // The secondary keeps nothing on disk: killing it loses its rows.
     server.kill();
     wait_for(&module, |status| {
         status["secondaries"][0]["state"] == "unreachable"
@@ -91,22 +90,22 @@ fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
     module.cleanup().unwrap();
 
     server.restart().unwrap();
-    let module = host.module(&server, for_real(Object::new()));
+    let module = host.module(&server, with_short_intervals(Object::new()));
     wait_for(&module, is_drained);
-    let bare = Bare::of(&server);
-    assert!(bare.fact("b").is_some(), "it waited in the log");
+    let secondary = SecondaryDatabase::of(&server);
+    assert!(secondary.fact("b").is_some(), "it waited in the log");
     assert!(
-        bare.fact("a").is_some(),
-        "a secondary that was emptied is filled again"
+        secondary.fact("a").is_some(),
+        "a secondary that lost its rows is backfilled"
     );
     module.cleanup().unwrap();
 }
 
 #[test]
-fn pausing_holds_copies_back_and_resuming_lets_them_go() {
+fn operations_wait_in_the_log_while_replication_is_paused() {
     let host = Host::new();
     let server = test_server::start();
-    let module = host.module(&server, for_real(Object::new()));
+    let module = host.module(&server, with_short_intervals(Object::new()));
     let storage = host.wrap(&module);
     wait_for(&module, is_drained);
     assert_eq!(
@@ -117,43 +116,43 @@ fn pausing_holds_copies_back_and_resuming_lets_them_go() {
     let paused = status(&module);
     assert_eq!(paused["paused"], true);
     assert_eq!(paused["secondaries"][0]["backlog"]["operations"], 1);
-    assert!(Bare::of(&server).fact("k").is_none());
+    assert!(SecondaryDatabase::of(&server).fact("k").is_none());
     assert_eq!(
         request(&module, "POST", "/api/db-sync/resume", "").status,
         200
     );
     wait_for(&module, is_drained);
-    assert!(Bare::of(&server).fact("k").is_some());
+    assert!(SecondaryDatabase::of(&server).fact("k").is_some());
     module.cleanup().unwrap();
 }
 
 #[test]
-fn a_resync_brings_back_what_the_secondary_lost() {
+fn a_resync_restores_rows_that_the_secondary_lost() {
     let host = Host::new();
     let server = test_server::start();
-    let module = host.module(&server, for_real(Object::new()));
+    let module = host.module(&server, with_short_intervals(Object::new()));
     let storage = host.wrap(&module);
     host.save(&storage, "k").unwrap();
     wait_for(&module, is_drained);
-    let bare = Bare::of(&server);
-    bare.query("DELETE kv_memories");
-    assert!(bare.fact("k").is_none());
+    let secondary = SecondaryDatabase::of(&server);
+    secondary.query("DELETE kv_memories");
+    assert!(secondary.fact("k").is_none());
     let body = r#"{"tables": ["kv_memories"]}"#;
     assert_eq!(
         request(&module, "POST", "/api/db-sync/resync", body).status,
         202
     );
     wait_for(&module, |status| {
-        is_drained(status) && bare.fact("k").is_some()
+        is_drained(status) && secondary.fact("k").is_some()
     });
     module.cleanup().unwrap();
 }
 
 #[test]
-fn a_verification_finds_and_repairs_what_differs() {
+fn verify_finds_and_repairs_differences() {
     let host = Host::new();
     let server = test_server::start();
-    let module = host.module(&server, for_real(Object::new()));
+    let module = host.module(&server, with_short_intervals(Object::new()));
     let storage = host.wrap(&module);
     for key in ["a", "b", "c"] {
         host.save(&storage, key).unwrap();
@@ -176,11 +175,12 @@ fn a_verification_finds_and_repairs_what_differs() {
     let report = verify("");
     assert_eq!(report["equal"], true, "{report:#}");
 
-    let bare = Bare::of(&server);
-    bare.query("DELETE kv_memories WHERE key = 'a'");
-    bare.query("UPDATE kv_memories SET value = 7 WHERE key = 'b'");
-    bare.query("DELETE knows");
-    bare.storage
+    let secondary = SecondaryDatabase::of(&server);
+    secondary.query("DELETE kv_memories WHERE key = 'a'");
+    secondary.query("UPDATE kv_memories SET value = 7 WHERE key = 'b'");
+    secondary.query("DELETE knows");
+    secondary
+        .storage
         .save_fact(&context, "ada", "archived", &Value::from(1_i64))
         .unwrap();
     let report = verify(r#"{"tables": ["kv_memories", "relationships"]}"#);
@@ -200,7 +200,10 @@ fn a_verification_finds_and_repairs_what_differs() {
     assert_eq!(report["tables"][1]["missing"], 1);
     wait_for(&module, is_drained);
     assert_eq!(verify("")["equal"], true);
-    assert!(bare.fact("archived").is_some(), "the archive stays");
+    assert!(
+        secondary.fact("archived").is_some(),
+        "the row that only the secondary has is kept"
+    );
 
     drop(server);
     wait_for(&module, |status| {
@@ -217,11 +220,12 @@ fn dead_letters_are_listed_replayed_and_discarded() {
     let host = Host::new();
     let server = test_server::start();
     let settings = Object::new().with("sync_max_retries", 0_i64);
-    let module = host.module(&server, for_real(settings));
+    let module = host.module(&server, with_short_intervals(settings));
     let storage = host.wrap(&module);
     wait_for(&module, is_drained);
-    let bare = Bare::of(&server);
-    bare.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'poison'");
+    let secondary = SecondaryDatabase::of(&server);
+    secondary
+        .query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'poison'");
     for key in ["a", "poison", "b"] {
         host.save(&storage, key).unwrap();
     }
@@ -230,7 +234,7 @@ fn dead_letters_are_listed_replayed_and_discarded() {
         secondary["dead_letters"] == 1 && secondary["backlog"]["operations"] == 0
     });
     assert_eq!(status["health"], "degraded");
-    assert!(bare.fact("a").is_some() && bare.fact("b").is_some());
+    assert!(secondary.fact("a").is_some() && secondary.fact("b").is_some());
     let letters = || json(&request(&module, "GET", "/api/db-sync/dead-letters", ""));
     let letter = letters()["dead_letters"][0].clone();
     assert_eq!(letter["secondary"], "secondary");
@@ -245,14 +249,14 @@ fn dead_letters_are_listed_replayed_and_discarded() {
         let path = format!("/api/db-sync/dead-letters/{route}");
         assert_eq!(request(&module, "POST", &path, unknown).status, 404);
     }
-    bare.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string");
+    secondary.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string");
     let chosen = format!("{{\"ids\": [{}]}}", letter["id"]);
     let replayed = request(&module, "POST", "/api/db-sync/dead-letters/replay", &chosen);
     assert_eq!(json(&replayed)["replayed"], 1);
     wait_for(&module, is_drained);
-    assert!(bare.fact("poison").is_some());
+    assert!(secondary.fact("poison").is_some());
 
-    bare.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'bad'");
+    secondary.query("DEFINE FIELD OVERWRITE key ON kv_memories TYPE string ASSERT $value != 'bad'");
     host.save(&storage, "bad").unwrap();
     wait_for(&module, |status| {
         status["secondaries"][0]["dead_letters"] == 1
@@ -262,151 +266,4 @@ fn dead_letters_are_listed_replayed_and_discarded() {
     assert_eq!(letters()["dead_letters"], serde_json::json!([]));
     wait_for(&module, is_drained);
     module.cleanup().unwrap();
-}
-
-#[test]
-fn merged_reads_show_what_only_the_secondary_has_unless_told_not_to() {
-    let server = test_server::start();
-    for (merge, shown) in [(true, true), (false, false)] {
-        let host = Host::new();
-        let module = host.module(&server, for_real(Object::new().with("merge_reads", merge)));
-        let storage = host.wrap(&module);
-        wait_for(&module, is_drained);
-        let bare = Bare::of(&server);
-        let context = CallContext::new();
-        bare.storage
-            .save_fact(&context, "ada", "only-there", &Value::from(1_i64))
-            .unwrap();
-        let fact = storage.get_fact(&context, "ada", "only-there").unwrap();
-        assert_eq!(fact.is_some(), shown);
-        module.cleanup().unwrap();
-        assert!(
-            storage
-                .get_fact(&context, "ada", "only-there")
-                .unwrap()
-                .is_none()
-        );
-    }
-}
-
-#[test]
-fn with_sync_disabled_nothing_is_copied_and_deletes_are_remembered() {
-    let host = Host::new();
-    let server = test_server::start();
-    let settings = for_real(Object::new().with("sync_enabled", false));
-    let module = host.module(&server, settings.clone());
-    let storage = host.wrap(&module);
-    wait_for(&module, is_drained);
-    let context = CallContext::new();
-    host.save(&storage, "k").unwrap();
-    let bare = Bare::of(&server);
-    assert!(bare.fact("k").is_none());
-    bare.storage
-        .save_fact(&context, "ada", "k", &Value::from(2_i64))
-        .unwrap();
-    storage.delete_fact(&context, "ada", "k").unwrap();
-    assert!(storage.get_fact(&context, "ada", "k").unwrap().is_none());
-    let refused = request(&module, "POST", "/api/db-sync/resync", "");
-    assert_eq!(refused.status, 501);
-    module.cleanup().unwrap();
-
-    // Also after a restart.
-    let module = host.module(&server, settings);
-    let storage = host.wrap(&module);
-    wait_for(&module, is_drained);
-    assert!(storage.get_fact(&context, "ada", "k").unwrap().is_none());
-    assert!(bare.fact("k").is_some(), "the archive keeps it");
-    module.cleanup().unwrap();
-}
-
-#[test]
-fn a_symbol_that_moved_and_was_deleted_does_not_show_in_its_old_file() {
-    let host = Host::new();
-    let server = test_server::start();
-    let module = host.module(&server, for_real(Object::new()));
-    let storage = host.wrap(&module);
-    let context = CallContext::new();
-    let symbol = |file: &str| CodeSymbol {
-        project_id: "p".into(),
-        file_path: file.into(),
-        name: "run".into(),
-        name_path: "run".into(),
-        ..CodeSymbol::default()
-    };
-    storage.save_code_symbol(&context, &symbol("old")).unwrap();
-    wait_for(&module, is_drained);
-    request(&module, "POST", "/api/db-sync/pause", "");
-    storage.save_code_symbol(&context, &symbol("new")).unwrap();
-    storage
-        .delete_symbols_by_file(&context, "p", "new")
-        .unwrap();
-    let shown = storage.find_symbols_by_file(&context, "p", "old").unwrap();
-    assert!(shown.is_empty(), "{shown:?}");
-    // Written again, it is alive again, wherever it is.
-    storage.save_code_symbol(&context, &symbol("new")).unwrap();
-    let found = storage.get_code_symbol(&context, "p", "run").unwrap();
-    assert!(found.is_some());
-    module.cleanup().unwrap();
-}
-
-#[test]
-fn deleting_another_users_event_hides_nothing() {
-    let host = Host::new();
-    let server = test_server::start();
-    let module = host.module(&server, for_real(Object::new()));
-    let storage = host.wrap(&module);
-    let context = CallContext::new();
-    let none = Object::new();
-    let receipt = storage.save_event(&context, "ada", "s", "content", &[], &none);
-    let id = receipt.unwrap().rows[0].id.to_string();
-    wait_for(&module, is_drained);
-    // Whatever the storage answers: nothing of hers goes.
-    let _ = storage.delete_event(&context, &id, "bob");
-    let lost = "DELETE events";
-    host.primary.query(&context, lost, &none).unwrap();
-    let shown = storage.get_events_by_subject(&context, "ada", "s", 0);
-    assert_eq!(shown.unwrap().len(), 1, "the copy still shows");
-    storage.delete_event(&context, &id, "ada").ok();
-    let shown = storage.get_events_by_subject(&context, "ada", "s", 0);
-    assert_eq!(shown.unwrap().len(), 0);
-    module.cleanup().unwrap();
-}
-
-#[test]
-fn cleanup_lets_the_log_drain() {
-    let host = Host::new();
-    let server = test_server::start();
-    let module = host.module(&server, for_real(Object::new()));
-    let storage = host.wrap(&module);
-    wait_for(&module, is_drained);
-    for number in 0..50 {
-        host.save(&storage, &format!("k{number}")).unwrap();
-    }
-    module.cleanup().unwrap();
-    let bare = Bare::of(&server);
-    assert!((0..50).all(|number| bare.fact(&format!("k{number}")).is_some()));
-}
-
-#[test]
-fn cleanup_waits_for_calls_that_are_inside() {
-    let host = Host::new();
-    let module = host.module(&test_server::down(), for_real(Object::new()));
-    let storage = host.wrap(&module);
-    let call = std::thread::spawn(move || {
-        let sql = "CREATE begun:1; SLEEP 500ms; CREATE ended:1";
-        storage.query(&CallContext::new(), sql, &Object::new())
-    });
-    let has = |table: &str| {
-        let sql = format!("RETURN (SELECT VALUE id FROM {table})[0]");
-        let rows = host
-            .primary
-            .query(&CallContext::new(), &sql, &Object::new());
-        rows.is_ok_and(|rows| !rows.as_array().unwrap()[0].is_nullish())
-    };
-    while !has("begun") {
-        assert!(!call.is_finished(), "the call never began");
-    }
-    module.cleanup().unwrap();
-    assert!(has("ended"));
-    call.join().unwrap().unwrap();
 }

@@ -1,10 +1,10 @@
 use super::*;
 
 #[test]
-fn status_health_and_metrics_tell_what_is_wrong_and_no_password() {
+fn status_health_and_metrics_report_problems_and_no_password() {
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());
-    // The first attempt may still be under way: the status says so either way.
+    // Whether the first attempt has failed yet or not: the status is degraded.
     let status = request(&module, "GET", "/api/db-sync/status", "");
     let text = String::from_utf8(status.body.to_vec()).unwrap();
     assert!(!text.contains("hidden-password"), "{text}");
@@ -33,7 +33,7 @@ fn status_health_and_metrics_tell_what_is_wrong_and_no_password() {
 }
 
 #[test]
-fn wrong_requests_get_a_clear_refusal() {
+fn an_invalid_request_gets_an_error_that_names_the_problem() {
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());
     for (method, path, body, status, says) in [
@@ -44,8 +44,8 @@ fn wrong_requests_get_a_clear_refusal() {
             404,
             "/api/db-sync/status",
         ),
-        ("POST", "/api/db-sync/status", "", 405, "answers GET only"),
-        ("GET", "/api/db-sync/pause", "", 405, "answers POST only"),
+        ("POST", "/api/db-sync/status", "", 405, "supports GET only"),
+        ("GET", "/api/db-sync/pause", "", 405, "supports POST only"),
         ("POST", "/api/db-sync/resync", "{", 400, "the body"),
         (
             "POST",
@@ -85,7 +85,7 @@ fn wrong_requests_get_a_clear_refusal() {
 }
 
 #[test]
-fn every_route_that_is_offered_is_answered() {
+fn every_announced_route_is_served() {
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());
     let endpoints = module.http_endpoints().unwrap();

@@ -1,11 +1,11 @@
-//! A start finds another configuration than the one before it.
+//! The configuration changes between two starts.
 
 use super::{
-    replicating::{Bare, for_real, wait_for},
+    replicating::{SecondaryDatabase, wait_for, with_short_intervals},
     *,
 };
 
-/// A module at work for these secondaries.
+/// A running module with these secondaries.
 fn module_for(host: &Host, secondaries: &[(&str, &SecondaryServer)]) -> ModuleHandle {
     let entry = |(name, server): &(&str, &SecondaryServer)| {
         Object::new()
@@ -14,7 +14,7 @@ fn module_for(host: &Host, secondaries: &[(&str, &SecondaryServer)]) -> ModuleHa
             .with("username", "root")
             .with("password", "root")
     };
-    let mut settings = for_real(Object::new());
+    let mut settings = with_short_intervals(Object::new());
     settings.remove("secondary_pass");
     settings.insert("shutdown_drain_timeout", "100ms");
     settings.insert(
@@ -26,8 +26,8 @@ fn module_for(host: &Host, secondaries: &[(&str, &SecondaryServer)]) -> ModuleHa
     module
 }
 
-/// Has the first secondary everything?
-fn first_is_done(status: &Json) -> bool {
+/// Is the first secondary up to date?
+fn first_is_up_to_date(status: &Json) -> bool {
     let first = &status["secondaries"][0];
     first["state"] == "connected"
         && first["backlog"]["operations"] == 0
@@ -35,72 +35,72 @@ fn first_is_done(status: &Json) -> bool {
 }
 
 #[test]
-fn a_secondary_with_another_name_gets_what_was_marked_under_the_former_one() {
+fn a_renamed_secondary_is_resynced_once() {
     let host = Host::new();
     let (server, other) = (test_server::start(), test_server::down());
     let module = module_for(&host, &[("former", &server), ("other", &other)]);
     let storage = host.wrap(&module);
     host.save(&storage, "k").unwrap();
-    wait_for(&module, first_is_done);
-    let bare = Bare::of(&server);
+    wait_for(&module, first_is_up_to_date);
+    let secondary = SecondaryDatabase::of(&server);
     for path in ["/api/db-sync/pause", "/api/db-sync/resync"] {
         assert!(request(&module, "POST", path, "").status < 300);
     }
-    bare.query("DELETE kv_memories");
+    secondary.query("DELETE kv_memories");
     module.cleanup().unwrap();
 
-    // It has everything that is in the log, which another secondary holds.
+    // The log alone would not tell: it is kept for the other secondary.
     let module = module_for(&host, &[("present", &server), ("other", &other)]);
     wait_for(&module, |status| {
-        first_is_done(status) && bare.fact("k").is_some()
+        first_is_up_to_date(status) && secondary.fact("k").is_some()
     });
     module.cleanup().unwrap();
 
-    // Once is enough.
-    bare.query("DELETE kv_memories");
+    // It is not resynced again.
+    secondary.query("DELETE kv_memories");
     let module = module_for(&host, &[("present", &server), ("other", &other)]);
-    wait_for(&module, first_is_done);
-    assert!(bare.fact("k").is_none());
+    wait_for(&module, first_is_up_to_date);
+    assert!(secondary.fact("k").is_none());
     module.cleanup().unwrap();
 }
 
-/// Starts a module with these settings, has it write a fact, and ends it when
-/// the secondary has what it is to have.
+/// Starts a module with these settings, writes a fact, and cleans up once the
+/// secondary is up to date.
 fn write_with(host: &Host, server: &SecondaryServer, settings: Object, key: &str) {
-    let module = host.module(server, for_real(settings));
+    let module = host.module(server, with_short_intervals(settings));
     host.save(&host.wrap(&module), key).unwrap();
     wait_for(&module, |status| {
-        status["sync_enabled"] == false || first_is_done(status)
+        status["sync_enabled"] == false || first_is_up_to_date(status)
     });
     module.cleanup().unwrap();
 }
 
 #[test]
-fn what_was_written_while_its_table_was_not_replicated_is_copied_once_it_is() {
+fn a_table_that_is_added_is_resynced() {
     let host = Host::new();
     let server = test_server::start();
-    let bare = Bare::of(&server);
+    let secondary = SecondaryDatabase::of(&server);
     let events = || Object::new().with("tables", vec![Value::from("events")]);
     write_with(&host, &server, events(), "meanwhile");
-    assert!(bare.fact("meanwhile").is_none());
+    assert!(secondary.fact("meanwhile").is_none());
     write_with(&host, &server, Object::new(), "now");
-    assert!(bare.fact("meanwhile").is_some() && bare.fact("now").is_some());
+    assert!(secondary.fact("meanwhile").is_some() && secondary.fact("now").is_some());
 }
 
 #[test]
-fn what_was_written_while_nothing_was_copied_is_copied_once_it_is() {
+fn enabling_sync_again_resyncs_every_table_once() {
     let host = Host::new();
     let server = test_server::start();
-    let bare = Bare::of(&server);
+    let secondary = SecondaryDatabase::of(&server);
     let off = || Object::new().with("sync_enabled", false);
     write_with(&host, &server, Object::new(), "before");
     write_with(&host, &server, off(), "meanwhile");
-    assert!(bare.fact("meanwhile").is_none());
+    assert!(secondary.fact("meanwhile").is_none());
     write_with(&host, &server, Object::new(), "now");
-    assert!(bare.fact("meanwhile").is_some() && bare.fact("now").is_some());
+    assert!(secondary.fact("meanwhile").is_some() && secondary.fact("now").is_some());
 
-    // Once is enough.
-    bare.query("DELETE kv_memories");
+    // It is not resynced again.
+    secondary.query("DELETE kv_memories");
     write_with(&host, &server, Object::new(), "now");
-    assert!(bare.fact("before").is_none());
+    assert!(secondary.fact("before").is_none());
 }

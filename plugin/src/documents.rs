@@ -1,0 +1,133 @@
+//! The documentation agrees with the code: its tables of keys, routes and
+//! metrics are generated, and the sample configuration is valid.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use crate::{
+    config::{
+        Config, HostContext, Key,
+        settings::{SecondaryEntry, Settings},
+    },
+    http::Endpoints,
+    metrics,
+};
+use plugin_api::{module::HttpEndpointProvider as _, value::Value};
+use std::{fmt::Write as _, path::PathBuf};
+
+/// The tables, each with its name in the documents.
+fn tables() -> [(&'static str, String); 4] {
+    [
+        ("keys", keys(Settings::KEYS)),
+        ("secondary_databases", keys(SecondaryEntry::KEYS)),
+        ("routes", routes()),
+        ("metrics", metrics()),
+    ]
+}
+
+fn keys(keys: &[Key]) -> String {
+    let mut table =
+        String::from("| key | default | meaning | accepted |\n| --- | --- | --- | --- |\n");
+    for key in keys {
+        let mut names = format!("`{}`", key.name);
+        for alias in key.aliases {
+            write!(names, " (`{alias}`)").unwrap();
+        }
+        let default = key
+            .default
+            .map_or(String::new(), |text| format!("`{text}`"));
+        let (description, accepts) = (key.description.trim(), (key.accepts)());
+        writeln!(table, "| {names} | {default} | {description} | {accepts} |").unwrap();
+    }
+    table
+}
+
+fn routes() -> String {
+    let mut table = String::from("| | route | what it does |\n| --- | --- | --- |\n");
+    for route in Endpoints::new(|| None).routes() {
+        let (method, path, about) = (route.method, route.path, route.about);
+        writeln!(table, "| {method} | `{path}` | {about} |").unwrap();
+    }
+    table
+}
+
+fn metrics() -> String {
+    let mut table =
+        String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for [name, kind, labels, help] in metrics::descriptions() {
+        writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+    }
+    table
+}
+
+/// `document` with each table between its markers `<!-- table: NAME -->` and
+/// `<!-- end -->`.
+fn fill(document: &str) -> String {
+    let mut filled = document.to_owned();
+    for (name, table) in tables() {
+        let marker = format!("<!-- table: {name} -->\n");
+        if let Some((before, rest)) = filled.split_once(&marker)
+            && let Some((_, after)) = rest.split_once("<!-- end -->")
+        {
+            filled = format!("{before}{marker}\n{table}\n<!-- end -->{after}");
+        }
+    }
+    filled
+}
+
+fn document(name: &str) -> (PathBuf, String) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    (path, text)
+}
+
+#[test]
+fn the_sample_configuration_is_valid_and_has_every_key() {
+    let (_, text) = document("config.sample.yaml");
+    let yaml: Value = serde_yaml::from_str(&text).unwrap();
+    let block = yaml
+        .as_object()
+        .and_then(|host| {
+            host.get("modules")?
+                .as_object()?
+                .get("commercial_db-sync-server")
+        })
+        .expect("the sample has the module's block");
+    let host = HostContext {
+        namespace: "primary_ns",
+        database: "primary_db",
+        data_dir: "/var/lib/host",
+    };
+    let set = |name: &str| Some(name.to_lowercase());
+    let config = Config::read(block, host, &set).unwrap().unwrap();
+    assert_eq!(config.secondaries.len(), 1);
+    for key in Settings::KEYS {
+        assert!(text.contains(key.name), "{} is not in the sample", key.name);
+    }
+}
+
+/// With `UPDATE_DOCS=1` in the environment this writes the documents instead.
+#[test]
+fn the_documents_have_the_generated_tables() {
+    let mut all = String::new();
+    for name in ["configuration.md", "http.md"] {
+        let (path, text) = document(name);
+        let filled = fill(&text);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &filled).unwrap();
+        } else {
+            assert_eq!(
+                text, filled,
+                "docs/{name} is out of date: UPDATE_DOCS=1 cargo test --workspace"
+            );
+        }
+        all.push_str(&filled);
+    }
+    for (name, table) in tables() {
+        assert!(
+            all.contains(&table),
+            "the table {name} has no place in the documents"
+        );
+    }
+}
