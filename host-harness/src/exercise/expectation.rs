@@ -1,22 +1,22 @@
-//! What a step of the script expects of an answer, as a pattern of JSON.
+//! The answer that a step of the script expects, as a JSON pattern.
 //!
-//! | pattern | fits |
+//! | pattern | matches |
 //! | --- | --- |
-//! | `{a: 1}` | an object that has at least these keys, with values that fit |
-//! | `[1, 2]` | an array of as many items, each of which fits |
-//! | a text, number, flag or null | the same; a number to within 1e-6 |
+//! | `{a: 1}` | an object with at least these keys, whose values match |
+//! | `[1, 2]` | an array of as many items, each of which matches |
+//! | a text, number, flag or null | the same; numbers to within 1e-6 |
 //! | `$any` | anything but null |
 //! | `$id:events` | a record id of that table |
 //! | `$time` | a point in time |
 //! | `{$only: {…}}` | an object with exactly these keys |
-//! | `{$some: [1]}` | an array that has an item that fits each of these, among others |
+//! | `{$some: [1]}` | an array with an item that matches each of these, among others |
 //! | `{$above: 0.5}` | a number above that |
-//! | `{$near: 12, within: 3}` | a number no further off than that |
+//! | `{$near: 12, within: 3}` | a number no further away than that |
 
 use plugin_api::value::{RecordId, Timestamp};
 use serde_json::Value as Json;
 
-/// Says where `answer` does not fit `pattern`.
+/// An error says where `answer` does not match `pattern`.
 pub(super) fn check(pattern: &Json, answer: &Json) -> Result<(), String> {
     fits(pattern, answer).map_err(|(path, reason)| {
         let place = if path.is_empty() {
@@ -120,7 +120,7 @@ fn special(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(),
     let fits = match (number("$above"), number("$near"), number("within")) {
         (Some(least), None, None) => is.is_some_and(|is| is > least),
         (None, Some(near), Some(within)) => is.is_some_and(|is| (is - near).abs() <= within),
-        _ => return misfit("is compared with a pattern that nobody knows"),
+        _ => return misfit("is compared with an unknown pattern"),
     };
     if fits {
         Ok(())
@@ -148,7 +148,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_fits() {
+    fn an_answer_that_matches_its_pattern_passes() {
         for (pattern, answer) in [
             (json!({"a": 1}), json!({"a": 1.0, "b": 2})),
             (json!({"a": null}), json!({})),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not() {
+    fn a_mismatch_is_reported_with_its_path() {
         for (pattern, answer, complaint) in [
             (
                 json!({"a": [1]}),
@@ -187,11 +187,7 @@ mod tests {
             (json!({"$only": {}}), json!(1), "should be"),
             (json!({"$some": [4]}), json!([1]), "should have 4 among [1]"),
             (json!({"$above": 1}), json!(1), "should be"),
-            (
-                json!({"$about": 1}),
-                json!(1),
-                "a pattern that nobody knows",
-            ),
+            (json!({"$about": 1}), json!(1), "an unknown pattern"),
             (json!(null), json!(0), "should be null"),
         ] {
             let error = check(&pattern, &answer).unwrap_err();
