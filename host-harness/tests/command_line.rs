@@ -134,6 +134,7 @@ fn call_calls_one_method_on_a_configured_host() {
             "https is not supported; give http://HOST:PORT",
         ),
         (vec!["call", "get_fact"], "--config"),
+        (vec!["status"], "--config <FILE>"),
         (
             vec!["status", "--config", config],
             "no loaded module offers /api/db-sync",
@@ -160,6 +161,17 @@ fn call_calls_one_method_on_a_configured_host() {
             complaint(&output)
         );
     }
+}
+
+#[test]
+fn an_address_goes_before_a_configuration_file() {
+    let output = Command::new(env!("CARGO_BIN_EXE_host-harness"))
+        .args(["status", "--url", "http://127.0.0.1:1"])
+        .env("HOST_CONFIG", "/no/file")
+        .output()
+        .unwrap();
+    let text = complaint(&output);
+    assert!(text.contains("cannot reach http://127.0.0.1:1: "), "{text}");
 }
 
 #[test]

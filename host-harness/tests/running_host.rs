@@ -174,9 +174,9 @@ fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {
     let began = Timestamp::now();
     accept(
         &scene.secondary,
-        "$value != 'repaired' AND $value != 'discarded'",
+        "$value != 'passed' AND $value != 'discarded'",
     );
-    for key in ["plain", "repaired", "discarded"] {
+    for key in ["plain", "passed", "discarded"] {
         scene.save(key);
     }
     let resynced = scene.host.ask(&["resync", "kv_memories"]);
@@ -201,9 +201,9 @@ fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {
     };
 
     accept(&scene.secondary, "$value != 'discarded'");
-    let replay = ["dead-letters", "replay", &id_of("repaired")];
+    let replay = ["dead-letters", "replay", &id_of("passed")];
     assert_eq!(scene.host.ask(&replay), json!({"replayed": 1}));
-    assert_eq!(keys(&scene.secondary), ["repaired", "plain"]);
+    assert_eq!(keys(&scene.secondary), ["passed", "plain"]);
     let left = scene.host.dead_letters();
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0]["id"], id_of("discarded"));
@@ -211,7 +211,7 @@ fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {
     let discard = ["dead-letters", "discard", &id_of("discarded")];
     assert_eq!(scene.host.ask(&discard), json!({"discarded": 1}));
     assert!(scene.host.dead_letters().is_empty());
-    assert_eq!(keys(&scene.secondary), ["repaired", "plain"]);
+    assert_eq!(keys(&scene.secondary), ["passed", "plain"]);
 }
 
 fn differences_are_found_and_repaired(scene: &Scene) {
@@ -220,10 +220,10 @@ fn differences_are_found_and_repaired(scene: &Scene) {
     run(
         &scene.secondary,
         "DELETE kv_memories WHERE key = 'plain';
-         UPDATE kv_memories SET value = 'changed' WHERE key = 'repaired'",
+         UPDATE kv_memories SET value = 'changed' WHERE key = 'passed'",
     );
     assert_eq!(scene.compare(), [3, 2, 1]);
-    assert_eq!(keys(&scene.secondary), ["discarded", "repaired", "plain"]);
+    assert_eq!(keys(&scene.secondary), ["discarded", "passed", "plain"]);
     assert_eq!(scene.compare(), [3, 0, 0]);
 }
 
@@ -242,10 +242,10 @@ fn no_command_waits_while_paused(scene: &Scene) {
     assert!(said.contains(&goes_on), "{said}");
     let state = host.replication();
     assert_eq!((state.backlog, state.resyncs), (1, 1), "{state:?}");
-    assert_eq!(keys(secondary), ["discarded", "repaired", "plain"]);
+    assert_eq!(keys(secondary), ["discarded", "passed", "plain"]);
 
     assert_eq!(host.ask(&["resume"]), json!({"paused": false}));
     host.caught_up();
-    assert_eq!(keys(secondary), ["discarded", "later", "repaired", "plain"]);
+    assert_eq!(keys(secondary), ["discarded", "later", "passed", "plain"]);
     assert_eq!(scene.compare(), [4, 0, 0]);
 }

@@ -27,14 +27,14 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  host-harness demo                                   replication at work, on this project's sources
-  host-harness exercise                               all 64 methods, on the primary and through the module
+  host-harness demo                                 replication at work, on this project
+  host-harness exercise                             all 64 methods and their answers
   host-harness inspect target/debug/libdb_sync_server.so
   host-harness call save_fact '{\"user_id\":\"ada\",\"key\":\"editor\",\"value\":\"vim\"}' --config host.yaml
   host-harness call search_similar '[\"ada\", \"words to look for\", 5]' --config host.yaml
-  host-harness serve --config host.yaml               serves the module's HTTP routes on 127.0.0.1:7878
-  host-harness status --url http://127.0.0.1:7878     asks the host that serves there
-  host-harness verify --config host.yaml              starts a host, asks it, and stops it
+  host-harness serve --config host.yaml             serves HTTP routes on 127.0.0.1:7878
+  host-harness status --url http://127.0.0.1:7878   asks the host that serves there
+  host-harness verify --config host.yaml            starts a host, asks it, and stops it
 
 A host's configuration (host.yaml):
   primary: {url: surrealkv://data/primary}
@@ -42,15 +42,18 @@ A host's configuration (host.yaml):
   modules:
     commercial_db-sync-server:
       enabled: true
-      config: {secondary_url: \"ws://127.0.0.1:8000\", secondary_user: root, secondary_pass: \"${SECONDARY_PASS}\"}";
+      config:
+        secondary_url: ws://127.0.0.1:8000
+        secondary_user: root
+        secondary_pass: \"${SECONDARY_PASS}\"";
 
 const DEMO_CHECKS: &str = "\
 The demo writes nine inputs, all read from the project's directory: the code project, its .rs
 files with their symbols, the end of the indexing, the .md files, their paragraphs, the commits,
 and the packages, dependencies and package facts of Cargo.lock and the manifests. An input that
-is missing or empty fails the demo, and the output names it. The one exception are the commits:
-where Git finds no repository (an unpacked archive) or is not installed, they are SKIPPED, and
-the last lines say so.
+is missing or empty fails the demo, and the output names it. The one exception is the history:
+where Git finds no repository (in an unpacked archive) or is not installed, the commits are
+SKIPPED, and the last lines say so.
 
 Exit code 0 only if every check held.";
 
@@ -94,9 +97,10 @@ enum AdminCommand {
     /// Shows the state of replication: each secondary's connection, backlog,
     /// lag and dead letters.
     Status(HostOption),
-    /// Pauses replication on a running host. Writes go on and wait in the queue.
+    /// Pauses replication on a running host (--url). Writes go on and wait in the
+    /// queue.
     Pause(HostOption),
-    /// Resumes replication on a running host.
+    /// Resumes replication on a running host (--url).
     Resume(HostOption),
     /// Lists, replays or discards operations that a secondary rejected for good.
     DeadLetters {
@@ -121,9 +125,9 @@ enum DeadLetters {
         #[command(flatten)]
         secondary: SecondaryOption,
     },
-    /// Replicates the present rows of the primary under their keys.
+    /// Tries them again, with the primary's current rows.
     Replay(IdOptions),
-    /// Removes them. The secondary keeps what it has.
+    /// Removes them from the list. The secondary keeps the rows that it has.
     Discard(IdOptions),
 }
 
@@ -197,12 +201,16 @@ struct DemoOptions {
 
 /// Which host is asked.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
 struct HostOption {
     /// The configuration file of a host that is started for this command.
-    #[arg(long, env = "HOST_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "HOST_CONFIG",
+        value_name = "FILE",
+        required_unless_present = "url"
+    )]
     config: Option<PathBuf>,
-    /// The address of a running `host-harness serve`.
+    /// The address of a running `host-harness serve`. It goes before --config.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }

@@ -108,7 +108,7 @@ impl Progress {
         let total = count_crates(packages)?;
         print(&format!(
             "Building {what}: {total} crates.\n\
-             The first build takes about {FIRST_BUILD_MINUTES} minutes on two cores, a later one only as long as your changes do."
+             The first build takes about {FIRST_BUILD_MINUTES} minutes on two cores; later ones compile only what has changed."
         ));
         Ok(Self {
             total,
