@@ -10,11 +10,11 @@ use plugin_api::{
     module::Logger,
     storage::{CallContext, FullStorage, Storage},
 };
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{fmt, io, ops::Deref, path::PathBuf, time::Duration};
 use surreal_storage::{SurrealStorage, Timeouts};
 use tokio::runtime::Runtime;
 
-/// The database recurses deeply on the stack of whoever runs a query.
+/// The database recurses deeply when it runs a query.
 const STACK_BYTES: usize = 10 * 1024 * 1024;
 
 /// How long the primary may take to connect and to answer.
@@ -45,13 +45,21 @@ pub enum HostError {
     Modules(ModuleErrors),
 }
 
-/// What went wrong with modules, one after another.
+/// The errors of several modules. It is a slice of them, and shows each on a line.
 #[derive(Debug)]
-pub struct ModuleErrors(pub Vec<ModuleError>);
+pub struct ModuleErrors(Vec<ModuleError>);
+
+impl Deref for ModuleErrors {
+    type Target = [ModuleError];
+
+    fn deref(&self) -> &[ModuleError] {
+        &self.0
+    }
+}
 
 impl fmt::Display for ModuleErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        let all: Vec<String> = self.iter().map(ToString::to_string).collect();
         f.write_str(&all.join("\n"))
     }
 }

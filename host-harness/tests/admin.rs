@@ -77,7 +77,7 @@ fn replication_is_paused_and_resumed_in_process_and_over_http() {
         assert!(other.replication().unwrap().replicated > replicated);
 
         let letters = admin.get("dead-letters", &[("secondary", "nobody here")]);
-        let Err(AdminError::Refused {
+        let Err(AdminError::Rejected {
             status: 404,
             message,
         }) = letters
@@ -90,7 +90,7 @@ fn replication_is_paused_and_resumed_in_process_and_over_http() {
             json!({"dead_letters": []})
         );
         let wrong = admin.post("resync", &json!({"tables": ["kv_memorys"]}));
-        let Err(AdminError::Refused {
+        let Err(AdminError::Rejected {
             status: 400,
             message,
         }) = wrong

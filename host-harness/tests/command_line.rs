@@ -164,7 +164,7 @@ fn call_calls_one_method_on_a_configured_host() {
 }
 
 #[test]
-fn an_address_goes_before_a_configuration_file() {
+fn an_address_takes_precedence_over_a_configuration_file() {
     let output = Command::new(env!("CARGO_BIN_EXE_host-harness"))
         .args(["status", "--url", "http://127.0.0.1:1"])
         .env("HOST_CONFIG", "/no/file")

@@ -52,9 +52,9 @@ pub enum AdminError {
         /// What went wrong.
         reason: Box<ureq::Error>,
     },
-    /// The module refused the request.
-    #[error("the module refused the request (HTTP {status}): {message}")]
-    Refused {
+    /// The module rejected the request.
+    #[error("the module rejected the request (HTTP {status}): {message}")]
+    Rejected {
         /// The HTTP status.
         status: u16,
         /// The module's reason.
@@ -100,7 +100,7 @@ impl AdminClient {
     /// without `http://`. Nothing is sent yet.
     ///
     /// # Errors
-    /// That is no such address.
+    /// It is not such an address.
     pub fn remote(url: &str) -> Result<Self, AdminError> {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -127,7 +127,7 @@ impl AdminClient {
     /// `GET` of a route below the base path.
     ///
     /// # Errors
-    /// Why there is no answer, or why the module refused.
+    /// Why there is no answer, or why the module rejected the request.
     pub fn get(&self, route: &str, query: &[(&str, &str)]) -> Result<Json, AdminError> {
         self.request(Method::Get, route, query, &Json::Null)
     }
@@ -135,7 +135,7 @@ impl AdminClient {
     /// `POST` to a route below the base path, with a JSON body; `null` is none.
     ///
     /// # Errors
-    /// Why there is no answer, or why the module refused.
+    /// Why there is no answer, or why the module rejected the request.
     pub fn post(&self, route: &str, body: &Json) -> Result<Json, AdminError> {
         self.request(Method::Post, route, &[], body)
     }
@@ -169,7 +169,7 @@ impl AdminClient {
             })?,
         };
         if status >= 400 {
-            return Err(AdminError::Refused {
+            return Err(AdminError::Rejected {
                 status,
                 message: error_message(&answer),
             });
@@ -178,7 +178,7 @@ impl AdminClient {
     }
 }
 
-/// Has the module answer. Gives the HTTP status and the body.
+/// Has the module answer. Returns the HTTP status and the body.
 fn local(
     endpoints: &HttpEndpoints,
     method: Method,
@@ -202,7 +202,7 @@ fn local(
     Ok((response.status, response.body.into_vec()))
 }
 
-/// Sends the request to a host. Gives the HTTP status and the body.
+/// Sends the request to a host. Returns the HTTP status and the body.
 fn remote(
     agent: &ureq::Agent,
     base: &Url,
@@ -257,7 +257,7 @@ fn route_url(base: &Url, route: &str, query: &[(&str, &str)]) -> Url {
     url
 }
 
-/// An address as people write it.
+/// An address without the slash at its end.
 fn shown(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }

@@ -210,7 +210,8 @@ struct HostOption {
         required_unless_present = "url"
     )]
     config: Option<PathBuf>,
-    /// The address of a running `host-harness serve`. It goes before --config.
+    /// The address of a running `host-harness serve`. It takes precedence
+    /// over --config.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }

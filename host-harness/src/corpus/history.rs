@@ -66,7 +66,7 @@ mod tests {
         std::fs::write(directory.path().join(".git"), "not a repository").unwrap();
         match commits(directory.path()).err().unwrap() {
             NoHistory::Unreadable(_) => {}
-            // Without Git, nobody can tell.
+            // Without Git there is no way to tell.
             NoHistory::NoRepository(reason) => assert_eq!(reason, "git is not installed"),
         }
     }

@@ -22,7 +22,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn end(&self) -> usize {
+    fn end_byte(&self) -> usize {
         self.start + self.text.len()
     }
 }
@@ -49,7 +49,7 @@ pub(super) fn symbols(source: &str) -> Vec<Symbol> {
         if line.indentation != inside {
             continue;
         }
-        let last = end(&lines, at);
+        let last = last_line(&lines, at);
         let doc_lines = lines[..at]
             .iter()
             .rev()
@@ -73,7 +73,7 @@ pub(super) fn symbols(source: &str) -> Vec<Symbol> {
             first_line: at + 1,
             last_line: last + 1,
             first_byte: line.start,
-            end_byte: lines[last].end(),
+            end_byte: lines[last].end_byte(),
             signature: line.text.trim().trim_end_matches('{').trim_end().to_owned(),
             doc: doc.join("\n"),
         });
@@ -144,7 +144,7 @@ fn implemented(header: &str) -> String {
 }
 
 /// The last line of the symbol that is declared at line `at`.
-fn end(lines: &[Line<'_>], at: usize) -> usize {
+fn last_line(lines: &[Line<'_>], at: usize) -> usize {
     let declaration = &lines[at];
     if declaration.text.ends_with([';', '}']) {
         return at;

@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 
 /// An error says where `answer` does not match `pattern`.
 pub(super) fn check(pattern: &Json, answer: &Json) -> Result<(), String> {
-    fits(pattern, answer).map_err(|(path, reason)| {
+    match_json(pattern, answer).map_err(|(path, reason)| {
         let place = if path.is_empty() {
             "the answer"
         } else {
@@ -28,39 +28,39 @@ pub(super) fn check(pattern: &Json, answer: &Json) -> Result<(), String> {
     })
 }
 
-type Misfit = (String, String);
+type Mismatch = (String, String);
 
-fn misfit(reason: impl Into<String>) -> Result<(), Misfit> {
+fn mismatch(reason: impl Into<String>) -> Result<(), Mismatch> {
     Err((String::new(), reason.into()))
 }
 
-fn within(step: &str, result: Result<(), Misfit>) -> Result<(), Misfit> {
+fn at_path(step: &str, result: Result<(), Mismatch>) -> Result<(), Mismatch> {
     result.map_err(|(path, reason)| (format!("{step}{path}"), reason))
 }
 
-fn fits(pattern: &Json, answer: &Json) -> Result<(), Misfit> {
-    let expected = || misfit(format!("should be {pattern}, is {}", shorten(answer)));
+fn match_json(pattern: &Json, answer: &Json) -> Result<(), Mismatch> {
+    let expected = || mismatch(format!("should be {pattern}, is {}", shorten(answer)));
     match (pattern, answer) {
         (Json::String(text), _) if text.starts_with('$') => {
-            if matches(text, answer) {
+            if matches_placeholder(text, answer) {
                 Ok(())
             } else {
                 expected()
             }
         }
         (Json::Object(keys), _) if keys.keys().any(|key| key.starts_with('$')) => {
-            special(keys, answer)
+            match_operator(keys, answer)
         }
         (Json::Object(keys), Json::Object(answers)) => {
             for (key, pattern) in keys {
                 let answer = answers.get(key).unwrap_or(&Json::Null);
-                within(&format!(".{key}"), fits(pattern, answer))?;
+                at_path(&format!(".{key}"), match_json(pattern, answer))?;
             }
             Ok(())
         }
         (Json::Array(patterns), Json::Array(answers)) => {
             if patterns.len() != answers.len() {
-                return misfit(format!(
+                return mismatch(format!(
                     "should have {} items, has {}: {}",
                     patterns.len(),
                     answers.len(),
@@ -68,7 +68,7 @@ fn fits(pattern: &Json, answer: &Json) -> Result<(), Misfit> {
                 ));
             }
             for (at, (pattern, answer)) in patterns.iter().zip(answers).enumerate() {
-                within(&format!("[{at}]"), fits(pattern, answer))?;
+                at_path(&format!("[{at}]"), match_json(pattern, answer))?;
             }
             Ok(())
         }
@@ -81,7 +81,7 @@ fn fits(pattern: &Json, answer: &Json) -> Result<(), Misfit> {
     }
 }
 
-fn matches(name: &str, answer: &Json) -> bool {
+fn matches_placeholder(name: &str, answer: &Json) -> bool {
     let text = answer.as_str();
     match name {
         "$any" => !answer.is_null(),
@@ -93,26 +93,28 @@ fn matches(name: &str, answer: &Json) -> bool {
     }
 }
 
-fn special(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(), Misfit> {
+fn match_operator(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(), Mismatch> {
     let number = |key: &str| pattern.get(key).and_then(Json::as_f64);
     if let Some(Json::Object(only)) = pattern.get("$only") {
-        fits(&Json::Object(only.clone()), answer)?;
+        match_json(&Json::Object(only.clone()), answer)?;
         let unexpected = answer
             .as_object()
             .and_then(|answers| answers.keys().find(|key| !only.contains_key(*key)));
         return match unexpected {
-            Some(key) => misfit(format!("should not have {key}")),
+            Some(key) => mismatch(format!("should not have {key}")),
             None if answer.is_object() => Ok(()),
-            None => misfit("should be an object"),
+            None => mismatch("should be an object"),
         };
     }
     if let Some(Json::Array(some)) = pattern.get("$some") {
         let answers = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        let absent = some
-            .iter()
-            .find(|pattern| !answers.iter().any(|answer| fits(pattern, answer).is_ok()));
+        let absent = some.iter().find(|pattern| {
+            !answers
+                .iter()
+                .any(|answer| match_json(pattern, answer).is_ok())
+        });
         return match absent {
-            Some(pattern) => misfit(format!("should have {pattern} among {}", shorten(answer))),
+            Some(pattern) => mismatch(format!("should have {pattern} among {}", shorten(answer))),
             None => Ok(()),
         };
     }
@@ -120,12 +122,12 @@ fn special(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(),
     let fits = match (number("$above"), number("$near"), number("within")) {
         (Some(least), None, None) => is.is_some_and(|is| is > least),
         (None, Some(near), Some(within)) => is.is_some_and(|is| (is - near).abs() <= within),
-        _ => return misfit("is compared with an unknown pattern"),
+        _ => return mismatch("is compared with an unknown pattern"),
     };
     if fits {
         Ok(())
     } else {
-        misfit(format!(
+        mismatch(format!(
             "should be {}, is {}",
             Json::Object(pattern.clone()),
             shorten(answer)
