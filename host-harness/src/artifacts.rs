@@ -1,4 +1,4 @@
-//! Where the plugin's library is, and, for tests, building what they load.
+//! Finds the plugin's library; builds it for tests.
 
 use server_process::find;
 use std::{path::PathBuf, process::Command, sync::OnceLock};
@@ -10,16 +10,16 @@ pub const PLUGIN_LIBRARY: &str = if cfg!(target_os = "macos") {
     "libdb_sync_server.so"
 };
 
-/// The plugin's library: `$DB_SYNC_PLUGIN`, or the file beside this program or
-/// in the build directory that it came from.
+/// The plugin's library: `$DB_SYNC_PLUGIN`, or the file beside this program or in
+/// the build directory that it comes from.
 ///
 /// # Errors
-/// A sentence that says where it was looked for and how to build it.
+/// A sentence that says where it was searched for and how to build it.
 pub fn plugin_library() -> Result<PathBuf, String> {
     find("DB_SYNC_PLUGIN", PLUGIN_LIBRARY, "db-sync-server")
 }
 
-/// How the names begin under which Cargo tells a program about its package.
+/// The prefixes of the variables in which Cargo tells a program about its package.
 const OF_A_PACKAGE: [&str; 5] = [
     "CARGO_PKG_",
     "CARGO_MANIFEST_",
@@ -28,12 +28,12 @@ const OF_A_PACKAGE: [&str; 5] = [
     "CARGO_PRIMARY_",
 ];
 
-/// For tests: brings the libraries and programs that a test loads and starts
-/// up to date, since `cargo test` builds those of other packages only by
-/// chance. Gives the build directory (`target/debug`).
+/// For tests: builds the libraries and programs that a test loads and starts, since
+/// `cargo test` does not always build those of other packages. Returns the build
+/// directory (`target/debug`).
 ///
-/// The whole workspace, as `cargo test` has it: so Cargo resolves the same
-/// features and compiles no dependency twice.
+/// It builds the whole workspace, as `cargo test` does, so that Cargo resolves the
+/// same features and compiles no dependency twice.
 ///
 /// # Errors
 /// Cargo cannot be run, or a build fails.
@@ -44,16 +44,16 @@ pub fn build_for_tests() -> Result<PathBuf, String> {
         .clone()
 }
 
-/// A directory of the workspace that runs the test; the one that it was compiled
-/// in may be gone, since a build directory outlives clones.
+/// A directory of the workspace that runs the test. The one in which the test was
+/// compiled may be gone, since a build directory can outlive a clone.
 fn sources() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR")
         .unwrap_or(env!("CARGO_MANIFEST_DIR").into())
         .into()
 }
 
-/// For tests: builds what the arguments of `cargo build` say, into the build
-/// directory that the running test is from. Gives that (`target/debug`).
+/// For tests: runs `cargo build` with these arguments, into the build directory of
+/// the running test. Returns that directory (`target/debug`).
 ///
 /// # Errors
 /// Cargo cannot be run, or the build fails.
@@ -63,15 +63,15 @@ pub fn build(arguments: &[&str]) -> Result<PathBuf, String> {
     let directory = program
         .ancestors()
         .nth(2)
-        .ok_or_else(|| format!("{} is in no build directory", program.display()))?;
+        .ok_or_else(|| format!("{} is not in a build directory", program.display()))?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
         .args(["build", "--quiet"])
         .args(arguments)
         .current_dir(sources())
         .env("CARGO_TARGET_DIR", directory.parent().unwrap_or(directory));
-    // What Cargo told this test about its own package, build scripts of
-    // dependencies would take for a change, and compile everything again.
+    // Cargo's variables about this test's package would look like a change to the
+    // build scripts of dependencies, and everything would be compiled again.
     for (name, _) in std::env::vars_os() {
         if name
             .to_str()

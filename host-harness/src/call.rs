@@ -1,4 +1,4 @@
-//! Any of the 64 methods by its name, with JSON arguments and a JSON answer.
+//! Calls any of the 64 methods by name, with JSON arguments and a JSON answer.
 //!
 //! Arguments come as an object by name or as an array in order. Where a method
 //! takes an embedding, a text may stand instead: it is embedded by
@@ -16,15 +16,15 @@ use plugin_api::{
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-/// Why a call gave no answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// There is no such method.
     #[error("there is no method {name}{}; `host-harness call --list` shows all 64", .nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     UnknownMethod {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
-        /// The method that looks most like it.
+        /// The method whose name is most similar.
         nearest: Option<&'static str>,
     },
     /// The arguments do not fit the method.
@@ -32,7 +32,7 @@ pub enum CallError {
     Arguments {
         /// The method.
         method: &'static str,
-        /// Which argument, and what is wrong with it.
+        /// Which argument is wrong, and how.
         reason: String,
         /// The names of its arguments.
         takes: &'static [&'static str],
@@ -40,14 +40,14 @@ pub enum CallError {
     /// The answer cannot be shown as JSON.
     #[error("the answer cannot be shown as JSON: {0}")]
     Answer(#[from] serde_json::Error),
-    /// The storage's own error.
+    /// The storage returned an error.
     #[error("{0}")]
     Storage(#[from] StorageError),
 }
 
-/// How an argument of the contract is read from JSON.
+/// An argument of the contract that can be read from JSON.
 trait JsonArgument: Argument {
-    /// What is kept while the call runs.
+    /// What holds the argument during the call.
     type Owned;
 
     fn read(json: Json) -> Result<Self::Owned, String>;
@@ -212,7 +212,7 @@ macro_rules! dispatch {
         /// only succeeds.
         ///
         /// # Errors
-        /// What does not fit, by name; or the storage's own error.
+        /// Which method or argument is wrong; or the storage's own error.
         #[allow(unused_mut, reason = "a method without arguments takes none out")]
         pub fn call<S: Storage + StatsProvider + CodeStorage>(
             storage: &S,
@@ -234,7 +234,7 @@ macro_rules! dispatch {
                     }
                 )*)*
                 // The list of names and these arms come from the same macro.
-                _ => Err(arguments.wrong("it is listed and not dispatched".to_owned())),
+                _ => Err(arguments.wrong("it is listed but not dispatched".to_owned())),
             }
         }
     };
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn a_wrong_argument_is_named() {
         for (name, json, complaint) in [
             ("save_fakt", json!({}), "did you mean save_fact?"),
             ("zzz", json!({}), "there is no method zzz; `host"),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_checked_and_embedded() {
+    fn records_are_validated_and_their_texts_embedded() {
         let symbol = <[CodeSymbol]>::read(json!([{"name": "main", "embedding": "main"}])).unwrap();
         assert_eq!(symbol[0].embedding.len(), 768);
         let error = <[CodeSymbol]>::read(json!([{}, {"nam": "x"}])).unwrap_err();

@@ -1,5 +1,5 @@
-//! Two databases, row by row: every replicated table, every column, ids and
-//! timestamps included.
+//! Compares two databases row by row: every replicated table, every column, ids
+//! and timestamps included.
 
 use plugin_api::{
     abi_stable::std_types::RBox,
@@ -13,11 +13,11 @@ use std::{
 };
 use surreal_storage::schema::relationships::replicated_tables;
 
-/// How many rows are held at a time.
+/// How many rows are read at a time.
 const PAGE: u32 = 200;
 /// How many differences of a table are shown.
 const SHOWN: usize = 5;
-/// How much of a value is shown.
+/// How many characters of a value are shown.
 const VALUE_WIDTH: usize = 60;
 
 /// One column that differs.
@@ -25,13 +25,13 @@ const VALUE_WIDTH: usize = 60;
 pub struct ColumnDifference {
     /// Its name.
     pub column: String,
-    /// What the primary has; [`Value::None`] if nothing.
+    /// The primary's value; [`Value::None`] if it has none.
     pub primary: Value,
-    /// What the secondary has.
+    /// The secondary's value.
     pub secondary: Value,
 }
 
-/// One row that both have, and not alike.
+/// One row that both have, with different columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowDifference {
     /// The row.
@@ -51,7 +51,7 @@ pub struct TableComparison {
     pub secondary_rows: u64,
     /// Rows that only the primary has.
     pub missing: Vec<RecordId>,
-    /// Rows that both have, and not alike.
+    /// Rows that both have, with different columns.
     pub different: Vec<RowDifference>,
     /// Rows that only the secondary has.
     pub extra: Vec<RecordId>,
@@ -136,14 +136,14 @@ fn short(value: &Value) -> String {
 }
 
 /// One database: what can be asked, and which of its tables are replicated.
-struct Side<'a> {
+struct Database<'a> {
     storage: &'a dyn Storage,
     tables: BTreeSet<String>,
 }
 
 type Row = (RecordId, Object);
 
-impl<'a> Side<'a> {
+impl<'a> Database<'a> {
     fn new(storage: &'a dyn Storage) -> StorageResult<Self> {
         let tables = replicated_tables(storage, &CallContext::new())?;
         Ok(Self {
@@ -157,13 +157,13 @@ impl<'a> Side<'a> {
         let answers = self.storage.query(&CallContext::new(), sql, &parameters)?;
         match answers {
             Value::Array(answers) => Ok(answers.into_iter().next().unwrap_or_default()),
-            _ => Err(StorageError::internal("a query's answer is no array")),
+            _ => Err(StorageError::internal("a query's answer is not an array")),
         }
     }
 
     fn rows(&self, sql: &str, parameters: Object) -> StorageResult<Vec<Row>> {
         let Value::Array(rows) = self.query(sql, parameters)? else {
-            return Err(StorageError::internal("a SELECT's answer is no array"));
+            return Err(StorageError::internal("a SELECT's answer is not an array"));
         };
         rows.into_iter()
             .map(|row| match row {
@@ -171,7 +171,7 @@ impl<'a> Side<'a> {
                     Some(Value::RecordId(id)) => Ok((RBox::into_inner(id), columns)),
                     _ => Err(StorageError::internal("a row has no id")),
                 },
-                _ => Err(StorageError::internal("a row is no object")),
+                _ => Err(StorageError::internal("a row is not an object")),
             })
             .collect()
     }
@@ -221,8 +221,8 @@ impl<'a> Side<'a> {
 /// # Errors
 /// A database that cannot be asked.
 pub fn compare(primary: &dyn Storage, secondary: &dyn Storage) -> StorageResult<Comparison> {
-    let primary = Side::new(primary)?;
-    let secondary = Side::new(secondary)?;
+    let primary = Database::new(primary)?;
+    let secondary = Database::new(secondary)?;
     let mut comparison = Comparison::default();
     for table in primary.tables.union(&secondary.tables) {
         let compared = compare_table(table, &primary, &secondary)?;
@@ -235,8 +235,8 @@ pub fn compare(primary: &dyn Storage, secondary: &dyn Storage) -> StorageResult<
 
 fn compare_table(
     table: &str,
-    primary: &Side<'_>,
-    secondary: &Side<'_>,
+    primary: &Database<'_>,
+    secondary: &Database<'_>,
 ) -> StorageResult<TableComparison> {
     let mut missing = Vec::new();
     let mut different = Vec::new();

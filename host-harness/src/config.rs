@@ -1,4 +1,5 @@
-//! The host's own YAML: where the primary is, where the modules are, which to load.
+//! The host's YAML: where the primary is, where the modules are, which of them to
+//! load.
 //!
 //! ```yaml
 //! primary:
@@ -7,9 +8,9 @@
 //!   database: main                  # default
 //!   username: root                  # a server's user; none for a built-in primary
 //!   password: ${PRIMARY_PASSWORD}
-//! data_dir: data                    # what the modules keep
+//! data_dir: data                    # where the modules keep their files
 //! modules_dir: modules              # lib*.so or lib*.dylib
-//! modules:                          # handed to each module as it stands
+//! modules:                          # passed to each module unchanged
 //!   commercial_db-sync-server:
 //!     enabled: true
 //!     config:
@@ -29,29 +30,29 @@ use crate::{
     nearest::nearest,
 };
 
-/// What is wrong with the host's configuration, and how to mend it.
+/// What is wrong with the host's configuration, and how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::Error),
-    /// The text is no YAML.
-    #[error("is no YAML: {0}")]
+    /// The text is not YAML.
+    #[error("is not valid YAML: {0}")]
     Syntax(#[from] serde_yaml::Error),
-    /// A key that nobody knows.
+    /// An unknown key.
     #[error("{at}{key} is unknown{}", did_you_mean(.nearest))]
     UnknownKey {
-        /// The keys around it, each with a dot behind it.
+        /// The keys that contain it, each followed by a dot.
         at: String,
         /// The key.
         key: String,
-        /// The known key that looks most like it.
+        /// The known key that is most similar.
         nearest: Option<String>,
     },
-    /// A key with a value that cannot be.
+    /// A key whose value is invalid or missing.
     #[error("{key}: {reason}")]
     BadValue {
-        /// The key with those around it.
+        /// The key, with those that contain it.
         key: String,
         /// What is wrong, and what it should be.
         reason: String,
@@ -70,7 +71,7 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 pub struct HostConfig {
     /// The host's own database.
     pub primary: Target,
-    /// Where the modules keep what they keep.
+    /// Where the modules keep their files.
     pub data_dir: PathBuf,
     /// Where the modules' libraries are.
     pub modules_dir: PathBuf,
@@ -85,7 +86,7 @@ impl HostConfig {
     /// Reads a file.
     ///
     /// # Errors
-    /// The key that is wrong, and how to mend it.
+    /// The key that is wrong, and how to fix it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(ConfigError::Unreadable)?;
         let home = path.parent().unwrap_or(Path::new(""));
@@ -95,7 +96,7 @@ impl HostConfig {
     /// Reads text; relative paths in it start at `home`.
     ///
     /// # Errors
-    /// The key that is wrong, and how to mend it.
+    /// The key that is wrong, and how to fix it.
     pub fn parse(text: &str, home: &Path) -> Result<Self, ConfigError> {
         let yaml: Yaml = serde_yaml::from_str(text)?;
         let root = Section::new("", &yaml, KEYS)?;
@@ -137,7 +138,7 @@ impl HostConfig {
     }
 }
 
-/// A database on disk is a path too.
+/// The path of a database on disk is relative to the file, too.
 fn at_home(url: &str, home: &Path) -> String {
     match url.strip_prefix("surrealkv://") {
         Some(path) => format!("surrealkv://{}", home.join(path).display()),
@@ -169,7 +170,7 @@ impl<'a> Section<'a> {
             return Err(bad(name, "should be keys and values"));
         };
         for key in entries.keys() {
-            let key = key.as_str().unwrap_or("a key that is no text");
+            let key = key.as_str().unwrap_or("a key that is not text");
             if !known.contains(&key) {
                 return Err(ConfigError::UnknownKey {
                     at: at.to_owned(),
@@ -185,7 +186,7 @@ impl<'a> Section<'a> {
         self.entries.get(key).filter(|value| !value.is_null())
     }
 
-    /// The text under `key`, with what it takes from the environment.
+    /// The text under `key`, its environment variables expanded.
     fn text(&self, key: &str) -> Result<Option<String>, ConfigError> {
         let name = format!("{}{key}", self.at);
         match self.get(key) {
@@ -205,10 +206,10 @@ fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String,
     while let Some((before, after)) = rest.split_once("${") {
         let (name, after) = after
             .split_once('}')
-            .ok_or_else(|| "\"${\" is never closed with \"}\"".to_owned())?;
+            .ok_or_else(|| "\"${\" has no closing \"}\"".to_owned())?;
         expanded.push_str(before);
         expanded.push_str(
-            &lookup(name).ok_or_else(|| format!("the environment has no {name}; set it"))?,
+            &lookup(name).ok_or_else(|| format!("the environment variable {name} is not set"))?,
         );
         rest = after;
     }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minimal_file_has_defaults() {
+    fn a_minimal_file_gets_the_defaults() {
         let config = parse("primary: {url: 'surrealkv://db'}").unwrap();
         assert_eq!(config.primary.url, "surrealkv:///etc/host/db");
         assert_eq!(config.primary.namespace, "remembrances");
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_invalid_key_or_value_is_named() {
         for (text, complaint) in [
             ("", "the configuration: should be keys and values"),
             ("data_dir: x", "primary: is required"),
@@ -255,7 +256,7 @@ mod tests {
             ),
             (
                 "primary: {url: '${NO_SUCH_NAME_HERE}'}",
-                "the environment has no NO_SUCH_NAME_HERE",
+                "the environment variable NO_SUCH_NAME_HERE is not set",
             ),
         ] {
             let error = parse(text).expect_err(text);
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_fills_in() {
+    fn environment_variables_are_expanded() {
         let lookup = |name: &str| (name == "USER_NAME").then(|| "ada".to_owned());
         assert_eq!(expand("a-${USER_NAME}-b", lookup), Ok("a-ada-b".to_owned()));
         assert_eq!(expand("$5 {x}", lookup), Ok("$5 {x}".to_owned()));

@@ -1,13 +1,14 @@
-//! A small deterministic text embedder, so that a search for words finds the
-//! text that has them.
+//! A small deterministic text embedder: a search for words finds the text that
+//! has them.
 //!
 //! Each word and each pair of neighbouring words is hashed to one of 768
-//! places with a sign; a word that comes often counts less each time
+//! dimensions and a sign; its weight grows with the logarithm of its count
 //! (1 + ln n); the vector is scaled to length 1. No model, no network: it
 //! knows words, not meanings.
 
+use fnv::FnvHasher;
 use plugin_api::records::EMBEDDING_DIMENSION;
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hasher};
 
 /// The embedding of a text: 768 floats of length 1, or zeros for a text
 /// without words.
@@ -28,15 +29,15 @@ pub fn embed(text: &str) -> Vec<f32> {
     for (feature, count) in counts {
         let hash = fnv1a(feature.as_bytes());
         let weight = 1.0 + f64::from(count).ln();
-        // A pair says more than nothing and less than its words.
+        // A pair counts less than its words.
         let weight = if feature.contains(' ') {
             weight * 0.5
         } else {
             weight
         };
         let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
-        let place = usize::try_from(hash % EMBEDDING_DIMENSION as u64).unwrap_or(0);
-        vector[place] += sign * weight;
+        let dimension = usize::try_from(hash % EMBEDDING_DIMENSION as u64).unwrap_or(0);
+        vector[dimension] += sign * weight;
     }
     let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
     let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
@@ -65,7 +66,7 @@ fn words(text: &str) -> impl Iterator<Item = String> {
         .filter(|word| !COMMON.contains(&word.as_str()))
 }
 
-/// Takes a plural's ending off, so that "rows" finds "row".
+/// Removes a plural's ending, so that "rows" finds "row".
 fn stem(word: &str) -> &str {
     match word.strip_suffix('s') {
         Some(stem) if stem.len() > 2 && !stem.ends_with(['s', 'u', 'i']) => stem,
@@ -81,9 +82,9 @@ const COMMON: &[&str] = &[
 
 /// The 64-bit FNV-1a hash: the same on every machine and in every version.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    let mut hasher = FnvHasher::default();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn no_words_no_direction() {
+    fn a_text_without_words_is_the_zero_vector() {
         assert_eq!(embed("… !?"), vec![0.0; 768]);
         assert_eq!(embed(""), vec![0.0; 768]);
     }

@@ -1,4 +1,4 @@
-//! [`Host`]: a primary, the modules around it, and their end in the right order.
+//! [`Host`]: a primary and the modules that wrap it, shut down in the right order.
 
 use crate::{
     config::HostConfig,
@@ -10,11 +10,11 @@ use plugin_api::{
     module::Logger,
     storage::{CallContext, FullStorage, Storage},
 };
-use std::{io, path::PathBuf, time::Duration};
+use std::{fmt, io, ops::Deref, path::PathBuf, time::Duration};
 use surreal_storage::{SurrealStorage, Timeouts};
 use tokio::runtime::Runtime;
 
-/// The database recurses deeply on the stack of whoever runs a query.
+/// The database recurses deeply when it runs a query.
 const STACK_BYTES: usize = 10 * 1024 * 1024;
 
 /// How long the primary may take to connect and to answer.
@@ -26,10 +26,10 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// No threads for the database.
+    /// The system refused the threads.
     #[error("cannot start the threads of the database: {0}")]
     Runtime(io::Error),
-    /// A directory that the host needs.
+    /// A directory that the host needs cannot be used.
     #[error("cannot use the directory {}: {reason}", .path.display())]
     Directory {
         /// The directory.
@@ -37,15 +37,39 @@ pub enum HostError {
         /// What the system said.
         reason: io::Error,
     },
-    /// The host's own database.
-    #[error("the primary: {0}")]
+    /// The host's own database cannot be opened.
+    #[error("cannot open the primary: {0}")]
     Primary(#[from] StorageError),
+    /// Enabled modules that did not load.
+    #[error("{0}")]
+    Modules(ModuleErrors),
 }
 
-/// A runtime that the database can live on.
+/// The errors of several modules. It is a slice of them, and shows each on a line.
+#[derive(Debug)]
+pub struct ModuleErrors(Vec<ManagerError>);
+
+impl Deref for ModuleErrors {
+    type Target = [ManagerError];
+
+    fn deref(&self) -> &[ManagerError] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ModuleErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<String> = self.iter().map(ToString::to_string).collect();
+        f.write_str(&all.join("\n"))
+    }
+}
+
+impl std::error::Error for ModuleErrors {}
+
+/// A runtime with threads that suit the database.
 ///
 /// # Errors
-/// The system gives no threads.
+/// The system refuses the threads.
 pub fn database_runtime() -> Result<Runtime, HostError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -55,10 +79,10 @@ pub fn database_runtime() -> Result<Runtime, HostError> {
         .map_err(HostError::Runtime)
 }
 
-/// A host at work. Dropping it shuts it down.
+/// A running host. Dropping it shuts it down.
 pub struct Host {
-    // In the order in which they end: the modules while their primary is still
-    // there, the primary before the threads that it runs on.
+    // In the order in which they are shut down: the modules while their primary is
+    // still open, the primary before the threads that it runs on.
     manager: ModuleManager,
     storage: FullStorage,
     primary: SurrealStorage,
@@ -116,7 +140,25 @@ impl Host {
         Ok(host)
     }
 
-    /// Makes the modules, as a start does, after [`Host::unload_modules`].
+    /// Like [`Host::start`], but a module that fails is an error: without it,
+    /// writes would not be replicated. Libraries that do not fit are logged.
+    ///
+    /// # Errors
+    /// Why the host or one of its modules did not start.
+    pub fn start_with_all_modules(config: &HostConfig) -> Result<Self, HostError> {
+        let mut host = Self::start(config)?;
+        for refused in host.refused() {
+            tracing::warn!("{} {}", refused.path.display(), refused.reason);
+        }
+        if host.failures.is_empty() {
+            Ok(host)
+        } else {
+            let failures = std::mem::take(&mut host.failures);
+            Err(HostError::Modules(ModuleErrors(failures)))
+        }
+    }
+
+    /// Loads the modules, as a start does, after [`Host::unload_modules`].
     pub fn load_modules(&mut self) {
         (self.manager, self.storage, self.failures) = ModuleManager::load(
             &self.discovery,
@@ -126,15 +168,15 @@ impl Host {
         );
     }
 
-    /// Ends the modules, the last one first. The primary stays, and is all
-    /// that the host works with from now on. Gives what a module could not
-    /// finish; it has ended all the same.
+    /// Cleans the modules up, the last one first. From now on the host works on
+    /// the primary alone. Returns the errors of their cleanups; the modules are
+    /// gone all the same.
     pub fn unload_modules(&mut self) -> Vec<ManagerError> {
         self.storage = self.surroundings.primary.clone();
         self.manager.unload()
     }
 
-    /// What the host works with: the primary with every module around it.
+    /// What the host works with: the primary, wrapped by every module.
     pub fn storage(&self) -> &FullStorage {
         &self.storage
     }
@@ -144,12 +186,12 @@ impl Host {
         &self.primary
     }
 
-    /// The modules at work.
+    /// The loaded modules.
     pub fn modules(&self) -> &ModuleManager {
         &self.manager
     }
 
-    /// Modules that were wanted and are not there.
+    /// Enabled modules that did not load.
     pub fn failures(&self) -> &[ManagerError] {
         &self.failures
     }
@@ -159,20 +201,20 @@ impl Host {
         &self.discovery.refused
     }
 
-    /// Ends the modules, the last one first, then the primary.
+    /// Cleans the modules up, the last one first, then closes the primary.
     ///
     /// # Errors
-    /// What a module could not finish; everything has ended all the same.
-    pub fn shutdown(mut self) -> Result<(), Vec<ManagerError>> {
-        let failures = self.end();
+    /// The modules' cleanups that failed; everything is shut down all the same.
+    pub fn shutdown(mut self) -> Result<(), ModuleErrors> {
+        let failures = self.stop();
         if failures.is_empty() {
             Ok(())
         } else {
-            Err(failures)
+            Err(ModuleErrors(failures))
         }
     }
 
-    fn end(&mut self) -> Vec<ManagerError> {
+    fn stop(&mut self) -> Vec<ManagerError> {
         let failures = self.unload_modules();
         if let Some(runtime) = self.runtime.take() {
             if let Err(error) = self
@@ -189,7 +231,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for error in self.end() {
+        for error in self.stop() {
             tracing::error!("{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! The HTTP routes of a host's modules, on a port.
+//! Serves the HTTP routes of a host's modules.
 
 use crate::host::Host;
 use axum::{
@@ -40,7 +40,7 @@ pub fn router(host: &Host) -> Router {
             endpoints: Arc::new(endpoints),
         })
         .collect();
-    // The module that has the path answers, also about a wrong method.
+    // The module that owns the path answers, also to a wrong method.
     Router::new().fallback(answer).with_state(modules)
 }
 
@@ -113,6 +113,6 @@ fn build(status: StatusCode, content_type: &str, body: Vec<u8>) -> Response {
         .status(status)
         .header(TYPE, content_type)
         .body(Body::from(body))
-        // A module's content type may be no header at all.
+        // A module may return a content type that is not a valid header.
         .unwrap_or_else(|_| Response::new(Body::empty()))
 }

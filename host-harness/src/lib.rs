@@ -1,27 +1,28 @@
-//! A host for modules of Remembrances-MCP: loads them, drives them, shows what
-//! they do.
+//! A small host for modules of Remembrances-MCP: loads them as the real host does,
+//! calls them, and shows what they do.
 //!
-//! It reaches a module only through its library, as the real host does, and
-//! knows nothing of any module's insides.
+//! It reaches a module only through its library and its HTTP routes; it does not
+//! depend on the module's code.
 //!
-//! | room | what is in it |
+//! | module | what it has |
 //! | --- | --- |
 //! | [`config`] | the host's YAML |
-//! | [`modules`] | libraries found, chosen, led through their life |
-//! | [`host`] | [`Host`](host::Host): a primary with its modules around it |
-//! | [`logging`] | log lines of host and modules |
-//! | [`call`] | any of the 64 methods by name, in JSON |
-//! | [`exercise`] | all 64, each answer checked, bare and wrapped |
-//! | [`compare`] | two databases, row by row |
-//! | [`server`] | a real secondary server to start, kill and pause |
-//! | [`steering`] | a module's HTTP routes, called without a network or with one |
-//! | [`http`] | the same routes on a port |
-//! | [`embedder`] | text to 768 floats |
-//! | [`corpus`] | a project as records for every table |
-//! | [`demo`] | the whole thing on real input |
+//! | [`modules`] | finds libraries, selects modules, manages their lifecycle |
+//! | [`host`] | [`Host`](host::Host): a primary, wrapped by the modules |
+//! | [`logging`] | the log lines of host and modules |
+//! | [`call`] | calls any of the 64 methods by name, in JSON |
+//! | [`exercise`] | calls all 64 and checks each answer, on the primary and through the module |
+//! | [`compare`] | compares two databases row by row |
+//! | [`server`] | a real SurrealDB server to start, kill and pause |
+//! | [`http`] | serves the modules' HTTP routes |
+//! | [`admin`] | a client of db-sync-server's HTTP routes, in this process or on another host |
+//! | [`embedder`] | turns text into 768 floats |
+//! | [`corpus`] | reads a project as records for every table |
+//! | [`demo`] | replication at work, on a project's own text |
 //! | [`cli`] | the command line |
-//! | [`artifacts`] | where what was built is |
+//! | [`artifacts`] | finds and builds the plugin's library |
 
+pub mod admin;
 pub mod artifacts;
 pub mod call;
 pub mod cli;
@@ -38,4 +39,3 @@ pub mod modules;
 mod nearest;
 mod output;
 pub mod server;
-pub mod steering;

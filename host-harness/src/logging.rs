@@ -1,4 +1,4 @@
-//! Log lines: the host's own and those of its modules, through one subscriber.
+//! The log lines of the host and its modules, through one subscriber.
 
 use plugin_api::{
     module::{HostLogger, LogLevel},
@@ -10,8 +10,8 @@ use std::{
 };
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-/// The storage engine warns of an unclean end whenever its last handle goes
-/// away outside of its runtime, also when it was closed before.
+/// The storage engine warns of an unclean shutdown whenever its last handle is
+/// dropped outside its runtime, even if it was closed before.
 const NOISE: &str = "surrealkv=error";
 
 /// Prints log lines on stderr. `filter` is as in `RUST_LOG`, which wins.
@@ -23,7 +23,7 @@ pub fn start(filter: &str) {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
-    // An embedding program may have a subscriber already: then it keeps it.
+    // A program that embeds the host may have a subscriber already, and keeps it.
     let _ = tracing_subscriber::registry()
         .with(filter)
         .with(lines)
@@ -31,7 +31,7 @@ pub fn start(filter: &str) {
 }
 
 /// Hands a module's log lines to the host's subscriber, under the target
-/// `module`; the module's own target stands in the line.
+/// `module`; the line begins with the module's own target.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingLogger;
 

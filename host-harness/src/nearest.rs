@@ -1,6 +1,6 @@
-//! The known name that somebody who mistyped most likely meant.
+//! The known name that a mistyped one most likely means.
 
-/// The name in `known` that looks most like `given`, if any looks like it.
+/// The name in `known` that is most similar to `given`, if any is similar.
 pub(crate) fn nearest<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -8,7 +8,7 @@ pub(crate) fn nearest<'a>(
     known
         .into_iter()
         .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .filter(|(similarity, _)| *similarity > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }

@@ -1,4 +1,4 @@
-//! What is printed where: answers on stdout, complaints and progress on stderr.
+//! What is printed where: answers on stdout, errors and progress on stderr.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -12,8 +12,8 @@ pub(crate) fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")
 }
 
-/// Prints an error on stderr, with what caused it where that says more.
-pub(crate) fn complain(error: &anyhow::Error) {
+/// Prints an error on stderr, with those of its causes that add something.
+pub(crate) fn print_error(error: &anyhow::Error) {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if !text.contains(&cause) {
@@ -21,18 +21,18 @@ pub(crate) fn complain(error: &anyhow::Error) {
             text = format!("{text}{colon}{cause}");
         }
     }
-    // If stderr is closed, nobody is there to be told.
+    // With stderr closed there is nowhere left to report to.
     let _ = writeln!(io::stderr(), "error: {text}");
 }
 
-/// Whoever read the output has seen enough, as `| head` does.
+/// Did the reader of the output close it, as `| head` does?
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// A bar for work of a known size.
+/// A progress bar for work of known size.
 pub(crate) fn bar(what: &str, size: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("  {msg:<34} [{bar:24}] {pos:>5}/{len} {per_sec:>12}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -42,7 +42,7 @@ pub(crate) fn bar(what: &str, size: usize) -> ProgressBar {
         .with_message(what.to_owned())
 }
 
-/// A sign of life for work of unknown size.
+/// A spinner for work of unknown size.
 pub(crate) fn spinner(what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("  {spinner} {msg} {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());

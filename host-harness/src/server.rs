@@ -1,11 +1,11 @@
-//! The real SurrealDB server, see [`server_process`], and its databases.
+//! The real SurrealDB server (see [`server_process`]) and its databases.
 
-pub use server_process::{Keeps, PASSWORD, SecondaryServer, ServerError, USER};
+pub use server_process::{PASSWORD, SecondaryServer, ServerError, ServerStorage, USER};
 
 use secrecy::SecretString;
 use surreal_storage::{Credentials, Target};
 
-/// One of a server's databases, as its root user.
+/// One of a server's databases, opened as the server's root user.
 pub fn target(server: &SecondaryServer, namespace: &str, database: &str) -> Target {
     Target {
         url: server.url(),

@@ -35,7 +35,7 @@ fn exercise_shows_64_of_64_on_the_bare_primary() {
     let output = run(&["exercise", "--bare"]);
     let text = out(&output);
     assert!(
-        text.contains("64 of 64 methods answered as they should"),
+        text.contains("64 of 64 methods answered as expected"),
         "{text}{}",
         complaint(&output)
     );
@@ -53,7 +53,7 @@ fn exercise_shows_64_of_64_through_the_module() {
     let output = run(&["exercise"]);
     let text = out(&output);
     assert!(
-        text.contains("64 of 64 methods answered as they should"),
+        text.contains("64 of 64 methods answered as expected"),
         "{text}{}",
         complaint(&output)
     );
@@ -61,7 +61,7 @@ fn exercise_shows_64_of_64_through_the_module() {
 }
 
 #[test]
-fn inspect_says_what_a_library_is_and_whether_it_fits() {
+fn inspect_shows_a_librarys_module_and_whether_it_fits() {
     let output = run(&["inspect", &example("alpha")]);
     assert!(output.status.success());
     assert!(
@@ -119,7 +119,7 @@ fn call_calls_one_method_on_a_configured_host() {
         ),
         (
             vec!["call", "get_fact", "{", "--config", config],
-            "are no JSON",
+            "are not JSON",
         ),
         (
             vec!["call", "get_fact", "{}", "--config", config],
@@ -129,18 +129,23 @@ fn call_calls_one_method_on_a_configured_host() {
             vec!["call", "get_fact", "{}", "--config", "/no/file"],
             "/no/file: cannot be read",
         ),
+        (
+            vec!["status", "--url", "https://127.0.0.1:1"],
+            "https is not supported; give http://HOST:PORT",
+        ),
         (vec!["call", "get_fact"], "--config"),
+        (vec!["status"], "--config <FILE>"),
         (
             vec!["status", "--config", config],
             "no loaded module offers /api/db-sync",
         ),
         (
             vec!["pause", "--config", config],
-            "is for a host that stays",
+            "pause needs a running host",
         ),
         (
             vec!["status", "--url", "http://127.0.0.1:1"],
-            "cannot reach 127.0.0.1:1",
+            "cannot reach http://127.0.0.1:1: ",
         ),
     ] {
         let output = run(&arguments);
@@ -159,7 +164,18 @@ fn call_calls_one_method_on_a_configured_host() {
 }
 
 #[test]
-fn help_teaches_by_example() {
+fn an_address_takes_precedence_over_a_configuration_file() {
+    let output = Command::new(env!("CARGO_BIN_EXE_host-harness"))
+        .args(["status", "--url", "http://127.0.0.1:1"])
+        .env("HOST_CONFIG", "/no/file")
+        .output()
+        .unwrap();
+    let text = complaint(&output);
+    assert!(text.contains("cannot reach http://127.0.0.1:1: "), "{text}");
+}
+
+#[test]
+fn help_shows_examples() {
     for arguments in [vec!["--help"], vec!["call", "--list"]] {
         let text = out(&run(&arguments));
         assert!(text.contains("save_fact"), "{text}");

@@ -1,4 +1,4 @@
-//! Two real databases, compared row by row.
+//! Real databases, compared row by row.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use host_harness::{compare::compare, host::database_runtime};
@@ -46,7 +46,7 @@ fn fact(key: &str, value: impl Into<Value>) -> Object {
 }
 
 #[test]
-fn equal_databases_are_equal_over_many_pages() {
+fn equal_databases_compare_equal_over_several_pages() {
     let runtime = database_runtime().unwrap();
     let (primary, secondary) = (database(&runtime), database(&runtime));
     for storage in [&primary, &secondary] {
@@ -110,7 +110,7 @@ fn every_kind_of_difference_is_found() {
         )
         .unwrap();
     put(&secondary, RecordId::new("knows", "e"), edge);
-    // Somebody's own table is not replicated.
+    // A table that is not the host's is not replicated.
     secondary
         .query(
             &CallContext::new(),

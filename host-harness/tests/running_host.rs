@@ -1,17 +1,17 @@
-//! The commands that steer a host which runs elsewhere: `serve` in a process of
-//! its own, with the real module and real servers.
+//! The admin commands on a running host: `serve` in a process of its own, with the
+//! real module and real servers.
 //!
-//! A host that serves takes no writes. The rows are written to its primary, past
-//! the module, and copied by what the commands ask for.
+//! A host that serves takes no writes. The rows are written to its primary directly,
+//! without the module, and replicated by what the commands request.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::{accept, database, home, keys, run, until, yaml};
 use host_harness::{
+    admin::ReplicationStatus,
     host::database_runtime,
-    server::{Keeps, PASSWORD, SecondaryServer, USER},
-    steering::Replication,
+    server::{PASSWORD, SecondaryServer, ServerStorage, USER},
 };
 use plugin_api::{
     storage::{CallContext, Storage},
@@ -31,7 +31,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_host-harness");
 /// the test says so, or is gone.
 const UNTIL_INPUT_ENDS: &str = "exec 3<&0; (cat <&3; kill -INT $$) >/dev/null & exec \"$@\" 3<&-";
 
-/// `host-harness serve` at work. It is killed when this is dropped.
+/// A running `host-harness serve`. It is killed when this is dropped.
 struct Served {
     child: Child,
     url: String,
@@ -60,7 +60,7 @@ impl Served {
         served
     }
 
-    /// Runs a command on it. Gives the answer, and what was said beside it.
+    /// Runs a command on it. Returns its answer, and what it wrote to stderr.
     fn run(&self, arguments: &[&str]) -> (Json, String) {
         let mut child = Command::new(PROGRAM)
             .args(arguments)
@@ -79,22 +79,22 @@ impl Served {
         (answer, said)
     }
 
-    /// The answer to a command that has nothing else to say.
+    /// The answer to a command that writes nothing to stderr.
     fn ask(&self, arguments: &[&str]) -> Json {
         let (answer, said) = self.run(arguments);
         assert_eq!(said, "", "{arguments:?}");
         answer
     }
 
-    fn replication(&self) -> Replication {
-        Replication::read(&self.ask(&["status"])).unwrap()
+    fn replication(&self) -> ReplicationStatus {
+        ReplicationStatus::read(&self.ask(&["status"])).unwrap()
     }
 
     fn caught_up(&self) {
         until(
             "catching up",
             || self.replication(),
-            Replication::is_caught_up,
+            ReplicationStatus::is_caught_up,
         );
     }
 
@@ -149,9 +149,10 @@ impl Scene {
 }
 
 #[test]
-fn a_host_that_serves_is_steered_by_commands() {
+fn the_admin_commands_work_on_a_running_host() {
     let home = home();
-    let [primary, secondary] = [(); 2].map(|()| SecondaryServer::start(Keeps::Memory).unwrap());
+    let [primary, secondary] =
+        [(); 2].map(|()| SecondaryServer::start(ServerStorage::Memory).unwrap());
     let config = home.path().join("host.yaml");
     let url = primary.url();
     let at = format!("url: '{url}', username: {USER}, password: {PASSWORD}");
@@ -165,7 +166,7 @@ fn a_host_that_serves_is_steered_by_commands() {
     scene.host.caught_up();
     dead_letters_are_listed_replayed_and_discarded(&scene);
     differences_are_found_and_repaired(&scene);
-    a_pause_keeps_nobody_waiting(&scene);
+    no_command_waits_while_paused(&scene);
     scene.host.end();
 }
 
@@ -173,14 +174,14 @@ fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {
     let began = Timestamp::now();
     accept(
         &scene.secondary,
-        "$value != 'mended' AND $value != 'given-up'",
+        "$value != 'passed' AND $value != 'discarded'",
     );
-    for key in ["plain", "mended", "given-up"] {
+    for key in ["plain", "passed", "discarded"] {
         scene.save(key);
     }
-    let walked = scene.host.ask(&["resync", "kv_memories"]);
+    let resynced = scene.host.ask(&["resync", "kv_memories"]);
     let expected = json!({"secondaries": ["a"], "tables": ["kv_memories"]});
-    assert_eq!(walked, expected);
+    assert_eq!(resynced, expected);
     // The command has waited for it.
     assert_eq!(keys(&scene.secondary), ["plain"]);
 
@@ -199,34 +200,34 @@ fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {
         letter["id"].as_str().unwrap().to_owned()
     };
 
-    accept(&scene.secondary, "$value != 'given-up'");
-    let replay = ["dead-letters", "replay", &id_of("mended")];
+    accept(&scene.secondary, "$value != 'discarded'");
+    let replay = ["dead-letters", "replay", &id_of("passed")];
     assert_eq!(scene.host.ask(&replay), json!({"replayed": 1}));
-    assert_eq!(keys(&scene.secondary), ["mended", "plain"]);
+    assert_eq!(keys(&scene.secondary), ["passed", "plain"]);
     let left = scene.host.dead_letters();
     assert_eq!(left.len(), 1, "{left:?}");
-    assert_eq!(left[0]["id"], id_of("given-up"));
+    assert_eq!(left[0]["id"], id_of("discarded"));
 
-    let discard = ["dead-letters", "discard", &id_of("given-up")];
+    let discard = ["dead-letters", "discard", &id_of("discarded")];
     assert_eq!(scene.host.ask(&discard), json!({"discarded": 1}));
     assert!(scene.host.dead_letters().is_empty());
-    assert_eq!(keys(&scene.secondary), ["mended", "plain"]);
+    assert_eq!(keys(&scene.secondary), ["passed", "plain"]);
 }
 
 fn differences_are_found_and_repaired(scene: &Scene) {
     accept(&scene.secondary, "true");
-    // What was given up, and what somebody did on the secondary.
+    // What was discarded, and what was changed on the secondary itself.
     run(
         &scene.secondary,
         "DELETE kv_memories WHERE key = 'plain';
-         UPDATE kv_memories SET value = 'changed' WHERE key = 'mended'",
+         UPDATE kv_memories SET value = 'changed' WHERE key = 'passed'",
     );
     assert_eq!(scene.compare(), [3, 2, 1]);
-    assert_eq!(keys(&scene.secondary), ["given-up", "mended", "plain"]);
+    assert_eq!(keys(&scene.secondary), ["discarded", "passed", "plain"]);
     assert_eq!(scene.compare(), [3, 0, 0]);
 }
 
-fn a_pause_keeps_nobody_waiting(scene: &Scene) {
+fn no_command_waits_while_paused(scene: &Scene) {
     let Scene {
         host, secondary, ..
     } = scene;
@@ -241,10 +242,10 @@ fn a_pause_keeps_nobody_waiting(scene: &Scene) {
     assert!(said.contains(&goes_on), "{said}");
     let state = host.replication();
     assert_eq!((state.backlog, state.resyncs), (1, 1), "{state:?}");
-    assert_eq!(keys(secondary), ["given-up", "mended", "plain"]);
+    assert_eq!(keys(secondary), ["discarded", "passed", "plain"]);
 
     assert_eq!(host.ask(&["resume"]), json!({"paused": false}));
     host.caught_up();
-    assert_eq!(keys(secondary), ["given-up", "later", "mended", "plain"]);
+    assert_eq!(keys(secondary), ["discarded", "later", "passed", "plain"]);
     assert_eq!(scene.compare(), [4, 0, 0]);
 }

@@ -7,18 +7,18 @@ use plugin_api::{
     storage::{CallContext, Storage as _},
     value::{Object, Value},
 };
-use server_process::{Keeps, PASSWORD, SecondaryServer, USER};
+use server_process::{PASSWORD, SecondaryServer, ServerStorage, USER};
 use surreal_storage::{Credentials, SurrealStorage, Target, Timeouts};
 use tokio::runtime::Handle;
 
 /// A server that keeps its data in memory.
 pub(crate) fn start() -> SecondaryServer {
-    SecondaryServer::start(Keeps::Memory).unwrap()
+    SecondaryServer::start(ServerStorage::Memory).unwrap()
 }
 
 /// A port with nobody behind it yet.
 pub(crate) fn down() -> SecondaryServer {
-    SecondaryServer::down(Keeps::Memory).unwrap()
+    SecondaryServer::stopped(ServerStorage::Memory).unwrap()
 }
 
 /// The server's database as its owner sees it.

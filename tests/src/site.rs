@@ -2,12 +2,12 @@
 
 use crate::wait;
 use host_harness::{
+    admin::{AdminClient, ReplicationStatus},
     artifacts,
     compare::{Comparison, compare},
     config::HostConfig,
     host::{Host, database_runtime},
-    server::{Keeps, PASSWORD, SecondaryServer, USER, target},
-    steering::{Replication, Steering},
+    server::{PASSWORD, SecondaryServer, ServerStorage, USER, target},
 };
 use plugin_api::{
     error::ErrorKind,
@@ -96,7 +96,7 @@ impl Site {
     /// A server that keeps its data when it is killed.
     pub fn server(&self, name: &str) -> SecondaryServer {
         let directory = self.path().join(format!("server-{name}"));
-        SecondaryServer::start(Keeps::Directory(directory)).unwrap()
+        SecondaryServer::start(ServerStorage::Directory(directory)).unwrap()
     }
 
     /// The host's YAML for these secondaries, with more lines for the module's
@@ -225,16 +225,16 @@ fn start(yaml: &str, directory: &Path) -> Host {
 }
 
 /// What replication is doing.
-pub fn replication(host: &Host) -> Replication {
-    Steering::of(host).unwrap().replication().unwrap()
+pub fn replication(host: &Host) -> ReplicationStatus {
+    AdminClient::local(host).unwrap().replication().unwrap()
 }
 
 /// Waits until every secondary has everything.
-pub fn caught_up(host: &Host) -> Replication {
+pub fn caught_up(host: &Host) -> ReplicationStatus {
     wait::until(
         "catching up",
         || replication(host),
-        Replication::is_caught_up,
+        ReplicationStatus::is_caught_up,
     )
 }
 
@@ -243,19 +243,22 @@ pub fn connected(host: &Host) {
     wait::until(
         "connecting",
         || replication(host),
-        |status| status.connected,
+        |status| status.is_connected(),
     );
 }
 
 /// Each secondary's part of the status, in the order of the configuration.
 pub fn secondaries(host: &Host) -> Vec<Json> {
-    let status = Steering::of(host).unwrap().get("status", &[]).unwrap();
+    let status = AdminClient::local(host)
+        .unwrap()
+        .get("status", &[])
+        .unwrap();
     status["secondaries"].as_array().unwrap().clone()
 }
 
 /// The dead letters of all secondaries.
 pub fn dead_letters(host: &Host) -> Vec<Json> {
-    let listed = Steering::of(host)
+    let listed = AdminClient::local(host)
         .unwrap()
         .get("dead-letters", &[])
         .unwrap();
@@ -263,8 +266,11 @@ pub fn dead_letters(host: &Host) -> Vec<Json> {
 }
 
 /// Has a host's module do something.
-pub fn steer(host: &Host, route: &str) {
-    Steering::of(host).unwrap().post(route, &json!({})).unwrap();
+pub fn admin_post(host: &Host, route: &str) {
+    AdminClient::local(host)
+        .unwrap()
+        .post(route, &json!({}))
+        .unwrap();
 }
 
 /// Waits until that many operations were given up, and nothing else waits.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use host_harness::{artifacts, server::Keeps, server::SecondaryServer};
+use host_harness::{artifacts, server::SecondaryServer, server::ServerStorage};
 use replication_tests::{site::Site, writer::FAIL_POINTS};
 use std::{
     fs,
@@ -105,7 +105,7 @@ fn a_release_host_works_with_a_debug_module() {
 
     // That host has no database built in: its primary is a server as well.
     let site = Site::new();
-    let primary = SecondaryServer::start(Keeps::Memory).unwrap();
+    let primary = SecondaryServer::start(ServerStorage::Memory).unwrap();
     let secondary = site.server("a");
     let yaml = site.yaml(&[("a", &secondary)], &[]);
     let (_, rest) = yaml.split_once('\n').unwrap();

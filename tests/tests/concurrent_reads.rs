@@ -399,10 +399,10 @@ fn reads_among_writes_deletes_and_resyncs_see_what_was_acknowledged() {
                 })
             })
             .collect();
-        let steering = host_harness::steering::Steering::of(&host).unwrap();
+        let admin = host_harness::admin::AdminClient::local(&host).unwrap();
         loop {
             let tables = json!({"tables": ["kv_memories", "code_symbols", "knowledge_base"]});
-            steering.post("resync", &tables).unwrap();
+            admin.post("resync", &tables).unwrap();
             wait::until(
                 "the resync",
                 || replication(&host),

@@ -15,7 +15,7 @@ use host_harness::{compare::compare, server::SecondaryServer};
 use replication_tests::{
     chance,
     ledger::{Ledger, Table, Tally, Verdict},
-    site::{Site, caught_up, dead_letters, given_up, replication, run, steer},
+    site::{Site, admin_post, caught_up, dead_letters, given_up, replication, run},
     writer::Writer,
 };
 use std::{fs, path::PathBuf, time::Duration};
@@ -178,7 +178,7 @@ fn what_a_secondary_refused_outlives_a_kill_before_its_acknowledgement() {
     assert_eq!(letters[0]["table"], "events", "{letters:?}");
 
     run(&secondary, MENDED);
-    steer(&host, "dead-letters/replay");
+    admin_post(&host, "dead-letters/replay");
     given_up(&host, 0);
     site.assert_equal(&host, &server);
     assert!(told.check(&secondary).is_clean());

@@ -8,7 +8,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use host_harness::{compare::compare, host::Host, server::SecondaryServer, steering::Steering};
+use host_harness::{admin::AdminClient, compare::compare, host::Host, server::SecondaryServer};
 use plugin_api::{
     storage::{CallContext, Storage as _},
     value::Object,
@@ -305,8 +305,8 @@ impl Ground {
 
     /// Leaves a log in which something waits, and spoils it. Says how.
     fn leave_spoilt(&mut self, chance: &mut fastrand::Rng) -> String {
-        let steering = Steering::of(&self.host).unwrap();
-        steering.post("pause", &json!({})).unwrap();
+        let admin = AdminClient::local(&self.host).unwrap();
+        admin.post("pause", &json!({})).unwrap();
         self.write(chance);
         // As a process leaves it that is killed, or one that ends in order.
         let queue = self.site.queue_dir();

@@ -22,8 +22,8 @@ use replication_tests::{
     load::{Background, Load},
     proxy::{Proxy, Weather},
     site::{
-        Access, Site, caught_up, connected, dead_letters, given_up, replication, run, secondaries,
-        steer,
+        Access, Site, admin_post, caught_up, connected, dead_letters, given_up, replication, run,
+        secondaries,
     },
     wait,
 };
@@ -55,7 +55,7 @@ fn lost(host: &Host) {
     wait::until(
         "losing the connection",
         || replication(host),
-        |status| !status.connected,
+        |status| !status.is_connected(),
     );
 }
 
@@ -75,11 +75,11 @@ fn timed_out(host: &Host) {
 
 /// Waits until more was copied.
 fn more_copied(host: &Host) {
-    let before = replication(host).copied;
+    let before = replication(host).replicated;
     wait::until(
         "more copies",
         || replication(host),
-        |status| status.connected && status.copied > before,
+        |status| status.is_connected() && status.replicated > before,
     );
 }
 
@@ -332,9 +332,9 @@ fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
         assert!(symbols.different.is_empty(), "{comparison}");
         assert!(symbols.extra.is_empty(), "{comparison}");
     };
-    steer(&host, "pause");
+    admin_post(&host, "pause");
     save(0..SYMBOLS, "rust");
-    steer(&host, "resume");
+    admin_post(&host, "resume");
     given_up(&host, 1);
     all_but_one();
     // The newer state is refused as well: one letter, not two.
@@ -361,7 +361,7 @@ fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
     assert!(times.is_sorted(), "{times:?}");
 
     run(&secondary, MENDED);
-    steer(&host, "dead-letters/replay");
+    admin_post(&host, "dead-letters/replay");
     given_up(&host, 0);
     site.assert_equal(&host, &server);
 }
@@ -441,7 +441,7 @@ fn a_table_that_is_refused_holds_up_no_other() {
     assert!(others.iter().all(|table| table.is_equal()), "{comparison}");
 
     run(&secondary, MENDED);
-    steer(&host, "dead-letters/replay");
+    admin_post(&host, "dead-letters/replay");
     given_up(&host, 0);
     site.assert_equal(&host, &server);
     assert!(ledger.check(&secondary).is_clean());

@@ -5,7 +5,7 @@
 #![cfg(debug_assertions)] // Fail points are in debug builds only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use host_harness::{compare::compare, steering::Steering};
+use host_harness::{admin::AdminClient, compare::compare};
 use replication_tests::{
     site::{Site, caught_up, replication},
     wait,
@@ -102,8 +102,8 @@ fn an_operation_that_panics_every_time_is_a_dead_letter_and_the_others_go_on() {
     // In a process where nothing panics: the letter is there, and can be mended.
     let host = site.host(&[("a", &server)], &[]);
     caught_up(&host);
-    let steering = Steering::of(&host).unwrap();
-    let letters = steering.get("dead-letters", &[]).unwrap();
+    let admin = AdminClient::local(&host).unwrap();
+    let letters = admin.get("dead-letters", &[]).unwrap();
     let [letter] = &letters["dead_letters"].as_array().unwrap()[..] else {
         panic!("{letters}");
     };
@@ -111,7 +111,7 @@ fn an_operation_that_panics_every_time_is_a_dead_letter_and_the_others_go_on() {
     assert_eq!(letter["retry_count"], 3, "tried once, and again twice");
     let error = letter["last_error"].as_str().unwrap();
     assert!(error.contains("panicked"), "{error}");
-    steering.post("dead-letters/replay", &Json::Null).unwrap();
+    admin.post("dead-letters/replay", &Json::Null).unwrap();
     wait::until(
         "the replay",
         || replication(&host),

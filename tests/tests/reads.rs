@@ -166,7 +166,7 @@ fn a_secondary_that_is_down_is_not_asked() {
     wait::until(
         "losing it",
         || replication(&scene.host),
-        |status| !status.connected,
+        |status| !status.is_connected(),
     );
     for _ in 0..20 {
         let read = || promptly(|| (scene.list(), scene.get("there")));

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use host_harness::{
+    admin::AdminClient,
     compare::{Comparison, compare},
     config::HostConfig,
     host::Host,
-    steering::Steering,
 };
 use plugin_api::{
     error::ErrorKind,
@@ -190,7 +190,10 @@ fn a_secondary_that_was_emptied_is_filled_again() {
 /// What the status says of the only walk, if there is one: rows walked, rows
 /// in all, when it began.
 fn walk(host: &Host) -> Option<(u64, Option<u64>, Option<String>)> {
-    let status = Steering::of(host).unwrap().get("status", &[]).unwrap();
+    let status = AdminClient::local(host)
+        .unwrap()
+        .get("status", &[])
+        .unwrap();
     let walks = status["secondaries"][0]["resync"].as_array().unwrap();
     assert!(walks.len() <= 1, "{walks:?}");
     let walk = walks.first()?;
@@ -227,8 +230,8 @@ fn the_status_tells_how_far_a_resync_is() {
         .save_fact(&CallContext::new(), "u", "before", &"v".into())
         .unwrap();
     let resync = json!({"tables": ["kv_memories"]});
-    let steering = Steering::of(&host).unwrap();
-    steering.post("resync", &resync).unwrap();
+    let admin = AdminClient::local(&host).unwrap();
+    admin.post("resync", &resync).unwrap();
     let begun = wait::until(
         "the walk's begin",
         || walk(&host).unwrap(),

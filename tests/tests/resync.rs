@@ -10,7 +10,7 @@ use plugin_api::{
     value::Value,
 };
 use replication_tests::{
-    site::{Site, caught_up, connected, given_up, replication, rows, run, secondaries, steer},
+    site::{Site, admin_post, caught_up, connected, given_up, replication, rows, run, secondaries},
     wait,
     writer::Writer,
 };
@@ -76,12 +76,12 @@ fn a_refresh_does_not_let_older_states_follow_it() {
     run(&database, HISTORY);
 
     // The refresh stands before three writes, and reads the last of them.
-    steer(&host, "pause");
-    steer(&host, "dead-letters/replay");
+    admin_post(&host, "pause");
+    admin_post(&host, "dead-letters/replay");
     for value in 1..=3 {
         save(&host, "k", value);
     }
-    steer(&host, "resume");
+    admin_post(&host, "resume");
     caught_up(&host);
     assert_eq!(assert_never_back(&site, &server), 4);
     let values = rows(&database, "SELECT VALUE value FROM kv_memories");

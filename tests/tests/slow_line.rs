@@ -5,7 +5,7 @@
 use plugin_api::storage::{CallContext, Storage as _};
 use replication_tests::{
     proxy::{Proxy, Weather},
-    site::{Access, Site, caught_up, connected, replication, steer},
+    site::{Access, Site, admin_post, caught_up, connected, replication},
     wait,
 };
 
@@ -28,7 +28,7 @@ fn a_batch_that_is_too_much_for_the_line_goes_in_pieces() {
     connected(&host);
     caught_up(&host);
 
-    steer(&host, "pause");
+    admin_post(&host, "pause");
     for number in 0..FACTS {
         let key = format!("k{number}");
         let value = "x".repeat(BYTES).into();
@@ -36,13 +36,13 @@ fn a_batch_that_is_too_much_for_the_line_goes_in_pieces() {
             .save_fact(&CallContext::new(), "u", &key, &value)
             .unwrap();
     }
-    let before = replication(&host).copied;
+    let before = replication(&host).replicated;
     proxy.set(Weather::Narrow(BYTES_A_SECOND));
-    steer(&host, "resume");
+    admin_post(&host, "resume");
     wait::until(
         "anything to get through",
         || replication(&host),
-        |status| status.copied > before,
+        |status| status.replicated > before,
     );
     proxy.set(Weather::Fair);
     caught_up(&host);

@@ -1,6 +1,6 @@
-//! What the commands do. `Ok(false)` is exit code 1: the answer is no.
+//! The commands that try modules out. `Ok(false)` is exit code 1: the answer is no.
 
-use super::{CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions, session, steer};
+use super::{CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions, admin, session};
 use crate::{
     call::call,
     config::HostConfig,
@@ -9,7 +9,7 @@ use crate::{
     host::Host,
     http,
     output::{bar, say},
-    server::{Keeps, SecondaryServer},
+    server::{SecondaryServer, ServerStorage},
 };
 use anyhow::Context;
 use plugin_api::{
@@ -26,20 +26,20 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
         Command::Inspect { library, json } => inspect(&library, json),
         Command::Call(options) => call_one(&options),
         Command::Serve { config, bind } => serve(&config, bind),
-        other => steer::run(other),
+        Command::Admin(command) => admin::run(command),
     }
 }
 
 fn demo(options: &DemoOptions) -> anyhow::Result<bool> {
-    let throw_away;
+    let temporary;
     let home = match &options.keep {
         Some(kept) => {
             std::fs::create_dir_all(kept).with_context(|| kept.display().to_string())?;
             kept.canonicalize()?
         }
         None => {
-            throw_away = tempfile::tempdir()?;
-            throw_away.path().to_owned()
+            temporary = tempfile::tempdir()?;
+            temporary.path().to_owned()
         }
     };
     let modules_dir = session::modules_dir(&options.artifacts, &home)?;
@@ -47,7 +47,7 @@ fn demo(options: &DemoOptions) -> anyhow::Result<bool> {
         repo: options.repo.clone(),
         home,
         modules_dir,
-        most: options.most,
+        limit: options.limit,
     })
 }
 
@@ -85,7 +85,7 @@ fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {
             "  fits this host (plugin-api {CONTRACT_VERSION}); built against plugin-api {}",
             answer["plugin_api_of_library"].as_str().unwrap_or_default()
         ))?,
-        Some(reason) => say(format_args!("  does not fit: it {reason}"))?,
+        Some(reason) => say(format_args!("  does not fit this host: it {reason}"))?,
     }
     Ok(fits)
 }
@@ -106,25 +106,25 @@ fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
         anyhow::bail!("METHOD and --config are required");
     };
     let arguments = serde_json::from_str(&options.arguments)
-        .with_context(|| format!("the arguments {} are no JSON", options.arguments))?;
-    let host = session::open(config)?;
+        .with_context(|| format!("the arguments {} are not JSON", options.arguments))?;
+    let host = session::start(config)?;
     let context = CallContext::new();
     let answer = if options.bare {
         call(host.primary(), &context, method, arguments)
     } else {
         call(host.storage(), &context, method, arguments)
     };
-    session::close(host)?;
+    host.shutdown()?;
     say(format_args!("{:#}", answer?))?;
     Ok(true)
 }
 
 fn serve(config: &ConfigOption, bind: SocketAddr) -> anyhow::Result<bool> {
-    let host = session::open(&config.config)?;
+    let host = session::start(&config.config)?;
     let router = http::router(&host);
     let ready = |address| {
-        // Closed stdout is no reason to stop serving.
-        let _ = say(format_args!("serving on http://{address}; Ctrl-C ends it"));
+        // A closed stdout is no reason to stop serving.
+        let _ = say(format_args!("serving on http://{address}; Ctrl-C stops it"));
     };
     let stop = async {
         if let Err(error) = tokio::signal::ctrl_c().await {
@@ -134,7 +134,7 @@ fn serve(config: &ConfigOption, bind: SocketAddr) -> anyhow::Result<bool> {
     tokio::runtime::Runtime::new()?
         .block_on(http::serve(router, bind, ready, stop))
         .with_context(|| format!("cannot serve on {bind}"))?;
-    session::close(host)?;
+    host.shutdown()?;
     Ok(true)
 }
 
@@ -146,7 +146,7 @@ fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {
         None
     } else {
         let modules = session::modules_dir(&options.artifacts, home.path())?;
-        let server = SecondaryServer::start(Keeps::Memory)?;
+        let server = SecondaryServer::start(ServerStorage::Memory)?;
         let block = format!(
             "modules_dir: {}\nmodules: {{commercial_db-sync-server: {{enabled: true, config: {{\
              secondary_url: \"{}\", secondary_user: root, secondary_pass: root}}}}}}\n",
@@ -164,7 +164,7 @@ fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {
     Ok(report.is_good())
 }
 
-/// Plays the script on a fresh host in memory.
+/// Runs the script on a new host with its primary in memory.
 fn play(
     home: &Path,
     modules: &str,
@@ -173,13 +173,13 @@ fn play(
     quiet: bool,
 ) -> anyhow::Result<Vec<Outcome>> {
     let yaml = format!("primary: {{url: \"mem://\"}}\ndata_dir: {name}\n{modules}");
-    let host = session::whole(Host::start(&HostConfig::parse(&yaml, home)?)?)?;
+    let host = Host::start_with_all_modules(&HostConfig::parse(&yaml, home)?)?;
     let progress = bar(name, steps.len());
     if quiet {
         progress.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     let outcomes = exercise::run(host.storage(), steps, |_| progress.inc(1));
     progress.finish_and_clear();
-    session::close(host)?;
+    host.shutdown()?;
     Ok(outcomes)
 }

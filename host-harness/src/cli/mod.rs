@@ -1,34 +1,40 @@
 //! The command line.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `commands` | demo, exercise, inspect, call, serve |
+//! | `admin` | status, pause, resume, dead-letters, resync, verify |
+//! | `session` | the host and the library that a command works with |
 
+mod admin;
 mod commands;
-pub(crate) mod session;
-mod steer;
+mod session;
 
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
-/// A host for modules of Remembrances-MCP: loads them, drives them, shows what
-/// they do.
+/// A small host for modules of Remembrances-MCP: loads them as the real host does,
+/// calls them, and shows what they do.
 #[derive(Parser)]
 #[command(name = "host-harness", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What to log on stderr: error, warn, info, debug, or a filter like in RUST_LOG.
-    #[arg(long, global = true, default_value = "warn")]
+    /// What to log on stderr: error, warn, info, debug, trace, off, or a filter as in RUST_LOG.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
     log: String,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  host-harness demo                                   everything, on the sources of this project
-  host-harness exercise                               all 64 methods, bare and through the module
+  host-harness demo                                 replication at work, on this project
+  host-harness exercise                             all 64 methods and their answers
   host-harness inspect target/debug/libdb_sync_server.so
   host-harness call save_fact '{\"user_id\":\"ada\",\"key\":\"editor\",\"value\":\"vim\"}' --config host.yaml
   host-harness call search_similar '[\"ada\", \"words to look for\", 5]' --config host.yaml
-  host-harness serve --config host.yaml               the module's routes on 127.0.0.1:7878
-  host-harness status --url http://127.0.0.1:7878     of the host that serves there
-  host-harness verify --config host.yaml              loads the modules, asks, ends
+  host-harness serve --config host.yaml             serves HTTP routes on 127.0.0.1:7878
+  host-harness status --url http://127.0.0.1:7878   asks the host that serves there
+  host-harness verify --config host.yaml            starts a host, asks it, and stops it
 
 A host's configuration (host.yaml):
   primary: {url: surrealkv://data/primary}
@@ -36,60 +42,92 @@ A host's configuration (host.yaml):
   modules:
     commercial_db-sync-server:
       enabled: true
-      config: {secondary_url: \"ws://127.0.0.1:8000\", secondary_user: root, secondary_pass: \"${SECONDARY_PASS}\"}";
+      config:
+        secondary_url: ws://127.0.0.1:8000
+        secondary_user: root
+        secondary_pass: \"${SECONDARY_PASS}\"";
+
+const DEMO_CHECKS: &str = "\
+The demo writes nine inputs, all read from the project's directory: the code project, its .rs
+files with their symbols, the end of the indexing, the .md files, their paragraphs, the commits,
+and the packages, dependencies and package facts of Cargo.lock and the manifests. An input that
+is missing or empty fails the demo, and the output names it. The one exception is the history:
+where Git finds no repository (in an unpacked archive) or is not installed, the commits are
+SKIPPED, and the last lines say so.
+
+Exit code 0 only if every check held.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Shows the whole thing on real input: replicates this project's own
-    /// sources to a real server, compares row by row, merges reads, kills the
-    /// server and lets it catch up. Exit code 1 if any comparison fails.
+    /// Shows replication at work: writes this project's own sources through a
+    /// host, replicates them to a real SurrealDB server, compares both row by
+    /// row, reads from both, kills the server and lets it catch up.
+    #[command(after_help = DEMO_CHECKS)]
     Demo(DemoOptions),
-    /// Calls all 64 methods on the bare primary and through the module, checks
-    /// each answer, and compares the two. Exit code 1 if any is wrong.
+    /// Calls all 64 methods on the primary and through the module, checks each
+    /// answer, and compares the two. Exit code 1 if any is wrong.
     Exercise(ExerciseOptions),
-    /// Says what a library is, and whether it fits this host. Exit code 1 if not.
+    /// Shows what module a library holds, and whether this host can load it.
+    /// Exit code 1 if it cannot.
     Inspect {
-        /// The library.
+        /// The library: lib*.so or lib*.dylib.
         library: PathBuf,
-        /// The answer as JSON.
+        /// Print the answer as JSON.
         #[arg(long)]
         json: bool,
     },
     /// Calls one of the 64 methods and prints its answer as JSON.
     Call(CallOptions),
-    /// Runs a host and offers its modules' HTTP routes until Ctrl-C.
+    /// Runs a host and serves its modules' HTTP routes until Ctrl-C.
     Serve {
         #[command(flatten)]
         config: ConfigOption,
-        /// Where to listen. Anyone who can connect can steer the module.
-        #[arg(long, default_value = "127.0.0.1:7878")]
+        /// The address to listen on. There is no authentication: whoever can
+        /// connect controls replication.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
         bind: SocketAddr,
     },
-    /// How replication is doing: connections, backlog, lag, dead letters.
-    Status(SteerOptions),
-    /// Stops copying to the secondaries; writes go on and wait in the log.
-    Pause(SteerOptions),
-    /// Goes on copying.
-    Resume(SteerOptions),
-    /// Operations that a secondary refused for good.
+    #[command(flatten)]
+    Admin(AdminCommand),
+}
+
+/// The commands that show and control replication.
+#[derive(Subcommand)]
+enum AdminCommand {
+    /// Shows the state of replication: each secondary's connection, backlog,
+    /// lag and dead letters.
+    Status(HostOption),
+    /// Pauses replication on a running host (--url). Writes go on and wait in the
+    /// queue.
+    Pause(HostOption),
+    /// Resumes replication on a running host (--url).
+    Resume(HostOption),
+    /// Lists, replays or discards operations that a secondary rejected for good.
     DeadLetters {
         /// What to do with them.
         #[command(subcommand)]
         action: DeadLetters,
     },
-    /// Copies the primary's rows to the secondaries again, and waits until done.
+    /// Replicates all rows of the primary's tables again, and waits until it is
+    /// done.
     Resync(TableOptions),
-    /// Compares the secondaries with the primary and has differences repaired.
+    /// Compares the secondaries with the primary, replicates the rows that
+    /// differ, and waits until it is done.
     Verify(TableOptions),
 }
 
 #[derive(Subcommand)]
 enum DeadLetters {
-    /// Shows them with their last errors.
-    List(SteerOptions),
-    /// Tries them again.
+    /// Lists them with their last errors.
+    List {
+        #[command(flatten)]
+        host: HostOption,
+        #[command(flatten)]
+        secondary: SecondaryOption,
+    },
+    /// Tries them again, with the primary's current rows.
     Replay(IdOptions),
-    /// Gives them up.
+    /// Removes them from the list. The secondary keeps the rows that it has.
     Discard(IdOptions),
 }
 
@@ -106,8 +144,8 @@ struct CallOptions {
     /// The method, such as save_fact.
     #[arg(required_unless_present = "list")]
     method: Option<String>,
-    /// Its arguments: an object by name or an array in order. A text may stand
-    /// for an embedding.
+    /// Its arguments as JSON: an object by name or an array in order. Where a
+    /// method takes an embedding, a text may stand instead.
     #[arg(default_value = "{}")]
     arguments: String,
     /// The host's configuration file.
@@ -118,30 +156,30 @@ struct CallOptions {
         required_unless_present = "list"
     )]
     config: Option<PathBuf>,
-    /// On the primary alone, around the modules.
+    /// Call it on the primary only, without the modules.
     #[arg(long)]
     bare: bool,
-    /// Shows all 64 methods with their arguments, and calls none.
+    /// List all 64 methods with their arguments, and call none.
     #[arg(long)]
     list: bool,
 }
 
-/// Which plugin and which server program are used.
+/// Which build of the plugin is used.
 #[derive(Args)]
-pub(crate) struct ArtifactOptions {
+struct ArtifactOptions {
     /// The directory with the module's library [default: the build directory].
     #[arg(long, value_name = "DIR")]
-    pub(crate) modules_dir: Option<PathBuf>,
+    modules_dir: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct ExerciseOptions {
     #[command(flatten)]
     artifacts: ArtifactOptions,
-    /// The report as JSON.
+    /// Print the report as JSON.
     #[arg(long)]
     json: bool,
-    /// Only on the bare primary: no module, no server.
+    /// Call the methods on the primary only: no module, no server.
     #[arg(long)]
     bare: bool,
 }
@@ -150,34 +188,37 @@ struct ExerciseOptions {
 struct DemoOptions {
     #[command(flatten)]
     artifacts: ArtifactOptions,
-    /// The project to take as input: a directory with a Cargo workspace.
+    /// The project to take as input: the directory of a Cargo workspace.
     #[arg(long, value_name = "DIR", default_value = ".")]
     repo: PathBuf,
-    /// Keep the databases and the configuration in this directory.
+    /// Keep the databases and host.yaml in this directory.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// At most so many items of each kind; 0 for all there is.
+    /// Write at most so many items of each kind; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 1000)]
-    most: usize,
+    limit: usize,
 }
 
-/// Which host is steered.
+/// Which host is asked.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
 struct HostOption {
-    /// A host that is started for this command, from its configuration file.
-    #[arg(long, env = "HOST_CONFIG", value_name = "FILE")]
+    /// The configuration file of a host that is started for this command.
+    #[arg(
+        long,
+        env = "HOST_CONFIG",
+        value_name = "FILE",
+        required_unless_present = "url"
+    )]
     config: Option<PathBuf>,
-    /// A host that runs `host-harness serve` there.
+    /// The address of a running `host-harness serve`. It takes precedence
+    /// over --config.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
 
 #[derive(Args)]
-struct SteerOptions {
-    #[command(flatten)]
-    host: HostOption,
-    /// Only this secondary.
+struct SecondaryOption {
+    /// The secondary's name [default: all secondaries].
     #[arg(long, value_name = "NAME")]
     secondary: Option<String>,
 }
@@ -185,16 +226,20 @@ struct SteerOptions {
 #[derive(Args)]
 struct IdOptions {
     #[command(flatten)]
-    steer: SteerOptions,
-    /// Which ones, by their id; none means all.
+    host: HostOption,
+    #[command(flatten)]
+    secondary: SecondaryOption,
+    /// Their ids, as `dead-letters list` shows them [default: all].
     ids: Vec<String>,
 }
 
 #[derive(Args)]
 struct TableOptions {
     #[command(flatten)]
-    steer: SteerOptions,
-    /// Which tables; none means all that are replicated.
+    host: HostOption,
+    #[command(flatten)]
+    secondary: SecondaryOption,
+    /// The tables [default: all that are replicated].
     tables: Vec<String>,
 }
 
@@ -207,7 +252,7 @@ pub fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) if crate::output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            crate::output::complain(&error);
+            crate::output::print_error(&error);
             ExitCode::FAILURE
         }
     }

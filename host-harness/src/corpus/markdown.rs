@@ -1,9 +1,10 @@
-//! Markdown in pieces.
+//! The sections and paragraphs of a Markdown file.
 
-/// The shortest paragraph that says something.
-const SHORTEST: usize = 40;
+/// A shorter paragraph says too little to be searched for, in bytes.
+const MIN_PARAGRAPH: usize = 40;
 
-/// A text in pieces that each begin with a heading; the first may have none.
+/// Splits a text at its headings. The first section may have none; an empty text
+/// is one empty section.
 pub(super) fn sections(text: &str) -> Vec<String> {
     let mut sections: Vec<String> = vec![String::new()];
     let mut in_code = false;
@@ -24,7 +25,7 @@ pub(super) fn sections(text: &str) -> Vec<String> {
     sections
 }
 
-/// Running text between blank lines: no headings, no code, no tables.
+/// The paragraphs of running text: no headings, no code, no tables.
 pub(super) fn paragraphs(text: &str) -> Vec<String> {
     let mut paragraphs = vec![String::new()];
     let mut in_code = false;
@@ -40,7 +41,7 @@ pub(super) fn paragraphs(text: &str) -> Vec<String> {
             paragraph.push_str(line);
         }
     }
-    paragraphs.retain(|paragraph| paragraph.len() >= SHORTEST);
+    paragraphs.retain(|paragraph| paragraph.len() >= MIN_PARAGRAPH);
     paragraphs
 }
 

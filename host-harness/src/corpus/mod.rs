@@ -1,21 +1,30 @@
 //! A project's own text as records for every table: its sources, its Markdown,
-//! its history, its packages.
+//! its history, its dependency graph.
+//!
+//! | module | what it reads |
+//! | --- | --- |
+//! | `rust_source` | the declarations of a Rust file |
+//! | `markdown` | the sections and paragraphs of a Markdown file |
+//! | `history` | the commits, from Git |
+//! | `packages` | the dependency graph, from `Cargo.lock` and the manifests |
 
 mod history;
 mod markdown;
 mod packages;
 mod rust_source;
 
+pub use history::NoHistory;
+pub use packages::{Package, PackageManifest, Packages};
+
 use history::commits;
 use markdown::{paragraphs, sections};
-pub use packages::{Crate, Packages};
-
 use packages::packages;
 use rust_source::symbols;
 use std::{
     io,
     path::{Path, PathBuf},
 };
+use walkdir::{DirEntry, WalkDir};
 
 /// A source file and what is declared in it.
 pub struct SourceFile {
@@ -23,7 +32,7 @@ pub struct SourceFile {
     pub path: String,
     /// Its text.
     pub text: String,
-    /// What it declares, those around others first.
+    /// What it declares; a symbol comes after the one that contains it.
     pub symbols: Vec<Symbol>,
 }
 
@@ -34,7 +43,7 @@ pub struct Symbol {
     pub kind: &'static str,
     /// Its own name.
     pub name: String,
-    /// The place of the symbol around it, in the same list.
+    /// The index of the symbol that contains it, in the same list.
     pub parent: Option<usize>,
     /// First line, from 1.
     pub first_line: usize,
@@ -50,13 +59,13 @@ pub struct Symbol {
     pub doc: String,
 }
 
-/// A Markdown file, one piece for each heading.
+/// A Markdown file, split at its headings.
 pub struct Document {
     /// Its path below the project's directory.
     pub path: String,
     /// Its title: the first heading, or else the path.
     pub title: String,
-    /// Its pieces, at least one.
+    /// Its sections, at least one.
     pub sections: Vec<String>,
 }
 
@@ -80,7 +89,7 @@ pub struct Commit {
     pub message: String,
 }
 
-/// Everything that was found.
+/// Everything that was read of a project.
 pub struct Corpus {
     /// The project's name: that of its directory.
     pub name: String,
@@ -92,24 +101,21 @@ pub struct Corpus {
     pub documents: Vec<Document>,
     /// The paragraphs of its Markdown.
     pub paragraphs: Vec<Paragraph>,
-    /// Its history, the newest first.
-    pub commits: Vec<Commit>,
-    /// Its packages and theirs.
-    pub packages: Packages,
-    /// What could not be had, and what was left out.
+    /// Its history, the newest commit first; or why there is none.
+    pub commits: Result<Vec<Commit>, NoHistory>,
+    /// Its dependency graph; or what is wrong with its files, and what to do.
+    pub packages: Result<Packages, String>,
+    /// What was left out.
     pub notes: Vec<String>,
 }
 
 impl Corpus {
-    /// Reads a project: at most `most` items of each kind, 0 for all.
+    /// Reads a project: at most `limit` items of each kind, 0 for all.
     ///
     /// # Errors
-    /// The directory cannot be read. What else cannot be had is a note.
-    pub fn gather(root: &Path, most: usize) -> io::Result<Self> {
+    /// The directory cannot be read.
+    pub fn read(root: &Path, limit: usize) -> io::Result<Self> {
         let root = root.canonicalize()?;
-        let mut paths = Vec::new();
-        walk(&root, &mut paths)?;
-        paths.sort();
         let mut corpus = Self {
             name: root
                 .file_name()
@@ -117,58 +123,60 @@ impl Corpus {
             files: Vec::new(),
             documents: Vec::new(),
             paragraphs: Vec::new(),
-            commits: Vec::new(),
-            packages: Packages::default(),
+            commits: commits(&root),
+            packages: packages(&root),
             notes: Vec::new(),
             root,
         };
-        for path in paths {
+        let is_input = |name: &str| name.ends_with(".rs") || name.ends_with(".md");
+        for path in files(&corpus.root, is_input)? {
             let Ok(text) = std::fs::read_to_string(&path) else {
-                corpus.notes.push(format!("{} is no text", path.display()));
+                corpus
+                    .notes
+                    .push(format!("{} is not UTF-8", path.display()));
                 continue;
             };
             let name = path.strip_prefix(&corpus.root).unwrap_or(&path);
-            let path = name.to_string_lossy().into_owned();
-            if path.ends_with(".rs") {
-                let symbols = symbols(&text);
-                corpus.files.push(SourceFile {
-                    path,
-                    text,
-                    symbols,
-                });
+            let name = name.to_string_lossy().into_owned();
+            if name.ends_with(".rs") {
+                corpus.add_source(name, text);
             } else {
-                corpus
-                    .paragraphs
-                    .extend(paragraphs(&text).into_iter().map(|text| Paragraph {
-                        path: path.clone(),
-                        text,
-                    }));
-                let sections = sections(&text);
-                let title = sections
-                    .iter()
-                    .find_map(|section| section.strip_prefix('#')?.lines().next())
-                    .map_or(path.clone(), |line| {
-                        line.trim_start_matches('#').trim().to_owned()
-                    });
-                corpus.documents.push(Document {
-                    path,
-                    title,
-                    sections,
-                });
+                corpus.add_document(name, &text);
             }
         }
-        match commits(&corpus.root) {
-            Ok(commits) => corpus.commits = commits,
-            Err(reason) => corpus.notes.push(format!("no history: {reason}")),
-        }
-        match packages(&corpus.root) {
-            Ok(packages) => corpus.packages = packages,
-            Err(reason) => corpus.notes.push(format!("no packages: {reason}")),
-        }
-        if most > 0 {
-            corpus.cut(most);
+        if limit > 0 {
+            corpus.truncate(limit);
         }
         Ok(corpus)
+    }
+
+    fn add_source(&mut self, path: String, text: String) {
+        let symbols = symbols(&text);
+        self.files.push(SourceFile {
+            path,
+            text,
+            symbols,
+        });
+    }
+
+    fn add_document(&mut self, path: String, text: &str) {
+        self.paragraphs
+            .extend(paragraphs(text).into_iter().map(|text| Paragraph {
+                path: path.clone(),
+                text,
+            }));
+        let sections = sections(text);
+        let title = sections
+            .iter()
+            .find_map(|section| section.strip_prefix('#')?.lines().next())
+            .map_or(path.clone(), |line| {
+                line.trim_start_matches('#').trim().to_owned()
+            });
+        self.documents.push(Document {
+            path,
+            title,
+            sections,
+        });
     }
 
     /// How many symbols there are.
@@ -176,78 +184,87 @@ impl Corpus {
         self.files.iter().map(|file| file.symbols.len()).sum()
     }
 
-    /// How many symbols each file may have, so that there are at most `most`.
-    fn fair_share(&self, most: usize) -> usize {
-        let with = |share: usize| -> usize {
+    /// How many symbols each file may have, so that there are at most `limit`.
+    fn symbols_per_file(&self, limit: usize) -> usize {
+        let total = |share: usize| -> usize {
             self.files
                 .iter()
                 .map(|file| file.symbols.len().min(share))
                 .sum()
         };
-        (0..=most)
+        (0..=limit)
             .rev()
-            .find(|&share| with(share) <= most)
+            .find(|&share| total(share) <= limit)
             .unwrap_or(0)
     }
 
-    /// Leaves out what is past `most`, and says so.
-    fn cut(&mut self, most: usize) {
+    /// Leaves out what exceeds `limit`, and notes it.
+    fn truncate(&mut self, limit: usize) {
         let mut notes = Vec::new();
         let mut note = |what: &str, had: usize, kept: usize| {
             if kept < had {
                 notes.push(format!("{kept} of {had} {what}"));
             }
         };
-        macro_rules! cut {
-            ($what:literal, $list:expr, $most:expr) => {{
-                let had = $list.len();
-                $list.truncate($most);
-                note($what, had, $list.len());
-            }};
-        }
-        // Files of every part of the project, not only of the first.
         let symbols = self.symbol_count();
+        // Files of every part of the project, not only of the first.
         let had = self.files.len();
         let mut at = 0;
         self.files.retain(|_| {
             at += 1;
-            had <= most || at * most / had > (at - 1) * most / had
+            had <= limit || at * limit / had > (at - 1) * limit / had
         });
         note("files", had, self.files.len());
-        let share = self.fair_share(most);
+        let share = self.symbols_per_file(limit);
         for file in &mut self.files {
-            // The symbols around others come first, so a cut leaves no orphan.
+            // A symbol comes after its parent, so none loses it.
             file.symbols.truncate(share);
         }
         note("symbols", symbols, self.symbol_count());
-        cut!("documents", self.documents, most);
-        cut!("paragraphs", self.paragraphs, most);
-        cut!("commits", self.commits, most);
-        cut!("crates", self.packages.crates, most);
-        let crates = self.packages.crates.len();
-        self.packages
-            .edges
-            .retain(|(from, to)| *from < crates && *to < crates);
-        cut!("dependencies", self.packages.edges, 2 * most);
+
+        macro_rules! truncate {
+            ($what:literal, $list:expr, $limit:expr) => {{
+                let had = $list.len();
+                $list.truncate($limit);
+                note($what, had, $list.len());
+            }};
+        }
+        truncate!("documents", self.documents, limit);
+        truncate!("paragraphs", self.paragraphs, limit);
+        if let Ok(commits) = &mut self.commits {
+            truncate!("commits", commits, limit);
+        }
+        if let Ok(Packages { packages, edges }) = &mut self.packages {
+            truncate!("packages", packages, limit);
+            let kept = packages.len();
+            edges.retain(|(from, to)| *from < kept && *to < kept);
+            truncate!("dependencies", edges, 2 * limit);
+        }
         self.notes.extend(notes);
     }
 }
 
-/// The Rust and Markdown files below a directory, without what is built or hidden.
-fn walk(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
+/// The files below a directory whose names are `wanted`, in order; none from
+/// hidden directories or from `target`.
+fn files(directory: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    let is_source = |entry: &DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        entry.depth() == 0
+            || !entry.file_type().is_dir()
+            || (name != "target" && !name.starts_with('.'))
+    };
+    let mut files = Vec::new();
+    for entry in WalkDir::new(directory)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(is_source)
+    {
         let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        // A link may lead in a circle: it is neither a file nor a directory here.
-        let kind = entry.file_type()?;
-        if kind.is_dir() && name != "target" && !name.starts_with('.') {
-            walk(&entry.path(), paths)?;
-        } else if kind.is_file() && (name.ends_with(".rs") || name.ends_with(".md")) {
-            paths.push(entry.path());
+        if entry.file_type().is_file() && wanted(&entry.file_name().to_string_lossy()) {
+            files.push(entry.into_path());
         }
     }
-    Ok(())
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -258,28 +275,28 @@ mod tests {
     #[test]
     fn this_project_is_read_and_cut_to_size() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let all = Corpus::gather(&root, 0).unwrap();
+        let all = Corpus::read(&root, 0).unwrap();
         assert!(
             all.files
                 .iter()
                 .any(|file| file.path == "host-harness/src/corpus/mod.rs")
         );
-        assert!(all.packages.crates.len() > 100, "{:?}", all.notes);
+        let packages = all.packages.unwrap();
+        assert!(packages.packages.len() > 100);
         assert!(
-            all.notes.iter().all(|note| note.starts_with("no history")),
+            matches!(&all.commits, Ok(_) | Err(NoHistory::NoRepository(_))),
             "{:?}",
-            all.notes
+            all.commits.err()
         );
+        assert!(all.notes.is_empty(), "{:?}", all.notes);
 
-        let few = Corpus::gather(&root, 20).unwrap();
+        let few = Corpus::read(&root, 20).unwrap();
         assert_eq!(few.files.len(), 20);
         assert!(few.symbol_count() <= 20 && few.symbol_count() > 0);
         let parts = |part: &str| few.files.iter().any(|file| file.path.starts_with(part));
         assert!(parts("host-harness/") && parts("plugin/") && parts("tests/"));
-        assert_eq!(
-            (few.packages.crates.len(), few.packages.edges.len()),
-            (20, 40)
-        );
+        let packages = few.packages.unwrap();
+        assert_eq!((packages.packages.len(), packages.edges.len()), (20, 40));
         assert!(
             few.notes
                 .contains(&format!("20 of {} files", all.files.len())),

@@ -1,121 +1,140 @@
-//! A project's packages and what they depend on, from `cargo metadata`.
+//! A project's packages and what they depend on, from `Cargo.lock` and the
+//! manifests.
+//!
+//! Every clone has these files. `cargo metadata` would also need the crates of
+//! every platform, and a build downloads only those of one.
 
-use serde::Deserialize;
+use super::files;
+use cargo_lock::{Dependency, Lockfile};
+use cargo_toml::Manifest;
 use std::{
     collections::{HashMap, VecDeque},
     path::Path,
-    process::Command,
 };
 
-/// A package.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct Crate {
-    /// Cargo's id for it.
-    pub id: String,
+/// A package of the dependency graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Package {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// What it says of itself.
+    /// The registry or repository that it comes from; none for the project's own.
+    pub source: Option<String>,
+    /// The checksum of the published archive.
+    pub checksum: Option<String>,
+    /// What its manifest says. Only the project's own packages have theirs here.
+    pub manifest: Option<PackageManifest>,
+}
+
+/// What the manifest of one of the project's own packages says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PackageManifest {
+    /// What the package is for.
     pub description: Option<String>,
     /// Its licence.
     pub license: Option<String>,
-    /// Where it comes from; none for the project's own.
-    pub source: Option<String>,
-    /// Its edition of the language.
+    /// Its edition of the language: `2024`.
     pub edition: String,
-    /// The oldest compiler that it takes.
+    /// The oldest compiler that builds it.
     pub rust_version: Option<String>,
 }
 
-/// The project's packages first, then those nearest to them.
+/// The dependency graph: the project's own packages first, then the others by
+/// their distance from them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packages {
     /// All packages.
-    pub crates: Vec<Crate>,
-    /// Who depends on whom, as places in `crates`.
+    pub packages: Vec<Package>,
+    /// Dependencies, as a package and one that it depends on, both by their
+    /// index in `packages`.
     pub edges: Vec<(usize, usize)>,
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Crate>,
-    workspace_members: Vec<String>,
-    resolve: Resolve,
-}
-
-#[derive(Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    id: String,
-    dependencies: Vec<String>,
-}
-
-/// Asks Cargo, without a network.
+/// Reads the lock file of the workspace that `root` belongs to, and the
+/// manifests below it.
 ///
 /// # Errors
-/// A sentence: there is no Cargo, or no workspace.
+/// A sentence that names the file, what is wrong with it, and what to do.
 pub(super) fn packages(root: &Path) -> Result<Packages, String> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
-        .current_dir(root)
-        .output()
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-    }
-    serde_json::from_slice(&output.stdout)
-        .map(nearest_first)
-        .map_err(|error| error.to_string())
+    let workspace = root
+        .ancestors()
+        .find(|directory| directory.join("Cargo.lock").is_file())
+        .ok_or_else(|| {
+            format!(
+                "there is no Cargo.lock in {} or above it; run `cargo generate-lockfile` there",
+                root.display()
+            )
+        })?;
+    let path = workspace.join("Cargo.lock");
+    let lockfile = Lockfile::load(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let manifests = manifests(workspace)?;
+    Ok(nearest_first(&lockfile, manifests))
 }
 
-/// Walks the dependencies breadth-first from the project's own packages.
-fn nearest_first(metadata: Metadata) -> Packages {
-    let dependencies: HashMap<&str, &[String]> = metadata
-        .resolve
-        .nodes
-        .iter()
-        .map(|node| (node.id.as_str(), node.dependencies.as_slice()))
-        .collect();
-    let mut known: HashMap<&str, Crate> = HashMap::new();
-    for package in &metadata.packages {
-        known.insert(&package.id, package.clone());
-    }
-    let mut packages = Packages::default();
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut waiting: VecDeque<&str> = metadata
-        .workspace_members
-        .iter()
-        .map(String::as_str)
-        .collect();
-    while let Some(id) = waiting.pop_front() {
-        if let Some(package) = known.remove(id) {
-            places.insert(id, packages.crates.len());
-            packages.crates.push(package);
-            waiting.extend(
-                dependencies
-                    .get(id)
-                    .into_iter()
-                    .flat_map(|all| all.iter())
-                    .map(String::as_str),
-            );
-        }
-    }
-    for package in &packages.crates {
-        let Some((id, from)) = places.get_key_value(package.id.as_str()) else {
+/// The manifests of the packages in a directory, by the packages' names.
+fn manifests(workspace: &Path) -> Result<HashMap<String, PackageManifest>, String> {
+    let mut manifests = HashMap::new();
+    let paths = files(workspace, |name| name == "Cargo.toml").map_err(|error| error.to_string())?;
+    for path in paths {
+        // With what it inherits from its workspace.
+        let manifest =
+            Manifest::from_path(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let Some(package) = manifest.package else {
             continue;
         };
-        for to in dependencies.get(id).into_iter().flat_map(|all| all.iter()) {
-            packages
-                .edges
-                .extend(places.get(to.as_str()).map(|to| (*from, *to)));
+        manifests.insert(
+            package.name().to_owned(),
+            PackageManifest {
+                description: package.description().map(str::to_owned),
+                license: package.license().map(str::to_owned),
+                edition: package.edition().to_string(),
+                rust_version: package.rust_version().map(str::to_owned),
+            },
+        );
+    }
+    Ok(manifests)
+}
+
+/// Orders the packages breadth-first from the project's own, which have no source.
+fn nearest_first(lockfile: &Lockfile, mut manifests: HashMap<String, PackageManifest>) -> Packages {
+    let by_id: HashMap<Dependency, &cargo_lock::Package> = lockfile
+        .packages
+        .iter()
+        .map(|package| (package.into(), package))
+        .collect();
+    let mut order: Vec<&cargo_lock::Package> = Vec::new();
+    let mut indices: HashMap<Dependency, usize> = HashMap::new();
+    let own = lockfile.packages.iter().filter(|one| one.source.is_none());
+    let mut waiting: VecDeque<Dependency> = own.map(Into::into).collect();
+    while let Some(id) = waiting.pop_front() {
+        if let Some(package) = by_id.get(&id)
+            && !indices.contains_key(&id)
+        {
+            indices.insert(id, order.len());
+            order.push(package);
+            waiting.extend(package.dependencies.iter().cloned());
         }
     }
-    packages
+    let edges = order.iter().enumerate().flat_map(|(from, package)| {
+        let to = package.dependencies.iter().filter_map(|id| indices.get(id));
+        to.map(move |&to| (from, to))
+    });
+    let edges = edges.collect();
+    let packages = order
+        .into_iter()
+        .map(|package| Package {
+            name: package.name.to_string(),
+            version: package.version.to_string(),
+            source: package.source.as_ref().map(ToString::to_string),
+            checksum: package.checksum.as_ref().map(ToString::to_string),
+            manifest: match package.source {
+                None => manifests.remove(package.name.as_str()),
+                Some(_) => None,
+            },
+        })
+        .collect();
+    Packages { packages, edges }
 }
 
 #[cfg(test)]
@@ -124,21 +143,62 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_project_itself_comes_first() {
-        let packages = packages(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    fn the_projects_own_packages_come_first() {
+        let graph = packages(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
         assert!(
-            packages
-                .crates
+            graph
+                .packages
                 .iter()
                 .take(5)
                 .all(|package| package.source.is_none())
         );
-        let name = |at: usize| packages.crates[at].name.as_str();
+        let name = |at: usize| graph.packages[at].name.as_str();
         assert!(
-            packages
+            graph
                 .edges
                 .iter()
                 .any(|(from, to)| { (name(*from), name(*to)) == ("host-harness", "plugin-api") })
         );
+    }
+
+    #[test]
+    fn own_packages_have_what_their_manifests_say_and_inherit() {
+        let graph = packages(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        for package in &graph.packages {
+            assert_eq!(
+                package.manifest.is_some(),
+                package.source.is_none(),
+                "{package:?}"
+            );
+            assert_eq!(
+                package.checksum.is_some(),
+                package.source.is_some(),
+                "{package:?}"
+            );
+        }
+        let own = graph.packages.iter().find(|one| one.name == "host-harness");
+        let manifest = own.unwrap().manifest.as_ref().unwrap();
+        assert_eq!(
+            manifest.description.as_deref(),
+            Some(env!("CARGO_PKG_DESCRIPTION"))
+        );
+        assert_eq!(manifest.license.as_deref(), Some(env!("CARGO_PKG_LICENSE")));
+        assert_eq!(
+            manifest.rust_version.as_deref(),
+            Some(env!("CARGO_PKG_RUST_VERSION"))
+        );
+        assert_eq!(manifest.edition, "2024");
+    }
+
+    #[test]
+    fn a_missing_or_unreadable_lock_file_is_named() {
+        let project = tempfile::tempdir().unwrap();
+        let error = packages(project.path()).unwrap_err();
+        assert!(error.contains("there is no Cargo.lock in"), "{error}");
+        assert!(error.contains("cargo generate-lockfile"), "{error}");
+
+        std::fs::write(project.path().join("Cargo.lock"), "version = no").unwrap();
+        let error = packages(project.path()).unwrap_err();
+        assert!(error.contains("Cargo.lock: "), "{error}");
     }
 }

@@ -1,8 +1,7 @@
-//! What a Rust file declares, found line by line.
+//! The declarations of a Rust file, found line by line.
 //!
-//! It relies on the layout that rustfmt gives: what is declared on a line ends
-//! on that line, or on the next line of the same indentation that begins with
-//! a closing bracket.
+//! It relies on rustfmt's layout: a declaration ends on its own line, or on the next
+//! line of the same indentation that begins with a closing bracket.
 
 use super::Symbol;
 
@@ -23,12 +22,12 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn end(&self) -> usize {
+    fn end_byte(&self) -> usize {
         self.start + self.text.len()
     }
 }
 
-/// The symbols of a file; those around others first, then by line.
+/// The symbols of a file, by line; those that contain others come first.
 pub(super) fn symbols(source: &str) -> Vec<Symbol> {
     let lines = lines(source);
     let mut symbols: Vec<Symbol> = Vec::new();
@@ -36,8 +35,8 @@ pub(super) fn symbols(source: &str) -> Vec<Symbol> {
         let Some((kind, name)) = declared(line.text) else {
             continue;
         };
-        // Only an impl or a trait has symbols inside it; functions in functions
-        // and modules of tests stay out.
+        // Only the symbols in an impl or a trait count; functions in functions and
+        // test modules are left out.
         let parent = symbols.iter().rposition(|symbol| {
             symbol.first_line <= at
                 && at < symbol.last_line
@@ -50,7 +49,7 @@ pub(super) fn symbols(source: &str) -> Vec<Symbol> {
         if line.indentation != inside {
             continue;
         }
-        let last = end(&lines, at);
+        let last = last_line(&lines, at);
         let doc_lines = lines[..at]
             .iter()
             .rev()
@@ -74,7 +73,7 @@ pub(super) fn symbols(source: &str) -> Vec<Symbol> {
             first_line: at + 1,
             last_line: last + 1,
             first_byte: line.start,
-            end_byte: lines[last].end(),
+            end_byte: lines[last].end_byte(),
             signature: line.text.trim().trim_end_matches('{').trim_end().to_owned(),
             doc: doc.join("\n"),
         });
@@ -99,7 +98,7 @@ fn lines(source: &str) -> Vec<Line<'_>> {
         .collect()
 }
 
-/// The kind and name of what a line declares, if it declares something.
+/// The kind and name of the symbol that a line declares, if any.
 fn declared(line: &str) -> Option<(&'static str, String)> {
     let mut rest = line.trim_start();
     loop {
@@ -144,8 +143,8 @@ fn implemented(header: &str) -> String {
     outside.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The last line of what is declared at line `at`.
-fn end(lines: &[Line<'_>], at: usize) -> usize {
+/// The last line of the symbol that is declared at line `at`.
+fn last_line(lines: &[Line<'_>], at: usize) -> usize {
     let declaration = &lines[at];
     if declaration.text.ends_with([';', '}']) {
         return at;
@@ -159,7 +158,7 @@ fn end(lines: &[Line<'_>], at: usize) -> usize {
         .map_or(lines.len() - 1, |further| at + 1 + further)
 }
 
-/// Puts those without a parent first, and says anew where the parents are.
+/// Puts the symbols without a parent first, and updates the parents' indices.
 fn parents_first(symbols: Vec<Symbol>) -> Vec<Symbol> {
     let mut order: Vec<usize> = (0..symbols.len()).collect();
     order.sort_by_key(|&at| symbols[at].parent.is_some());
@@ -213,7 +212,7 @@ mod tests {
 "#;
 
     #[test]
-    fn declarations_are_found_with_their_ends() {
+    fn declarations_are_found_with_their_last_lines() {
         let found = symbols(SOURCE);
         let short: Vec<_> = found
             .iter()
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_taken() {
+    fn any_text_is_accepted() {
         for text in [
             "",
             "\n",

@@ -1,9 +1,9 @@
-//! The server is killed in the middle of work, and comes back.
+//! The secondary is killed while the host works, and is started again.
 
 use super::{
     Checks, USER,
-    measure::{Times, human},
-    stage::Stage,
+    deployment::Deployment,
+    timings::{Timings, human},
 };
 use crate::{embedder::embed, host::Host, output::say};
 use plugin_api::{
@@ -13,30 +13,30 @@ use plugin_api::{
 };
 use std::time::Duration;
 
-/// How many writes and reads are timed, each time.
+/// How many writes and reads are timed, with the secondary and without it.
 const SAMPLES: usize = 40;
 
-/// What was seen.
+/// What was measured.
 pub(super) struct Outage {
-    pub(super) writes_before: Times,
-    pub(super) writes_during: Times,
-    pub(super) reads_before: Times,
-    pub(super) reads_during: Times,
+    pub(super) writes_before: Timings,
+    pub(super) writes_during: Timings,
+    pub(super) reads_before: Timings,
+    pub(super) reads_during: Timings,
     pub(super) backlog: u64,
-    pub(super) catching_up: Duration,
+    pub(super) catch_up: Duration,
 }
 
-/// Kills the server, works on, starts it again, and compares.
-pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<Outage> {
-    let (writes_before, reads_before) = work(stage.host(), "before")?;
-    stage.wait_until_copied("copying what was written")?;
+/// Kills the secondary, writes and reads, starts it again, and compares.
+pub(super) fn show(deployment: &mut Deployment, checks: &mut Checks) -> anyhow::Result<Outage> {
+    let (writes_before, reads_before) = work(deployment.host(), "before")?;
+    deployment.wait_until_caught_up("replicating")?;
 
-    stage.server().kill();
-    say("  killed")?;
-    let (writes_during, reads_during) = work(stage.host(), "during")?;
+    deployment.server().kill();
+    say("  killed with SIGKILL")?;
+    let (writes_during, reads_during) = work(deployment.host(), "during")?;
     say(format_args!(
         "  {:<8} {:<46} {}",
-        "", "with the server", "without"
+        "", "before the outage", "during the outage"
     ))?;
     say(format_args!(
         "  {:<8} {:<46} {}",
@@ -50,17 +50,17 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<Out
         reads_before.to_string(),
         reads_during
     ))?;
-    let backlog = stage.replication()?.backlog;
+    let backlog = deployment.replication()?.backlog;
     checks.check(
-        &format!("writes and reads went on; {backlog} operations wait in the log"),
+        &format!("writes and reads succeed; {backlog} operations wait in the queue"),
         backlog > 0,
     )?;
 
-    stage.server().restart()?;
-    say("  started again, with the data that it had")?;
-    let catching_up = stage.wait_until_copied("catching up")?;
-    say(format_args!("  caught up in {}", human(catching_up)))?;
-    let comparison = stage.compare()?;
+    deployment.server().restart()?;
+    say("  started again with its data")?;
+    let catch_up = deployment.wait_until_caught_up("catching up")?;
+    say(format_args!("  caught up in {}", human(catch_up)))?;
+    let comparison = deployment.compare()?;
     if !comparison.is_equal() {
         say(&comparison)?;
     }
@@ -74,16 +74,16 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<Out
         reads_before,
         reads_during,
         backlog,
-        catching_up,
+        catch_up,
     })
 }
 
 /// Writes and reads of several kinds, each timed.
-fn work(host: &Host, when: &str) -> StorageResult<(Times, Times)> {
+fn work(host: &Host, when: &str) -> StorageResult<(Timings, Timings)> {
     let storage = host.storage();
     let context = CallContext::new();
-    let mut writes = Times::default();
-    let mut reads = Times::default();
+    let mut writes = Timings::default();
+    let mut reads = Timings::default();
     for sample in 0..SAMPLES {
         let key = format!("outage/{when}/{sample}");
         let text = format!("Note {sample} written {when} the outage");

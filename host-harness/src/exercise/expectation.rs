@@ -1,24 +1,24 @@
-//! What a step of the script expects of an answer, as a pattern of JSON.
+//! The answer that a step of the script expects, as a JSON pattern.
 //!
-//! | pattern | fits |
+//! | pattern | matches |
 //! | --- | --- |
-//! | `{a: 1}` | an object that has at least these keys, with values that fit |
-//! | `[1, 2]` | an array of as many items, each of which fits |
-//! | a text, number, flag or null | the same; a number to within 1e-6 |
+//! | `{a: 1}` | an object with at least these keys, whose values match |
+//! | `[1, 2]` | an array of as many items, each of which matches |
+//! | a text, number, flag or null | the same; numbers to within 1e-6 |
 //! | `$any` | anything but null |
 //! | `$id:events` | a record id of that table |
 //! | `$time` | a point in time |
 //! | `{$only: {…}}` | an object with exactly these keys |
-//! | `{$some: [1]}` | an array that has an item that fits each of these, among others |
+//! | `{$some: [1]}` | an array with an item that matches each of these, among others |
 //! | `{$above: 0.5}` | a number above that |
-//! | `{$near: 12, within: 3}` | a number no further off than that |
+//! | `{$near: 12, within: 3}` | a number no further away than that |
 
 use plugin_api::value::{RecordId, Timestamp};
 use serde_json::Value as Json;
 
-/// Says where `answer` does not fit `pattern`.
+/// An error says where `answer` does not match `pattern`.
 pub(super) fn check(pattern: &Json, answer: &Json) -> Result<(), String> {
-    fits(pattern, answer).map_err(|(path, reason)| {
+    match_json(pattern, answer).map_err(|(path, reason)| {
         let place = if path.is_empty() {
             "the answer"
         } else {
@@ -28,39 +28,39 @@ pub(super) fn check(pattern: &Json, answer: &Json) -> Result<(), String> {
     })
 }
 
-type Misfit = (String, String);
+type Mismatch = (String, String);
 
-fn misfit(reason: impl Into<String>) -> Result<(), Misfit> {
+fn mismatch(reason: impl Into<String>) -> Result<(), Mismatch> {
     Err((String::new(), reason.into()))
 }
 
-fn within(step: &str, result: Result<(), Misfit>) -> Result<(), Misfit> {
+fn at_path(step: &str, result: Result<(), Mismatch>) -> Result<(), Mismatch> {
     result.map_err(|(path, reason)| (format!("{step}{path}"), reason))
 }
 
-fn fits(pattern: &Json, answer: &Json) -> Result<(), Misfit> {
-    let expected = || misfit(format!("should be {pattern}, is {}", shorten(answer)));
+fn match_json(pattern: &Json, answer: &Json) -> Result<(), Mismatch> {
+    let expected = || mismatch(format!("should be {pattern}, is {}", shorten(answer)));
     match (pattern, answer) {
         (Json::String(text), _) if text.starts_with('$') => {
-            if matches(text, answer) {
+            if matches_placeholder(text, answer) {
                 Ok(())
             } else {
                 expected()
             }
         }
         (Json::Object(keys), _) if keys.keys().any(|key| key.starts_with('$')) => {
-            special(keys, answer)
+            match_operator(keys, answer)
         }
         (Json::Object(keys), Json::Object(answers)) => {
             for (key, pattern) in keys {
                 let answer = answers.get(key).unwrap_or(&Json::Null);
-                within(&format!(".{key}"), fits(pattern, answer))?;
+                at_path(&format!(".{key}"), match_json(pattern, answer))?;
             }
             Ok(())
         }
         (Json::Array(patterns), Json::Array(answers)) => {
             if patterns.len() != answers.len() {
-                return misfit(format!(
+                return mismatch(format!(
                     "should have {} items, has {}: {}",
                     patterns.len(),
                     answers.len(),
@@ -68,7 +68,7 @@ fn fits(pattern: &Json, answer: &Json) -> Result<(), Misfit> {
                 ));
             }
             for (at, (pattern, answer)) in patterns.iter().zip(answers).enumerate() {
-                within(&format!("[{at}]"), fits(pattern, answer))?;
+                at_path(&format!("[{at}]"), match_json(pattern, answer))?;
             }
             Ok(())
         }
@@ -81,7 +81,7 @@ fn fits(pattern: &Json, answer: &Json) -> Result<(), Misfit> {
     }
 }
 
-fn matches(name: &str, answer: &Json) -> bool {
+fn matches_placeholder(name: &str, answer: &Json) -> bool {
     let text = answer.as_str();
     match name {
         "$any" => !answer.is_null(),
@@ -93,26 +93,28 @@ fn matches(name: &str, answer: &Json) -> bool {
     }
 }
 
-fn special(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(), Misfit> {
+fn match_operator(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(), Mismatch> {
     let number = |key: &str| pattern.get(key).and_then(Json::as_f64);
     if let Some(Json::Object(only)) = pattern.get("$only") {
-        fits(&Json::Object(only.clone()), answer)?;
+        match_json(&Json::Object(only.clone()), answer)?;
         let unexpected = answer
             .as_object()
             .and_then(|answers| answers.keys().find(|key| !only.contains_key(*key)));
         return match unexpected {
-            Some(key) => misfit(format!("should not have {key}")),
+            Some(key) => mismatch(format!("should not have {key}")),
             None if answer.is_object() => Ok(()),
-            None => misfit("should be an object"),
+            None => mismatch("should be an object"),
         };
     }
     if let Some(Json::Array(some)) = pattern.get("$some") {
         let answers = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        let absent = some
-            .iter()
-            .find(|pattern| !answers.iter().any(|answer| fits(pattern, answer).is_ok()));
+        let absent = some.iter().find(|pattern| {
+            !answers
+                .iter()
+                .any(|answer| match_json(pattern, answer).is_ok())
+        });
         return match absent {
-            Some(pattern) => misfit(format!("should have {pattern} among {}", shorten(answer))),
+            Some(pattern) => mismatch(format!("should have {pattern} among {}", shorten(answer))),
             None => Ok(()),
         };
     }
@@ -120,12 +122,12 @@ fn special(pattern: &serde_json::Map<String, Json>, answer: &Json) -> Result<(),
     let fits = match (number("$above"), number("$near"), number("within")) {
         (Some(least), None, None) => is.is_some_and(|is| is > least),
         (None, Some(near), Some(within)) => is.is_some_and(|is| (is - near).abs() <= within),
-        _ => return misfit("is compared with a pattern that nobody knows"),
+        _ => return mismatch("is compared with an unknown pattern"),
     };
     if fits {
         Ok(())
     } else {
-        misfit(format!(
+        mismatch(format!(
             "should be {}, is {}",
             Json::Object(pattern.clone()),
             shorten(answer)
@@ -148,7 +150,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_fits() {
+    fn an_answer_that_matches_its_pattern_passes() {
         for (pattern, answer) in [
             (json!({"a": 1}), json!({"a": 1.0, "b": 2})),
             (json!({"a": null}), json!({})),
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not() {
+    fn a_mismatch_is_reported_with_its_path() {
         for (pattern, answer, complaint) in [
             (
                 json!({"a": [1]}),
@@ -187,11 +189,7 @@ mod tests {
             (json!({"$only": {}}), json!(1), "should be"),
             (json!({"$some": [4]}), json!([1]), "should have 4 among [1]"),
             (json!({"$above": 1}), json!(1), "should be"),
-            (
-                json!({"$about": 1}),
-                json!(1),
-                "a pattern that nobody knows",
-            ),
+            (json!({"$about": 1}), json!(1), "an unknown pattern"),
             (json!(null), json!(0), "should be null"),
         ] {
             let error = check(&pattern, &answer).unwrap_err();

@@ -1,13 +1,14 @@
-//! All 64 methods, each answer checked, on one storage or on two that must agree.
+//! Calls all 64 methods and checks each answer, on the primary alone or also through
+//! the module, where both must agree.
 //!
-//! What to call and what to expect is data: `script.yaml`. [`run`] plays it on a
-//! storage; [`Report::new`] sets two runs side by side.
+//! The calls and the expected answers are data: `script.yaml`. [`run`] executes it on
+//! a storage; [`Report::new`] compares two runs.
 
 mod expectation;
 mod normal;
 
 use crate::call::{CallError, call};
-use normal::Normal;
+use normal::Normalizer;
 use plugin_api::storage::{CallContext, CodeStorage, METHODS, StatsProvider, Storage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -36,10 +37,10 @@ pub struct Step {
     /// The kind of error that it must fail with, instead.
     #[serde(default)]
     pub error: Option<String>,
-    /// What to save of the answer: a name and a JSON pointer.
+    /// What to save of the answer: a JSON pointer by name.
     #[serde(default)]
     pub save: BTreeMap<String, String>,
-    /// Is the answer's order that of random ids?
+    /// Is the answer ordered by random ids?
     #[serde(default)]
     pub by_id: bool,
 }
@@ -47,32 +48,32 @@ pub struct Step {
 /// The script.
 ///
 /// # Errors
-/// It is written wrongly.
+/// It is not a valid script.
 pub fn script() -> Result<Vec<Step>, serde_yaml::Error> {
     serde_yaml::from_str(SCRIPT)
 }
 
-/// What came of one step.
+/// The outcome of one step.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The method.
     pub method: String,
     /// How long it took.
     pub took: Duration,
-    /// What is wrong with the answer, if anything.
+    /// What is wrong with the answer; none if it is correct.
     pub problem: Option<String>,
     /// The answer without what differs from run to run: ids and times.
     normal: Json,
 }
 
-/// Plays the script on a storage. It should be empty, and is closed afterwards.
+/// Runs the script on a storage. It should be empty, and is closed afterwards.
 pub fn run<S: Storage + StatsProvider + CodeStorage>(
     storage: &S,
     steps: &[Step],
     mut progress: impl FnMut(&Step),
 ) -> Vec<Outcome> {
     let mut saved = BTreeMap::new();
-    let mut normal = Normal::default();
+    let mut normalizer = Normalizer::default();
     steps
         .iter()
         .map(|step| {
@@ -82,18 +83,18 @@ pub fn run<S: Storage + StatsProvider + CodeStorage>(
             let context = CallContext::with_timeout(CALL_TIMEOUT);
             let answer = call(storage, &context, &step.call, arguments);
             let took = started.elapsed();
-            let problem = judge(step, &answer, &mut saved).err();
+            let problem = check(step, &answer, &mut saved).err();
             Outcome {
                 method: step.call.clone(),
                 took,
                 problem,
-                normal: normal.of(&answer, step.by_id),
+                normal: normalizer.normalize(&answer, step.by_id),
             }
         })
         .collect()
 }
 
-fn judge(
+fn check(
     step: &Step,
     answer: &Result<Json, CallError>,
     saved: &mut BTreeMap<String, Json>,
@@ -133,7 +134,7 @@ fn fill_in(json: &Json, saved: &BTreeMap<String, Json>) -> Json {
     }
 }
 
-/// What came of one method.
+/// The outcome of one method.
 #[derive(Clone, Debug, Serialize)]
 pub struct MethodReport {
     /// The trait that it belongs to.
@@ -142,16 +143,16 @@ pub struct MethodReport {
     pub method: &'static str,
     /// How often it was called on each storage.
     pub calls: usize,
-    /// The mean time of a call on the bare storage, in microseconds.
+    /// The mean time of a call on the primary, in microseconds.
     pub bare_us: u128,
-    /// The mean time of a call on the wrapped storage, in microseconds; none
-    /// if there was no such run.
+    /// The mean time of a call through the module, in microseconds; none if there
+    /// was no such run.
     pub wrapped_us: Option<u128>,
-    /// What is wrong; empty if all is well.
+    /// What is wrong; empty if every answer was correct.
     pub problems: Vec<String>,
 }
 
-/// What came of all methods.
+/// The outcome of all methods.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// How many methods answered as they should.
@@ -163,7 +164,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Sets a run on the bare primary beside one on the wrapped storage.
+    /// Compares a run on the primary with one through the module.
     pub fn new(bare: &[Outcome], wrapped: Option<&[Outcome]>) -> Self {
         let methods: Vec<MethodReport> = METHODS
             .iter()
@@ -179,7 +180,7 @@ impl Report {
         }
     }
 
-    /// Did every method answer as it should, and alike?
+    /// Did every method answer correctly, and the same on both?
     pub fn is_good(&self) -> bool {
         self.passed == self.total
     }
@@ -261,7 +262,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{} of {} methods answered as they should",
+            "{} of {} methods answered as expected",
             self.passed, self.total
         )
     }
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_filled_in() {
+    fn saved_values_are_filled_in() {
         let saved = BTreeMap::from([("a".to_owned(), Json::from(7))]);
         let json = serde_json::json!({"x": ["${a}", "${b}", "a ${a}"]});
         assert_eq!(

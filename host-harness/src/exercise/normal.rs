@@ -1,22 +1,21 @@
-//! Answers without what differs from run to run.
+//! [`Normalizer`]: removes from answers what differs from run to run.
 
 use crate::call::CallError;
 use plugin_api::value::{RecordId, Timestamp};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 
-/// Renames ids in the order in which they first come, so that two runs of one
-/// script call the same row by the same name.
+/// Renames ids in the order of their first appearance, so that two runs of one
+/// script give the same row the same name.
 #[derive(Default)]
-pub(super) struct Normal {
+pub(super) struct Normalizer {
     names: HashMap<String, String>,
 }
 
-impl Normal {
-    /// The answer with ids renamed, times blanked, and floats rounded. Errors
-    /// count by their kind. An array whose order is that of random ids is put
-    /// in the order of what it holds.
-    pub(super) fn of(&mut self, answer: &Result<Json, CallError>, by_id: bool) -> Json {
+impl Normalizer {
+    /// The answer with ids renamed, times blanked, and floats rounded; of an error,
+    /// its kind. An array that is ordered by random ids is sorted by its content.
+    pub(super) fn normalize(&mut self, answer: &Result<Json, CallError>, by_id: bool) -> Json {
         match answer {
             Err(CallError::Storage(error)) => format!("error {}", error.kind.name()).into(),
             Err(error) => error.to_string().into(),
@@ -41,7 +40,7 @@ impl Normal {
             Json::Object(entries) => entries
                 .iter()
                 .map(|(key, value)| match key.as_str() {
-                    // How long a search took is never the same.
+                    // How long a search took differs every time.
                     "query_time_us" => (key.clone(), Json::Null),
                     _ => (key.clone(), self.json(value)),
                 })
@@ -67,7 +66,7 @@ impl Normal {
     }
 }
 
-/// Where two answers differ first, and how.
+/// The first difference between two answers, and where it is.
 pub(super) fn difference(bare: &Json, wrapped: &Json) -> String {
     let (mut bare, mut wrapped, mut path) = (bare, wrapped, String::new());
     loop {
@@ -90,7 +89,7 @@ pub(super) fn difference(bare: &Json, wrapped: &Json) -> String {
                 path.push_str(&step);
             }
             None => {
-                return format!("the bare storage answers{path} {bare}, the wrapped one {wrapped}")
+                return format!("the primary answers{path} {bare}, the wrapped storage {wrapped}")
                     .chars()
                     .take(400)
                     .collect();
@@ -106,11 +105,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn two_runs_call_the_same_row_by_the_same_name() {
+    fn two_runs_give_the_same_row_the_same_name() {
         let answer = |a: &str, b: &str| {
-            let mut normal = Normal::default();
-            normal.of(&Ok(json!([a])), false);
-            normal.of(
+            let mut normalizer = Normalizer::default();
+            normalizer.normalize(&Ok(json!([a])), false);
+            normalizer.normalize(
                 &Ok(json!({"x": [b, a], "at": "2026-01-31T12:00:00Z", "n": 0.1 + 0.2})),
                 false,
             )
@@ -124,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_by_its_place() {
+    fn a_difference_is_shown_with_its_path() {
         let text = difference(&json!({"a": [1, {"b": 2}]}), &json!({"a": [1, {"b": 3}]}));
-        assert_eq!(text, "the bare storage answers.a[1].b 2, the wrapped one 3");
+        assert_eq!(text, "the primary answers.a[1].b 2, the wrapped storage 3");
     }
 }

@@ -1,4 +1,4 @@
-//! What tests of the real module on real servers begin with.
+//! The setup that tests of the real module on real servers share.
 
 use host_harness::{
     artifacts,
@@ -17,8 +17,8 @@ use surreal_storage::{SurrealStorage, Timeouts};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Longest wait for a state that has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for a state that must come.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A directory with a `modules` directory that holds the module.
 pub(crate) fn home() -> TempDir {
@@ -34,7 +34,7 @@ pub(crate) fn home() -> TempDir {
     home
 }
 
-/// A host's YAML with the keys of its primary. What a secondary refuses is a
+/// A host's YAML with the keys of its primary. What a secondary rejects becomes a
 /// dead letter at once.
 pub(crate) fn yaml(primary: &str, secondaries: &[(&str, &SecondaryServer)]) -> String {
     let mut yaml = format!(
@@ -53,11 +53,11 @@ pub(crate) fn yaml(primary: &str, secondaries: &[(&str, &SecondaryServer)]) -> S
     yaml
 }
 
-/// The database of a server in which hosts and secondaries keep what they have.
+/// The database of a server that hosts and secondaries use.
 pub(crate) fn database(server: &SecondaryServer, runtime: &Runtime) -> SurrealStorage {
     let timeouts = Timeouts {
-        connect: PATIENCE,
-        operation: PATIENCE,
+        connect: TIMEOUT,
+        operation: TIMEOUT,
     };
     let target = target(server, "remembrances", "main");
     let storage = SurrealStorage::new(target, timeouts, runtime.handle().clone());
@@ -71,7 +71,8 @@ pub(crate) fn run(database: &SurrealStorage, sql: &str) {
     database.query(&context, sql, &Object::new()).unwrap();
 }
 
-/// Has a secondary refuse every fact whose key (`$value`) is not like that.
+/// Makes a secondary reject every fact whose key (`$value`) does not meet the
+/// condition.
 pub(crate) fn accept(secondary: &SurrealStorage, condition: &str) {
     let key = "DEFINE FIELD OVERWRITE key ON kv_memories TYPE string";
     run(secondary, &format!("{key} ASSERT {condition}"));
@@ -91,19 +92,19 @@ pub(crate) fn keys(database: &SurrealStorage) -> Vec<String> {
     keys
 }
 
-/// Waits until `look` gives a value that `is_good`, and returns it.
+/// Waits until `poll` returns a value that `is_good`, and returns it.
 pub(crate) fn until<T: Debug>(
     what: &str,
-    mut look: impl FnMut() -> T,
+    mut poll: impl FnMut() -> T,
     is_good: impl Fn(&T) -> bool,
 ) -> T {
     let started = Instant::now();
     loop {
-        let seen = look();
+        let seen = poll();
         if is_good(&seen) {
             return seen;
         }
-        assert!(started.elapsed() < PATIENCE, "{what}: {seen:?}");
+        assert!(started.elapsed() < TIMEOUT, "{what}: {seen:?}");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,9 +1,9 @@
-//! The `surreal` server program, as published, under a name of this workspace.
+//! The published `surreal` server program, built in this workspace.
 //!
 //! `secondary-server start --bind 127.0.0.1:8000 --user root --pass root memory`
 //!
-//! With `SECONDARY_SERVER_ENDS_WITH_INPUT` in its environment it ends when its
-//! input does: a test that was killed leaves no server behind.
+//! With `SECONDARY_SERVER_EXIT_AT_END_OF_INPUT` in its environment it exits when its input
+//! ends: a test that is killed leaves no server behind.
 #![recursion_limit = "512"]
 
 use std::{
@@ -13,9 +13,9 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    if env::var_os("SECONDARY_SERVER_ENDS_WITH_INPUT").is_some() {
+    if env::var_os("SECONDARY_SERVER_EXIT_AT_END_OF_INPUT").is_some() {
         thread::spawn(|| {
-            // An input that cannot be read has ended, too.
+            // An input that cannot be read has ended as well.
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
             process::exit(1);
         });

@@ -1,10 +1,10 @@
-//! The program is there. That this test names it makes `cargo test` build it,
-//! for the tests of the other packages that start it.
+//! The program runs. Since this test names it, `cargo test` builds it also for the
+//! tests of other packages that start it.
 
 use std::process::Command;
 
 #[test]
-fn the_program_tells_its_version() -> std::io::Result<()> {
+fn the_program_prints_its_version() -> std::io::Result<()> {
     let output = Command::new(env!("CARGO_BIN_EXE_secondary-server"))
         .arg("version")
         .output()?;

@@ -1,20 +1,20 @@
-//! Where programs and libraries that were built are.
+//! Finds programs and libraries that were built.
 
 use std::path::PathBuf;
 
-/// What the environment's `variable` says, or `file` beside this program or in the
-/// build directory that it came from: a test runs in `deps/` of that.
+/// The path in the environment's `variable`, or else `file` beside this program or
+/// one directory above: a test is in `deps/` of the build directory.
 ///
 /// # Errors
-/// A sentence that says where it was looked for and how to build `package`,
-/// which has it.
+/// A sentence that says where it was searched for and how to build the `package`
+/// that contains it.
 pub fn find(variable: &str, file: &str, package: &str) -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
         return if path.is_file() {
             Ok(path)
         } else {
             Err(format!(
-                "{variable} says {}, which is no file",
+                "{variable} is {}, which is not a file",
                 path.display()
             ))
         };
@@ -33,8 +33,8 @@ pub fn find(variable: &str, file: &str, package: &str) -> Result<PathBuf, String
         .ok_or_else(|| {
             let places: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
             format!(
-                "{file} is neither in {}; build it with `cargo build -p {package}` or set {variable}",
-                places.join(" nor in ")
+                "there is no {file} in {}; build it with `cargo build -p {package}` or set {variable}",
+                places.join(" or in ")
             )
         })
 }

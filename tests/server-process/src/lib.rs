@@ -1,13 +1,13 @@
-//! A real SurrealDB server in a process of its own: started on a free port of
-//! loopback, killed, paused, and started again. It ends with whoever started it.
+//! A real SurrealDB server in a process of its own, on a free loopback port: it can
+//! be killed, paused and restarted. It ends with the process that started it.
 //!
 //! | module | what it has |
 //! | --- | --- |
-//! | `built` | where programs and libraries that were built are |
+//! | `built` | finds programs and libraries that were built |
 //! | `server` | [`SecondaryServer`] |
 
 mod built;
 mod server;
 
 pub use built::find;
-pub use server::{Keeps, PASSWORD, SecondaryServer, ServerError, USER};
+pub use server::{PASSWORD, SecondaryServer, ServerError, ServerStorage, USER};

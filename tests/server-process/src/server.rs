@@ -1,10 +1,10 @@
-//! [`SecondaryServer`]: starts the server, and is its end.
+//! [`SecondaryServer`]: a server process, from start to kill.
 
 use crate::find;
 use std::{
     fs::File,
-    io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -15,58 +15,59 @@ pub const USER: &str = "root";
 /// See [`USER`].
 pub const PASSWORD: &str = "root";
 
-/// Tells the server's program to end when its input does.
-const ENDS_WITH_INPUT: &str = "SECONDARY_SERVER_ENDS_WITH_INPUT";
+/// Tells the server's program to exit when its input ends.
+const EXIT_AT_END_OF_INPUT: &str = "SECONDARY_SERVER_EXIT_AT_END_OF_INPUT";
 
-const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server may take until it answers.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why a server does not run.
+/// Why a server did not start, or could not be signalled.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The program is not there.
+    /// The program was not found.
     #[error("{0}")]
     NoProgram(String),
-    /// The system refused something.
-    #[error("{doing}: {reason}")]
+    /// A system call failed.
+    #[error("{action}: {reason}")]
     System {
         /// What was tried.
-        doing: &'static str,
-        /// What the system said.
+        action: &'static str,
+        /// The system's error.
         reason: io::Error,
     },
-    /// It ended before it answered.
-    #[error("the server ended ({status}) before it answered; its last words: {last_words}")]
-    Ended {
-        /// How it ended.
+    /// The server exited before it answered.
+    #[error("the server exited ({status}) before it answered; the end of its log: {log_tail}")]
+    Exited {
+        /// Its exit status.
         status: ExitStatus,
         /// The end of its log.
-        last_words: String,
+        log_tail: String,
     },
-    /// It never answered.
-    #[error("the server did not answer within {START_WITHIN:?}; its last words: {last_words}")]
-    Silent {
+    /// The server never answered.
+    #[error("the server did not answer within {START_TIMEOUT:?}; the end of its log: {log_tail}")]
+    NotReady {
         /// The end of its log.
-        last_words: String,
+        log_tail: String,
     },
 }
 
-fn system(doing: &'static str) -> impl Fn(io::Error) -> ServerError {
-    move |reason| ServerError::System { doing, reason }
+fn system(action: &'static str) -> impl Fn(io::Error) -> ServerError {
+    move |reason| ServerError::System { action, reason }
 }
 
-/// Where a server keeps its data.
+/// Where a server stores its data.
 #[derive(Clone, Debug)]
-pub enum Keeps {
-    /// In memory: gone when it ends.
+pub enum ServerStorage {
+    /// In memory: lost when the server ends.
     Memory,
-    /// In this directory: there again when it is started again.
+    /// In this directory: a restarted server has its data again.
     Directory(PathBuf),
 }
 
-/// A running server on a loopback port. It ends when this is dropped.
+/// A server on a loopback port. Its process is killed when this is dropped.
 pub struct SecondaryServer {
     program: PathBuf,
-    keeps: Keeps,
+    storage: ServerStorage,
     address: SocketAddr,
     log: tempfile::NamedTempFile,
     child: Option<Child>,
@@ -76,67 +77,67 @@ impl SecondaryServer {
     /// Starts a server on a free port and waits until it answers.
     ///
     /// # Errors
-    /// Why it does not run.
-    pub fn start(keeps: Keeps) -> Result<Self, ServerError> {
-        Self::start_program(&program()?, keeps)
+    /// Why it did not start.
+    pub fn start(storage: ServerStorage) -> Result<Self, ServerError> {
+        Self::start_program(&program()?, storage)
     }
 
     /// Starts the given server program.
     ///
     /// # Errors
-    /// Why it does not run.
-    pub fn start_program(program: &Path, keeps: Keeps) -> Result<Self, ServerError> {
-        // The port is free when asked for; should another process take it
-        // before the server does, the server ends and the next one is tried.
+    /// Why it did not start.
+    pub fn start_program(program: &Path, storage: ServerStorage) -> Result<Self, ServerError> {
+        // Another process may take the free port before the server does. Then the
+        // server exits, and another port is tried.
         let mut attempts = 3;
         loop {
-            let mut server = Self::of_program(program, keeps.clone())?;
+            let mut server = Self::new(program, storage.clone())?;
             attempts -= 1;
             match server.restart() {
-                Err(ServerError::Ended { .. }) if attempts > 0 => {}
+                Err(ServerError::Exited { .. }) if attempts > 0 => {}
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(server),
             }
         }
     }
 
-    /// A server that does not run yet: nobody is behind its port.
+    /// A server that is not started yet: nothing listens on its port.
     ///
     /// # Errors
-    /// Why it could not run.
-    pub fn down(keeps: Keeps) -> Result<Self, ServerError> {
-        Self::of_program(&program()?, keeps)
+    /// No program or no port was found.
+    pub fn stopped(storage: ServerStorage) -> Result<Self, ServerError> {
+        Self::new(&program()?, storage)
     }
 
-    fn of_program(program: &Path, keeps: Keeps) -> Result<Self, ServerError> {
+    fn new(program: &Path, storage: ServerStorage) -> Result<Self, ServerError> {
         Ok(Self {
             program: program.to_owned(),
-            keeps,
+            storage,
             address: free_address().map_err(system("looking for a free port"))?,
             log: tempfile::NamedTempFile::new().map_err(system("opening the server's log"))?,
             child: None,
         })
     }
 
-    /// Starts the server again on the port that it had and waits until it
-    /// answers; ends it first if it runs.
+    /// Starts the server on its port and waits until it answers. A running server is
+    /// killed first.
     ///
     /// # Errors
-    /// Why it does not run.
+    /// Why it did not start.
     pub fn restart(&mut self) -> Result<(), ServerError> {
         self.kill();
         let log = || File::options().append(true).open(self.log.path());
-        let path = match &self.keeps {
-            Keeps::Memory => "memory".to_owned(),
-            Keeps::Directory(directory) => format!("surrealkv://{}", directory.display()),
+        let path = match &self.storage {
+            ServerStorage::Memory => "memory".to_owned(),
+            ServerStorage::Directory(directory) => format!("surrealkv://{}", directory.display()),
         };
         let child = Command::new(&self.program)
             .args(["start", "--no-banner", "--log", "warn"])
             .args(["--bind", &self.address.to_string()])
             .args(["--user", USER, "--pass", PASSWORD])
             .arg(path)
-            .env(ENDS_WITH_INPUT, "true")
-            // Closed when this process ends, however it ends.
+            .env(EXIT_AT_END_OF_INPUT, "true")
+            // Closed when this process ends, however that happens.
             .stdin(Stdio::piped())
             .stdout(log().map_err(system("opening the server's log"))?)
             .stderr(log().map_err(system("opening the server's log"))?)
@@ -148,44 +149,44 @@ impl SecondaryServer {
         loop {
             if let Some(status) = child.try_wait().map_err(system("waiting for the server"))? {
                 self.child = None;
-                return Err(ServerError::Ended {
+                return Err(ServerError::Exited {
                     status,
-                    last_words: self.last_words(),
+                    log_tail: self.log_tail(),
                 });
             }
             if answers(self.address) {
                 return Ok(());
             }
-            if started.elapsed() > START_WITHIN {
+            if started.elapsed() > START_TIMEOUT {
                 self.kill();
-                return Err(ServerError::Silent {
-                    last_words: self.last_words(),
+                return Err(ServerError::NotReady {
+                    log_tail: self.log_tail(),
                 });
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where clients reach it.
+    /// The URL for clients.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
 
-    /// Ends it at once, as a crash would (SIGKILL). Does nothing if it has ended.
+    /// Kills the process (SIGKILL), as a crash would. Does nothing if it has exited.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Both fail only if it has ended already.
+            // Both fail only if it has exited already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Stops it in its tracks (SIGSTOP): it accepts connections and answers nothing.
+    /// Suspends the process (SIGSTOP): it accepts connections and answers nothing.
     ///
     /// # Errors
     /// The signal cannot be sent.
@@ -193,7 +194,7 @@ impl SecondaryServer {
         self.signal("-STOP")
     }
 
-    /// Lets a paused server go on (SIGCONT).
+    /// Continues a paused process (SIGCONT).
     ///
     /// # Errors
     /// The signal cannot be sent.
@@ -202,23 +203,23 @@ impl SecondaryServer {
     }
 
     fn signal(&self, name: &str) -> Result<(), ServerError> {
-        let doing = "sending a signal to the server";
+        let action = "sending a signal to the server";
         let child = self.child.as_ref().ok_or_else(|| ServerError::System {
-            doing,
-            reason: io::Error::other("it does not run"),
+            action,
+            reason: io::Error::other("it is not running"),
         })?;
         let status = Command::new("kill")
             .args([name, &child.id().to_string()])
             .status()
-            .map_err(system(doing))?;
+            .map_err(system(action))?;
         if status.success() {
             Ok(())
         } else {
-            Err(system(doing)(io::Error::other(status.to_string())))
+            Err(system(action)(io::Error::other(status.to_string())))
         }
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.log.path()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(5)..].join(" / ")
@@ -236,33 +237,30 @@ fn program() -> Result<PathBuf, ServerError> {
     find("SECONDARY_SERVER", "secondary-server", "secondary-server").map_err(ServerError::NoProgram)
 }
 
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// Does a server answer on its health route within a second?
+fn answers(address: SocketAddr) -> bool {
+    let agent = ureq::Agent::config_builder()
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(1)))
+        .build()
+        .new_agent();
+    let health = format!("http://{address}/health");
+    agent.get(health).call().is_ok()
 }
 
-/// Does it answer on its health path?
-fn answers(address: SocketAddr) -> bool {
-    let ask = || -> io::Result<bool> {
-        let wait = Duration::from_secs(1);
-        let mut stream = TcpStream::connect_timeout(&address, wait)?;
-        stream.set_read_timeout(Some(wait))?;
-        stream
-            .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status)?;
-        Ok(status.ends_with(b"200"))
-    };
-    ask().unwrap_or(false)
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use std::net::TcpStream;
 
     #[test]
     fn a_server_is_killed_and_started_again_on_its_port() {
-        let mut server = SecondaryServer::start(Keeps::Memory).unwrap();
+        let mut server = SecondaryServer::start(ServerStorage::Memory).unwrap();
         assert!(answers(server.address));
         server.kill();
         assert!(!answers(server.address));
@@ -274,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_paused_server_accepts_and_does_not_answer() {
-        let server = SecondaryServer::start(Keeps::Memory).unwrap();
+        let server = SecondaryServer::start(ServerStorage::Memory).unwrap();
         server.pause().unwrap();
         assert!(TcpStream::connect(server.address).is_ok());
         assert!(!answers(server.address));
@@ -283,12 +281,12 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_is_reported_with_its_last_words() {
-        let error = SecondaryServer::start_program(Path::new("false"), Keeps::Memory)
+    fn a_program_that_exits_is_reported_with_the_end_of_its_log() {
+        let error = SecondaryServer::start_program(Path::new("false"), ServerStorage::Memory)
             .err()
             .unwrap();
-        assert!(matches!(error, ServerError::Ended { .. }), "{error}");
-        let error = SecondaryServer::start_program(Path::new("/no/such"), Keeps::Memory)
+        assert!(matches!(error, ServerError::Exited { .. }), "{error}");
+        let error = SecondaryServer::start_program(Path::new("/no/such"), ServerStorage::Memory)
             .err()
             .unwrap();
         assert!(

@@ -120,7 +120,7 @@ fn drain(host: &Host) -> u64 {
     loop {
         let status = replication(host);
         if status.is_caught_up() {
-            return status.copied;
+            return status.replicated;
         }
         let left = status.backlog + status.retries;
         if left < least {

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's program ends with its reason")]
 
-use host_harness::steering::Steering;
+use host_harness::admin::AdminClient;
 use replication_tests::{
     ledger,
     load::Load,
@@ -40,7 +40,10 @@ fn main() {
             // Each line asks for the status. Whatever ends the reading ends
             // the writing.
             for _ in io::stdin().lines().map_while(Result::ok) {
-                let status = Steering::of(&host).unwrap().get("status", &[]).unwrap();
+                let status = AdminClient::local(&host)
+                    .unwrap()
+                    .get("status", &[])
+                    .unwrap();
                 let mut out = io::stdout().lock();
                 let _ = writeln!(out, "{STATUS}{status}").and_then(|()| out.flush());
             }

@@ -1,7 +1,7 @@
 //! What is merged of the host's own SELECTs, where that is asked for.
 
 use super::{first, query};
-use host_harness::server::{Keeps, SecondaryServer};
+use host_harness::server::{SecondaryServer, ServerStorage};
 use plugin_api::{
     storage::Storage,
     value::{Object, Value},
@@ -50,7 +50,7 @@ fn found(storage: &dyn Storage, n: i64) -> Vec<String> {
 #[test]
 fn a_search_of_the_hosts_own_is_merged_where_that_is_asked_for() {
     let site = Site::new();
-    let server = SecondaryServer::start(Keeps::Memory).unwrap();
+    let server = SecondaryServer::start(ServerStorage::Memory).unwrap();
     for (merged, expected) in [
         (true, ["near", "archived", "moved away"]),
         (false, ["near", "moved away", "far"]),

@@ -1,14 +1,23 @@
 //! Chores of the project: `cargo xtask --help`.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | `build` | builds packages with Cargo, and shows how far a first build is |
+//! | `reliability` | the long forms of the tests that break things |
+//!
+//! Everything that this program depends on is compiled before a newcomer sees its
+//! first line: it is kept to a few small crates.
 
+mod build;
 mod reliability;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
+use build::{Progress, build};
 use clap::{Parser, Subcommand, builder::PossibleValuesParser};
-use serde_json::Value as Json;
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode},
 };
 
 /// Chores of the project.
@@ -21,54 +30,56 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo demo                        builds the plugin, the host and the server, and shows them at work
-  cargo demo --most 50              with less input
-  cargo demo --keep target/kept     and keeps the databases and host.yaml to look at
-  cargo xtask exercise              all 64 methods, bare and through the plugin
+  cargo demo                        builds what it needs, and shows replication at work
+  cargo demo --limit 50             with less input
+  cargo demo --keep target/kept     and keeps the databases and host.yaml
+  cargo xtask exercise              all 64 methods, on the primary and through the plugin
   cargo xtask host status --url http://127.0.0.1:7878
-  cargo xtask release               the plugin to ship, lean, with its size
+  cargo xtask release               the plugin to ship, and its size
   cargo xtask reliability kills     kills a host 500 times; --percent 10 kills it 50 times";
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Replicates this project's own sources to a real server and shows what
-    /// happens. Arguments go to `host-harness demo`.
+    /// Replicates this project's own sources to a real server and checks the
+    /// result. The arguments are those of `host-harness demo`: see
+    /// `cargo xtask host demo --help`.
     Demo {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Calls all 64 methods, bare and through the plugin, and checks the
-    /// answers. Arguments go to `host-harness exercise`.
+    /// Calls all 64 methods, on the primary and through the plugin, and checks
+    /// the answers. The arguments are those of `host-harness exercise`.
     Exercise {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Builds everything and runs the host with these arguments.
+    /// Builds the plugin, the host and the server, and runs `host-harness` with
+    /// these arguments.
     #[command(disable_help_flag = true)]
     Host {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Runs the long forms of the tests that break things, hours in all, and
-    /// ends with their tables.
+    /// Runs the long forms of the tests that break things, which takes hours, and
+    /// prints their tables at the end.
     Reliability {
-        /// Which; all if none is named.
+        /// Which of them [default: all].
         #[arg(value_parser = PossibleValuesParser::new(reliability::names()))]
         names: Vec<String>,
-        /// How much of each.
+        /// How much of a full run, in percent.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
         percent: u64,
     },
-    /// Builds the plugin as it is shipped: alone, so that no other package's
-    /// features get into it, and optimised. Fails if it has 20 MB or more.
+    /// Builds the plugin as it is shipped: optimised, and alone, so that it has no
+    /// features that only other packages need. Fails if it has 20 MB or more.
     Release,
 }
 
-/// The packages that the host needs to show something.
+/// The packages that a running host needs.
 const PACKAGES: [&str; 3] = ["db-sync-server", "host-harness", "secondary-server"];
 
-/// The largest plugin that is shipped, in bytes.
-const LARGEST: u64 = 20_000_000;
+/// The shipped plugin must be smaller, in bytes.
+const MAX_PLUGIN_SIZE: u64 = 20_000_000;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
@@ -86,29 +97,29 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            // If stderr is closed, nobody is there to be told.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            build::print(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Builds everything, puts the plugin in a modules directory, runs the host.
+/// Builds the plugin, the host and the server, puts the plugin in a modules
+/// directory, and runs the host.
 fn host(command: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let built = build(&PACKAGES, &[])?;
+    let built = build(&PACKAGES, &[], first_build(command)?)?;
     let program = find(&built, "host-harness")?;
     let server = find(&built, "secondary-server")?;
     let plugin = find(&built, &library_name())?;
     let directory = plugin.parent().unwrap_or(Path::new(".")).join("modules");
     std::fs::create_dir_all(&directory)?;
-    let place = directory.join(library_name());
-    // A new file, not the old one written over: a running host has that one mapped.
-    if let Err(error) = std::fs::remove_file(&place)
+    let copy = directory.join(library_name());
+    // A new file instead of new content: a running host has mapped the old one.
+    if let Err(error) = std::fs::remove_file(&copy)
         && error.kind() != io::ErrorKind::NotFound
     {
-        return Err(error).with_context(|| place.display().to_string());
+        return Err(error).with_context(|| copy.display().to_string());
     }
-    std::fs::copy(&plugin, &place).with_context(|| place.display().to_string())?;
+    std::fs::copy(&plugin, &copy).with_context(|| copy.display().to_string())?;
 
     let mut run = Command::new(&program);
     run.arg(command)
@@ -126,9 +137,25 @@ fn host(command: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Builds the plugin alone and says how large it is.
+/// If these packages were never built here, announces what follows and how long it
+/// takes.
+fn first_build(command: &str) -> anyhow::Result<Option<Progress>> {
+    let server = format!("secondary-server{}", std::env::consts::EXE_SUFFIX);
+    // This program is in the same directory.
+    if std::env::current_exe()?.with_file_name(server).exists() {
+        return Ok(None);
+    }
+    let what = "the plugin, a host and a real SurrealDB server";
+    let progress = Progress::announce(what, &PACKAGES)?;
+    build::print(&format!(
+        "After that `host-harness {command}` starts by itself."
+    ));
+    Ok(Some(progress))
+}
+
+/// Builds the plugin alone and prints its size.
 fn release() -> anyhow::Result<ExitCode> {
-    let built = build(&["db-sync-server"], &["--release"])?;
+    let built = build(&["db-sync-server"], &["--release"], None)?;
     let plugin = find(&built, &library_name())?;
     let bytes = std::fs::metadata(&plugin)?.len();
     writeln!(
@@ -138,9 +165,9 @@ fn release() -> anyhow::Result<ExitCode> {
         bytes as f64 / 1e6
     )?;
     ensure!(
-        bytes < LARGEST,
-        "the plugin should have less than {} MB",
-        LARGEST / 1_000_000
+        bytes < MAX_PLUGIN_SIZE,
+        "the plugin must have less than {} MB",
+        MAX_PLUGIN_SIZE / 1_000_000
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -153,66 +180,10 @@ fn library_name() -> String {
     )
 }
 
-/// Cargo, as from a shell.
-fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    // What Cargo told this program about its own package, build scripts of
-    // dependencies would take for a change, and compile everything again.
-    for (name, _) in std::env::vars_os() {
-        let told = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_BIN_",
-            "CARGO_CRATE_",
-            "CARGO_PRIMARY_",
-        ];
-        if name
-            .to_str()
-            .is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix)))
-        {
-            cargo.env_remove(name);
-        }
-    }
-    cargo
-}
-
-/// Builds packages, Cargo's own progress shown, and gives the files that came
-/// of it.
-fn build(packages: &[&str], options: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut cargo = cargo();
-    cargo
-        .args(["build", "--message-format", "json-render-diagnostics"])
-        .args(options);
-    for package in packages {
-        cargo.args(["-p", package]);
-    }
-    let mut child = cargo
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cargo cannot be run")?;
-    let mut files = Vec::new();
-    if let Some(messages) = child.stdout.take() {
-        for line in BufReader::new(messages).lines() {
-            let message: Json = serde_json::from_str(&line?).unwrap_or_default();
-            let names = message["filenames"].as_array().into_iter().flatten();
-            files.extend(
-                names
-                    .chain([&message["executable"]])
-                    .filter_map(Json::as_str)
-                    .map(PathBuf::from),
-            );
-        }
-    }
-    if !child.wait()?.success() {
-        bail!("the build failed");
-    }
-    Ok(files)
-}
-
 fn find(files: &[PathBuf], name: &str) -> anyhow::Result<PathBuf> {
     files
         .iter()
         .find(|file| file.file_name().is_some_and(|file| file == name))
         .cloned()
-        .with_context(|| format!("the build gave no {name}"))
+        .with_context(|| format!("the build made no {name}"))
 }

@@ -1,6 +1,6 @@
 //! The long forms of the tests that break things, one after another.
 
-use crate::cargo;
+use crate::build::cargo;
 use anyhow::{Context, bail};
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -10,17 +10,17 @@ use std::{
 
 /// A test that takes a number from the environment.
 struct LongRun {
-    /// What is tried.
+    /// Its name on the command line.
     name: &'static str,
-    /// Where the number is taken from.
+    /// The environment variable that has the number.
     variable: &'static str,
     /// The number of a full run.
     full: u64,
-    /// What `cargo test` is to run.
+    /// What `cargo test` runs.
     test: &'static [&'static str],
 }
 
-/// `docs/reliability.md` has what they found.
+/// `docs/reliability.md` has their results.
 const LONG_RUNS: &[LongRun] = &[
     LongRun {
         name: "kills",
@@ -60,13 +60,13 @@ const LONG_RUNS: &[LongRun] = &[
     },
 ];
 
-/// The names of the runs.
+/// The names of all runs.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     LONG_RUNS.iter().map(|run| run.name)
 }
 
-/// Runs those of these names, all for none, each with `percent` of its number.
-/// Tells what they tell, and at the end every table again, also of those that
+/// Runs those of these names (all if there are none), each with `percent` of its
+/// number. Prints their output, and at the end every table again, also of those that
 /// failed.
 pub(crate) fn run(names: &[String], percent: u64) -> anyhow::Result<()> {
     let chosen = |run: &&LongRun| names.is_empty() || names.iter().any(|name| name == run.name);
@@ -95,8 +95,8 @@ pub(crate) fn run(names: &[String], percent: u64) -> anyhow::Result<()> {
 }
 
 impl LongRun {
-    /// Runs it so many times. Adds its tables to `table`, as far as it came, and
-    /// gives whether it passed.
+    /// Runs it with this number. Adds the tables that it prints to `table`, and
+    /// returns whether it passed.
     fn start(&self, count: u64, table: &mut String) -> anyhow::Result<bool> {
         let mut command = cargo();
         command
@@ -113,10 +113,10 @@ impl LongRun {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
-            .context("cargo cannot be run")?;
+            .context("cannot run cargo")?;
         table.push_str(&format!("`{shown}`\n\n"));
-        if let Some(told) = child.stdout.take() {
-            for line in BufReader::new(told).lines() {
+        if let Some(output) = child.stdout.take() {
+            for line in BufReader::new(output).lines() {
                 let line = line?;
                 writeln!(io::stdout(), "{line}")?;
                 if line.starts_with('|') {

@@ -1,12 +1,12 @@
 //! The real server, as a process that a test can stop.
 
-use server_process::{Keeps, SecondaryServer};
+use server_process::{SecondaryServer, ServerStorage};
 use std::time::Duration;
 use surreal_storage::{Connection, Credentials, Target, Timeouts};
 
 /// Starts a server with an empty database in memory.
 pub(crate) fn start() -> SecondaryServer {
-    SecondaryServer::start(Keeps::Memory).unwrap()
+    SecondaryServer::start(ServerStorage::Memory).unwrap()
 }
 
 /// The database of these tests, for that user.

@@ -1,7 +1,7 @@
-//! Rows that only the secondary has, rows that both have and not alike, and
-//! what a read through the host gives.
+//! Rows that only the secondary has, rows that differ on both sides, and what a
+//! read through the host returns for them.
 
-use super::{Checks, USER, stage::Stage};
+use super::{Checks, USER, deployment::Deployment};
 use crate::{embedder::embed, output::say};
 use plugin_api::{
     error::StorageResult,
@@ -9,21 +9,22 @@ use plugin_api::{
     value::{Object, Value},
 };
 
-const FACT_OF_SECONDARY: &str = "written/elsewhere";
-const CONFLICTING_FACT: &str = "written/on-both";
-const DOCUMENT_OF_SECONDARY: &str = "elsewhere/zeppelins.md";
-const CONFLICTING_DOCUMENT: &str = "both/harbour.md";
+const SECONDARY_FACT: &str = "only/on-secondary";
+const CONFLICTING_FACT: &str = "differs/on-both";
+const SECONDARY_DOCUMENT: &str = "only/zeppelins.md";
+const CONFLICTING_DOCUMENT: &str = "differs/harbour.md";
 
-/// Shows it, and puts the two databases back in step.
-pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()> {
+/// Writes such rows, reads them on each side and through the host, and makes the
+/// two databases equal again.
+pub(super) fn show(deployment: &mut Deployment, checks: &mut Checks) -> anyhow::Result<()> {
     let context = CallContext::new();
-    let secondary = stage.secondary()?;
+    let secondary = deployment.secondary()?;
     let none = Object::new();
 
-    // Both sides get the primary's version, then the secondary another one.
+    // Both sides get the primary's version, then the secondary a stale one.
     let document = "The harbour opens at seven in the morning";
     let stale = "The harbour is closed and zeppelins land there";
-    let host = stage.host().storage();
+    let host = deployment.host().storage();
     host.save_fact(
         &context,
         USER,
@@ -37,7 +38,7 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
         &embed(document),
         &none,
     )?;
-    stage.wait_until_copied("copying two rows")?;
+    deployment.wait_until_caught_up("replicating two rows")?;
     secondary.save_fact(
         &context,
         USER,
@@ -46,30 +47,30 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
     )?;
     secondary.save_document(&context, CONFLICTING_DOCUMENT, stale, &embed(stale), &none)?;
 
-    // And these only the secondary has.
+    // Only the secondary has these.
     let only = "Zeppelins cross the sea in three days";
     secondary.save_fact(
         &context,
         USER,
-        FACT_OF_SECONDARY,
+        SECONDARY_FACT,
         &Value::from("the secondary's"),
     )?;
-    secondary.save_document(&context, DOCUMENT_OF_SECONDARY, only, &embed(only), &none)?;
+    secondary.save_document(&context, SECONDARY_DOCUMENT, only, &embed(only), &none)?;
     let entity = secondary.create_entity(&context, "airship", "zeppelin", &none)?;
 
-    let host = stage.host().storage();
-    let primary = stage.host().primary();
+    let host = deployment.host().storage();
+    let primary = deployment.host().primary();
     say(format_args!(
         "  {:<28} {:<18} {:<18} {:<18}",
         "", "on the primary", "on the secondary", "through the host"
     ))?;
-    for key in [FACT_OF_SECONDARY, CONFLICTING_FACT] {
+    for key in [SECONDARY_FACT, CONFLICTING_FACT] {
         say(format_args!(
             "  {:<28} {:<18} {:<18} {:<18}",
             format!("fact {key}"),
-            shown(primary.get_fact(&context, USER, key))?,
-            shown(secondary.get_fact(&context, USER, key))?,
-            shown(host.get_fact(&context, USER, key))?,
+            cell(primary.get_fact(&context, USER, key))?,
+            cell(secondary.get_fact(&context, USER, key))?,
+            cell(host.get_fact(&context, USER, key))?,
         ))?;
     }
     let fact = |key| {
@@ -77,17 +78,17 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
             .map(|value| value.into_option())
     };
     checks.check(
-        "a fact that only the secondary has is read",
-        fact(FACT_OF_SECONDARY)? == Some(Value::from("the secondary's")),
+        "a fact that only the secondary has is found",
+        fact(SECONDARY_FACT)? == Some(Value::from("the secondary's")),
     )?;
     checks.check(
-        "of a fact that both have, the primary's is read",
+        "a fact that both have is read from the primary",
         fact(CONFLICTING_FACT)? == Some(Value::from("the primary's")),
     )?;
     let facts = host.list_facts(&context, USER)?;
     checks.check(
-        "a list has each fact once, with the primary's value",
-        facts.get(FACT_OF_SECONDARY) == Some(&Value::from("the secondary's"))
+        "a list has each fact once, and the primary's value where both have one",
+        facts.get(SECONDARY_FACT) == Some(&Value::from("the secondary's"))
             && facts.get(CONFLICTING_FACT) == Some(&Value::from("the primary's")),
     )?;
     checks.check(
@@ -100,25 +101,23 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
         hit.map(|hit| hit.document.content.as_str())
     };
     checks.check(
-        "a search finds the document that only the secondary has, first",
+        "a search ranks the document that only the secondary has first",
         found
             .first()
-            .is_some_and(|hit| hit.document.file_path == DOCUMENT_OF_SECONDARY),
+            .is_some_and(|hit| hit.document.file_path == SECONDARY_DOCUMENT),
     )?;
     checks.check(
-        "and never the secondary's version of a document that the primary has",
+        "a search never returns the secondary's version of a document that the primary has",
         text_of(CONFLICTING_DOCUMENT).is_none_or(|text| text == document),
     )?;
     checks.check(
-        "without a word of it in the primary's own answer",
-        primary
-            .get_fact(&context, USER, FACT_OF_SECONDARY)?
-            .is_none(),
+        "the primary alone does not have what was found on the secondary",
+        primary.get_fact(&context, USER, SECONDARY_FACT)?.is_none(),
     )?;
 
-    // The next write of a key mends the secondary's version of it.
-    secondary.delete_fact(&context, USER, FACT_OF_SECONDARY)?;
-    secondary.delete_document(&context, DOCUMENT_OF_SECONDARY)?;
+    // The next write of a key replaces the secondary's version.
+    secondary.delete_fact(&context, USER, SECONDARY_FACT)?;
+    secondary.delete_document(&context, SECONDARY_DOCUMENT)?;
     if let Some(row) = entity.rows.first() {
         secondary.delete_entity(&context, &row.id.to_string())?;
     }
@@ -135,17 +134,17 @@ pub(super) fn show(stage: &mut Stage, checks: &mut Checks) -> anyhow::Result<()>
         &embed(document),
         &none,
     )?;
-    stage.wait_until_copied("copying two rows")?;
-    let comparison = stage.compare()?;
+    deployment.wait_until_caught_up("replicating two rows")?;
+    let comparison = deployment.compare()?;
     if !comparison.is_equal() {
         say(&comparison)?;
     }
     checks.check(
-        "the next write mends the secondary: all rows are equal again",
+        "the next write replaces the secondary's versions: all rows are equal again",
         comparison.is_equal(),
     )
 }
 
-fn shown(fact: StorageResult<MaybeValue>) -> StorageResult<String> {
+fn cell(fact: StorageResult<MaybeValue>) -> StorageResult<String> {
     fact.map(|value| value.map_or("-".to_owned(), |value| value.to_string()))
 }

@@ -1,17 +1,16 @@
-//! The server, the primary and the module; and what the demo asks of all three.
+//! [`Deployment`]: the secondary, and a host with its primary and the module.
 
 use super::{
     Options, USER,
-    measure::{Times, human},
+    timings::{Timings, human},
 };
 use crate::{
-    cli::session,
+    admin::{AdminClient, ReplicationStatus},
     compare::{Comparison, compare},
     config::HostConfig,
     host::Host,
     output::{bar, say, spinner},
-    server::{self, Keeps, SecondaryServer},
-    steering::{Replication, Steering},
+    server::{self, SecondaryServer, ServerStorage},
 };
 use anyhow::{Context, bail};
 use plugin_api::{
@@ -21,32 +20,33 @@ use plugin_api::{
 use std::time::{Duration, Instant};
 use surreal_storage::{SurrealStorage, Timeouts};
 
-/// The secondary's names, unlike the primary's.
+/// The secondary's namespace and database; the primary has others.
 const NAMESPACE: &str = "replica";
 const DATABASE: &str = "main";
 
-/// Longest wait without any progress.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a state is looked at that nobody tells of.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The demo gives up if replication makes no progress for so long.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the status is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many writes the lag is measured with.
 const LAG_SAMPLES: usize = 20;
 
-/// Everything that the demo plays with.
-pub(super) struct Stage {
+/// What the demo runs on.
+pub(super) struct Deployment {
     host: Host,
-    steering: Steering,
+    admin: AdminClient,
     server: SecondaryServer,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Stage {
+impl Deployment {
     /// Starts the server, writes the host's configuration, starts the host.
-    pub(super) fn set(options: &Options) -> anyhow::Result<Self> {
+    pub(super) fn start(options: &Options) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let server = SecondaryServer::start(Keeps::Directory(options.home.join("secondary")))?;
+        let server =
+            SecondaryServer::start(ServerStorage::Directory(options.home.join("secondary")))?;
         say(format_args!(
-            "  server   {} (a process of its own, on disk), ready after {}",
+            "  secondary  {} (a process of its own, on disk), ready after {}",
             server.url(),
             human(started.elapsed())
         ))?;
@@ -54,32 +54,35 @@ impl Stage {
         std::fs::write(&path, configuration(options, &server))?;
         let config = HostConfig::load(&path).with_context(|| path.display().to_string())?;
         let started = Instant::now();
-        let host = session::whole(Host::start(&config)?)?;
+        let host = Host::start_with_all_modules(&config)?;
         say(format_args!(
-            "  primary  {} (in this process)",
+            "  primary    {} (in this process)",
             config.primary.url
         ))?;
         for module in host.modules().modules() {
             say(format_args!(
-                "  module   {} {} from {}",
+                "  module     {} {} from {}",
                 module.info.id,
                 module.info.version,
                 module.path.display()
             ))?;
         }
         say(format_args!(
-            "  host     started in {} from {}",
+            "  host       started in {} from {}",
             human(started.elapsed()),
             path.display()
         ))?;
-        let stage = Self {
-            steering: Steering::of(&host)?,
+        let deployment = Self {
+            admin: AdminClient::local(&host)?,
             host,
             server,
             runtime: crate::host::database_runtime()?,
         };
-        stage.wait("connecting to the server", |state| state.connected)?;
-        Ok(stage)
+        deployment.wait(
+            "connecting to the secondary",
+            ReplicationStatus::is_connected,
+        )?;
+        Ok(deployment)
     }
 
     pub(super) fn host(&self) -> &Host {
@@ -90,7 +93,7 @@ impl Stage {
         &mut self.server
     }
 
-    /// The secondary itself, around the module.
+    /// The secondary, over a connection of the demo's own.
     pub(super) fn secondary(&self) -> anyhow::Result<SurrealStorage> {
         let timeouts = Timeouts {
             connect: Duration::from_secs(10),
@@ -102,50 +105,55 @@ impl Stage {
         Ok(storage)
     }
 
-    /// The state of replication.
-    pub(super) fn replication(&self) -> anyhow::Result<Replication> {
-        Ok(self.steering.replication()?)
+    /// What the module says of replication.
+    pub(super) fn replication(&self) -> anyhow::Result<ReplicationStatus> {
+        Ok(self.admin.replication()?)
     }
 
-    /// Waits until `done`; an error if nothing moves for a minute.
-    fn wait(&self, what: &str, done: impl Fn(&Replication) -> bool) -> anyhow::Result<Duration> {
+    /// Waits until `done`; an error if the status stays the same for
+    /// [`STALL_TIMEOUT`].
+    fn wait(
+        &self,
+        what: &str,
+        done: impl Fn(&ReplicationStatus) -> bool,
+    ) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        let sign_of_life = spinner(what);
+        let spinner = spinner(what);
         let mut last = (self.replication()?, Instant::now());
         loop {
-            let state = self.replication()?;
-            if done(&state) {
-                sign_of_life.finish_and_clear();
+            let status = self.replication()?;
+            if done(&status) {
+                spinner.finish_and_clear();
                 return Ok(started.elapsed());
             }
-            if state != last.0 {
-                last = (state, Instant::now());
-            } else if last.1.elapsed() > PATIENCE {
+            if status != last.0 {
+                last = (status, Instant::now());
+            } else if last.1.elapsed() > STALL_TIMEOUT {
                 bail!(
-                    "{what}: nothing moved for {}: {:?}",
-                    human(PATIENCE),
+                    "{what}: no progress for {}: {:?}",
+                    human(STALL_TIMEOUT),
                     last.0
                 );
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Waits until the log has drained.
-    pub(super) fn wait_until_copied(&self, what: &str) -> anyhow::Result<Duration> {
+    /// Waits until the secondary has every write. A dead letter is an error.
+    pub(super) fn wait_until_caught_up(&self, what: &str) -> anyhow::Result<Duration> {
         let backlog = self.replication()?.backlog;
         let progress = bar(what, usize::try_from(backlog).unwrap_or(usize::MAX));
-        let waited = self.wait(what, |state| {
-            progress.set_position(backlog.saturating_sub(state.backlog));
-            state.is_caught_up()
+        let waited = self.wait(what, |status| {
+            progress.set_position(backlog.saturating_sub(status.backlog));
+            status.is_caught_up()
         })?;
         progress.finish_and_clear();
-        let state = self.replication()?;
-        if state.dead_letters > 0 {
+        let status = self.replication()?;
+        if status.dead_letters > 0 {
             bail!(
-                "{} operations ended as dead letters: {:#}",
-                state.dead_letters,
-                self.steering.get("dead-letters", &[])?
+                "{} operations became dead letters: {:#}",
+                status.dead_letters,
+                self.admin.get("dead-letters", &[])?
             );
         }
         Ok(waited)
@@ -159,12 +167,12 @@ impl Stage {
         Ok(comparison)
     }
 
-    /// From the moment a write returns until its row is on the server.
-    pub(super) fn lag(&self) -> anyhow::Result<Times> {
+    /// How long after a write returns its row is on the secondary.
+    pub(super) fn lag(&self) -> anyhow::Result<Timings> {
         let secondary = self.secondary()?;
         let context = CallContext::new();
         let sql = "SELECT VALUE value FROM kv_memories WHERE user_id = $user AND key = $key";
-        let mut lag = Times::default();
+        let mut lag = Timings::default();
         for sample in 0..LAG_SAMPLES {
             let key = format!("lag/{sample}");
             self.host
@@ -178,8 +186,11 @@ impl Stage {
                     if !answer.first_rows().is_empty() {
                         return Ok(());
                     }
-                    if asked.elapsed() > PATIENCE {
-                        bail!("{key} is not on the server after {}", human(PATIENCE));
+                    if asked.elapsed() > STALL_TIMEOUT {
+                        bail!(
+                            "{key} is not on the secondary after {}",
+                            human(STALL_TIMEOUT)
+                        );
                     }
                 }
             })?;
@@ -187,10 +198,10 @@ impl Stage {
         Ok(lag)
     }
 
-    /// Ends the host, then the server.
-    pub(super) fn close(self) -> anyhow::Result<()> {
-        drop(self.steering);
-        session::close(self.host)?;
+    /// Stops the host, then the secondary.
+    pub(super) fn stop(self) -> anyhow::Result<()> {
+        drop(self.admin);
+        self.host.shutdown()?;
         self.runtime.shutdown_timeout(Duration::from_secs(5));
         Ok(())
     }
@@ -214,10 +225,10 @@ modules:
       secondary_pass: root
       secondary_namespace: {NAMESPACE}
       secondary_database: {DATABASE}
-      # Come back quickly: the demo kills the server.
+      # Reconnect quickly: the demo kills the secondary.
       reconnect_backoff: 1s
       health_check_interval: 2s
-      # A server that is built for debugging takes its time over a search.
+      # A debug build of the server searches slowly.
       query_timeout: 5s
 ",
         options.modules_dir.display(),

@@ -1,15 +1,16 @@
-//! The real module on a real server, steered in this process and over HTTP.
+//! The admin client, on the real module with a real server: in this process and over
+//! HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::{accept, database, home, keys, run, until, yaml};
 use host_harness::{
+    admin::{AdminClient, AdminError, ReplicationStatus},
     config::HostConfig,
     host::{Host, database_runtime},
     http,
-    server::{Keeps, SecondaryServer},
-    steering::{Replication, Steering, SteeringError},
+    server::{SecondaryServer, ServerStorage},
 };
 use plugin_api::{
     storage::{CallContext, Storage},
@@ -18,8 +19,8 @@ use plugin_api::{
 use serde_json::{Value as Json, json};
 use std::{path::Path, sync::mpsc};
 
-fn wait(steering: &Steering, what: &str, done: impl Fn(&Replication) -> bool) {
-    until(what, || steering.replication().unwrap(), done);
+fn wait(admin: &AdminClient, what: &str, done: impl Fn(&ReplicationStatus) -> bool) {
+    until(what, || admin.replication().unwrap(), done);
 }
 
 /// A host with a primary in memory and these secondaries.
@@ -40,9 +41,9 @@ fn save(host: &Host, count: i64) {
 }
 
 #[test]
-fn copying_is_paused_and_resumed_here_and_over_http() {
+fn replication_is_paused_and_resumed_in_process_and_over_http() {
     let home = home();
-    let server = SecondaryServer::start(Keeps::Memory).unwrap();
+    let server = SecondaryServer::start(ServerStorage::Memory).unwrap();
     let host = start(home.path(), &[("a", &server)]);
 
     let router = http::router(&host);
@@ -55,28 +56,28 @@ fn copying_is_paused_and_resumed_here_and_over_http() {
         move |at| sender.send(at).unwrap(),
         async { stopped.await.unwrap_or_default() },
     ));
-    let over_http = Steering::at(&format!("http://{}", bound.recv().unwrap()));
-    let here = Steering::of(&host).unwrap();
+    let over_http = AdminClient::remote(&format!("http://{}", bound.recv().unwrap())).unwrap();
+    let in_process = AdminClient::local(&host).unwrap();
 
-    for (steering, other) in [(&here, &over_http), (&over_http, &here)] {
-        wait(steering, "connected", Replication::is_caught_up);
-        let copied = steering.replication().unwrap().copied;
+    for (admin, other) in [(&in_process, &over_http), (&over_http, &in_process)] {
+        wait(admin, "connected", ReplicationStatus::is_caught_up);
+        let replicated = admin.replication().unwrap().replicated;
         assert_eq!(
-            steering.post("pause", &Json::Null).unwrap(),
+            admin.post("pause", &Json::Null).unwrap(),
             json!({"paused": true})
         );
         save(&host, 7);
         assert_eq!(other.replication().unwrap().backlog, 7);
-        assert_eq!(other.replication().unwrap().copied, copied);
+        assert_eq!(other.replication().unwrap().replicated, replicated);
         assert_eq!(
-            steering.post("resume", &Json::Null).unwrap(),
+            admin.post("resume", &Json::Null).unwrap(),
             json!({"paused": false})
         );
-        wait(other, "caught up", Replication::is_caught_up);
-        assert!(other.replication().unwrap().copied > copied);
+        wait(other, "caught up", ReplicationStatus::is_caught_up);
+        assert!(other.replication().unwrap().replicated > replicated);
 
-        let letters = steering.get("dead-letters", &[("secondary", "nobody here")]);
-        let Err(SteeringError::Refused {
+        let letters = admin.get("dead-letters", &[("secondary", "nobody here")]);
+        let Err(AdminError::Rejected {
             status: 404,
             message,
         }) = letters
@@ -85,11 +86,11 @@ fn copying_is_paused_and_resumed_here_and_over_http() {
         };
         assert!(message.contains("nobody here"), "{message}");
         assert_eq!(
-            steering.get("dead-letters", &[]).unwrap(),
+            admin.get("dead-letters", &[]).unwrap(),
             json!({"dead_letters": []})
         );
-        let wrong = steering.post("resync", &json!({"tables": ["kv_memorys"]}));
-        let Err(SteeringError::Refused {
+        let wrong = admin.post("resync", &json!({"tables": ["kv_memorys"]}));
+        let Err(AdminError::Rejected {
             status: 400,
             message,
         }) = wrong
@@ -100,23 +101,23 @@ fn copying_is_paused_and_resumed_here_and_over_http() {
     }
     stop.send(()).unwrap();
     runtime.block_on(serving).unwrap().unwrap();
-    drop(here);
+    drop(in_process);
     host.shutdown().unwrap();
 }
 
 #[test]
-fn one_of_two_secondaries_is_chosen() {
+fn a_request_may_name_one_of_two_secondaries() {
     let home = home();
-    let servers = [(); 2].map(|()| SecondaryServer::start(Keeps::Memory).unwrap());
+    let servers = [(); 2].map(|()| SecondaryServer::start(ServerStorage::Memory).unwrap());
     let host = start(home.path(), &[("a", &servers[0]), ("b", &servers[1])]);
-    let steering = Steering::of(&host).unwrap();
+    let admin = AdminClient::local(&host).unwrap();
     let caught_up_with = |dead_letters: u64| {
-        wait(&steering, "caught up", |state| {
+        wait(&admin, "caught up", |state| {
             state.is_caught_up() && state.dead_letters == dead_letters
         });
     };
     let letters_of = |query: &[(&str, &str)]| -> Vec<Json> {
-        let answer = steering.get("dead-letters", query).unwrap();
+        let answer = admin.get("dead-letters", query).unwrap();
         let letters = answer["dead_letters"].as_array().unwrap().clone();
         letters
             .into_iter()
@@ -126,7 +127,7 @@ fn one_of_two_secondaries_is_chosen() {
     // What a route answers about the facts, for one secondary.
     let ask = |route: &str, secondary: &str| {
         let body = json!({"secondary": secondary, "tables": ["kv_memories"]});
-        steering.post(route, &body).unwrap()
+        admin.post(route, &body).unwrap()
     };
     caught_up_with(0);
     let runtime = database_runtime().unwrap();
@@ -143,7 +144,7 @@ fn one_of_two_secondaries_is_chosen() {
         accept(one, "true");
     }
     let of_b = json!({"secondary": "b"});
-    let replayed = steering.post("dead-letters/replay", &of_b).unwrap();
+    let replayed = admin.post("dead-letters/replay", &of_b).unwrap();
     assert_eq!(replayed, json!({"replayed": 1}));
     caught_up_with(1);
     assert_eq!(letters_of(&[]), ["a"]);
@@ -152,8 +153,8 @@ fn one_of_two_secondaries_is_chosen() {
     for one in [&a, &b] {
         run(one, "DELETE kv_memories");
     }
-    let walked = ask("resync", "b");
-    assert_eq!(walked["secondaries"], json!(["b"]));
+    let resynced = ask("resync", "b");
+    assert_eq!(resynced["secondaries"], json!(["b"]));
     caught_up_with(1);
     assert_eq!((keys(&a).len(), keys(&b).len()), (0, 2));
 
@@ -163,10 +164,10 @@ fn one_of_two_secondaries_is_chosen() {
     let compared = ask("verify", "a");
     assert_eq!(compared["tables"][0]["secondary"], "a", "{compared}");
     assert_eq!(compared["tables"][0]["missing"], 2, "{compared}");
-    // Copied again, its dead letter is settled.
+    // Replicating the row again resolves its dead letter.
     caught_up_with(0);
     assert_eq!((keys(&a).len(), keys(&b).len()), (2, 2));
 
-    drop(steering);
+    drop(admin);
     host.shutdown().unwrap();
 }
