@@ -42,14 +42,14 @@ pub enum HostError {
     Primary(#[from] StorageError),
     /// Enabled modules that did not load.
     #[error("{0}")]
-    Modules(ModuleErrors),
+    Modules(ManagerErrors),
 }
 
 /// The errors of several modules. It is a slice of them, and shows each on a line.
 #[derive(Debug)]
-pub struct ModuleErrors(Vec<ManagerError>);
+pub struct ManagerErrors(Vec<ManagerError>);
 
-impl Deref for ModuleErrors {
+impl Deref for ManagerErrors {
     type Target = [ManagerError];
 
     fn deref(&self) -> &[ManagerError] {
@@ -57,14 +57,14 @@ impl Deref for ModuleErrors {
     }
 }
 
-impl fmt::Display for ModuleErrors {
+impl fmt::Display for ManagerErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: Vec<String> = self.iter().map(ToString::to_string).collect();
         f.write_str(&all.join("\n"))
     }
 }
 
-impl std::error::Error for ModuleErrors {}
+impl std::error::Error for ManagerErrors {}
 
 /// A runtime with threads that suit the database.
 ///
@@ -154,7 +154,7 @@ impl Host {
             Ok(host)
         } else {
             let failures = std::mem::take(&mut host.failures);
-            Err(HostError::Modules(ModuleErrors(failures)))
+            Err(HostError::Modules(ManagerErrors(failures)))
         }
     }
 
@@ -205,12 +205,12 @@ impl Host {
     ///
     /// # Errors
     /// The modules' cleanups that failed; everything is shut down all the same.
-    pub fn shutdown(mut self) -> Result<(), ModuleErrors> {
+    pub fn shutdown(mut self) -> Result<(), ManagerErrors> {
         let failures = self.stop();
         if failures.is_empty() {
             Ok(())
         } else {
-            Err(ModuleErrors(failures))
+            Err(ManagerErrors(failures))
         }
     }
 
