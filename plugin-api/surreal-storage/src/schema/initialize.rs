@@ -3,7 +3,7 @@
 use super::{
     TEXT_ANALYZER,
     relationships::table_rows,
-    tables::{Column, EVENTS, Kind, Rule, TABLES, Table},
+    tables::{Column, Kind, Rule, TABLES, Table},
 };
 use crate::{Connection, connection::within, retry::while_in_conflict, rows::Row};
 use plugin_api::{
@@ -125,9 +125,11 @@ fn missing_indexes(table: &Table, present: &Indexes) -> Vec<String> {
         .filter(|columns| !present.has(columns, None))
         .map(|columns| index(table, columns, &columns.join("_"), ""))
         .collect();
-    if table.name == EVENTS.name && !present.has(&["content"], Some("FULLTEXT")) {
+    if let Some(column) = table.full_text
+        && !present.has(&[column], Some("FULLTEXT"))
+    {
         let kind = format!("FULLTEXT ANALYZER {TEXT_ANALYZER} BM25");
-        missing.push(index(table, &["content"], "content_text", &kind));
+        missing.push(index(table, &[column], &format!("{column}_text"), &kind));
     }
     missing
 }

@@ -10,10 +10,11 @@ mod tables;
 mod upsert;
 
 pub use initialize::{SchemaReport, initialize};
-pub(crate) use tables::{
-    CHUNKS, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, PROJECTS, SYMBOLS, VECTORS,
+pub use tables::{
+    CHUNKS, Column, DIRTY_FLAG_TABLE, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, Kind,
+    LARGE_COLUMNS, POSITION_TABLE, PROJECTS, RELATIONSHIPS, Rule, SYMBOLS, TABLES, Table, VECTORS,
+    table,
 };
-pub use tables::{Column, DIRTY_FLAG_TABLE, Kind, POSITION_TABLE, Rule, TABLES, Table, table};
 pub(crate) use upsert::{assignments, upsert_parameters, upsert_statement};
 
 use plugin_api::error::{StorageError, StorageResult};
