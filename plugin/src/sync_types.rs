@@ -7,9 +7,7 @@ use plugin_api::{
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::fmt;
-
-/// The table whose rows belong together by document.
-const DOCUMENTS: &str = "knowledge_base";
+use surreal_storage::schema::{DOCUMENTS, Table};
 
 /// What an operation does on the secondary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,21 +84,15 @@ impl Serialize for RowImage {
 /// Two operations with the same order key reach a secondary in the order in
 /// which the primary committed them.
 pub fn order_key(table: &str, id: &RecordId, columns: &Object) -> Key {
-    if table == DOCUMENTS {
-        let path = columns
-            .get("source_file")
-            .filter(|path| !path.is_nullish())
-            .or_else(|| columns.get("file_path"));
-        if let Some(path) = path {
-            return document_key(path.clone());
-        }
+    match Table::of(table).group_of(columns) {
+        Some(group) => Key::new(table, [group]),
+        None => Key::of_row(table, id, columns),
     }
-    Key::of_row(table, id, columns)
 }
 
 /// The order key of a document, chunked or not.
 pub fn document_key(path: impl Into<Value>) -> Key {
-    Key::new(DOCUMENTS, [&path.into()])
+    Key::new(DOCUMENTS.name, [&path.into()])
 }
 
 /// One change on its way to the secondaries.
@@ -152,6 +144,12 @@ impl SyncOperation {
     /// Puts one row on the secondaries.
     pub fn upsert(table: &str, row: RowImage) -> Self {
         let key = order_key(table, &row.id, &row.columns);
+        Self::upsert_of_key(table, key, row)
+    }
+
+    /// The same for a row whose order key has been encoded already.
+    pub fn upsert_of_key(table: &str, key: Key, row: RowImage) -> Self {
+        debug_assert_eq!(key, order_key(table, &row.id, &row.columns));
         Self {
             record_id: Some(row.id.clone()),
             data: vec![row],
@@ -159,11 +157,12 @@ impl SyncOperation {
         }
     }
 
-    /// Puts a document on the secondaries and removes its other rows there.
-    pub fn replace_document(path: &str, rows: Vec<RowImage>) -> Self {
+    /// Puts the document of this key on the secondaries and removes its other
+    /// rows there.
+    pub fn replace_document(key: Key, rows: Vec<RowImage>) -> Self {
         Self {
             data: rows,
-            ..Self::new(DOCUMENTS, OperationType::Replace, document_key(path))
+            ..Self::new(DOCUMENTS.name, OperationType::Replace, key)
         }
     }
 

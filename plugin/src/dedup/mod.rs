@@ -1,47 +1,35 @@
 //! Which row is which: the [`Key`] that two databases agree on.
 //!
 //! A row has a random record id, which differs between databases that were
-//! filled separately, and key columns, which do not. [`key_columns`] names
-//! them for each table; a [`Key`] holds a table and the values of its key
-//! columns as bytes. Locks, partitions of the log, tombstones and merged reads
-//! all go by it, so that they mean the same row.
+//! filled separately, and key columns, which do not. A [`Key`] holds a table and
+//! the values of its key columns as bytes. Locks, partitions of the log,
+//! tombstones and merged reads all identify a row by it. Which columns those are
+//! is a fact of the [`Table`].
 
 mod encoding;
 
 use plugin_api::value::{Object, RecordId, Value};
 use std::{fmt, sync::Arc};
-use surreal_storage::schema::TABLES;
+use surreal_storage::schema::Table;
 
 /// The key columns of a table; `id` where the record id is the key, which also
 /// holds for every relationship table.
 pub fn key_columns(table: &str) -> &'static [&'static str] {
-    TABLES
-        .iter()
-        .find(|known| known.name == table)
-        .map_or(&["id"], |known| known.key)
+    Table::of(table).key
 }
 
-/// The columns beside the id that tell which row it is, and those that a wide
-/// delete goes by.
+/// The columns beside the id that identify a row, and those by which a delete of
+/// several rows selects them.
 pub fn identity_columns(table: &str) -> &'static [&'static str] {
-    match table {
-        "kv_memories" => &["user_id", "key"],
-        "knowledge_base" => &["file_path", "source_file"],
-        "code_projects" | "code_indexing_jobs" => &["project_id"],
-        "code_files" => &["project_id", "file_path"],
-        "code_symbols" => &["project_id", "name_path", "file_path"],
-        "code_chunks" => &["symbol_id", "chunk_index", "project_id", "file_path"],
-        "vector_memories" | "entities" | "events" => &[],
-        _ => &["from_entity", "to_entity"],
-    }
+    Table::of(table).identity
 }
 
 /// A table and the values of its key columns.
 ///
 /// Kept as bytes that mean the same in every version of this module: they are
 /// stored in the log and among the tombstones. Equal values have equal bytes,
-/// whatever form a database gave them in (`1` and `1.0`, null and none); but a
-/// record id is exact, since those are other rows there.
+/// whatever form a database returned them in (`1` and `1.0`, null and none); a
+/// record id is exact, since there these are different rows.
 /// Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<[u8]>);

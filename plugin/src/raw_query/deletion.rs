@@ -1,13 +1,11 @@
 //! [`Deletion`]: statements that delete rows which can be told beforehand.
 
 use super::Target;
+use surreal_storage::schema::LARGE_COLUMNS;
 use surrealdb::types::ToSql as _;
 use surrealdb_sql::{
     Expr, Fields, Idiom, Limit, Literal, ast::TopLevelExpr, statements::SelectStatement,
 };
-
-/// Columns that are large and tell nothing of which row it is.
-const LARGE: &[&str] = &["content", "embedding", "source_code"];
 
 /// A single DELETE.
 #[derive(Debug)]
@@ -15,13 +13,13 @@ pub struct Deletion {
     /// What it deletes from.
     pub target: Target,
     /// A query for the rows that it would delete, at most
-    /// [`Deletion::MOST_ROWS`] and one; none if that is the whole table.
+    /// [`Deletion::MAX_ROWS`] and one; none if that is the whole table.
     pub rows: Option<String>,
 }
 
 impl Deletion {
     /// The most rows of one DELETE that are remembered one by one.
-    pub const MOST_ROWS: usize = 10_000;
+    pub const MAX_ROWS: usize = 10_000;
 
     pub(super) fn of(statement: &Expr) -> Option<Self> {
         let Expr::Delete(delete) = statement else {
@@ -42,10 +40,10 @@ impl Deletion {
             return Some(Self { target, rows: None });
         }
         let none = || Expr::Literal(Literal::None);
-        let limit = i64::try_from(Self::MOST_ROWS).unwrap_or(i64::MAX);
+        let limit = i64::try_from(Self::MAX_ROWS).unwrap_or(i64::MAX);
         let select = Expr::Select(Box::new(SelectStatement {
             fields: Fields::all(),
-            omit: LARGE
+            omit: LARGE_COLUMNS
                 .iter()
                 .map(|name| Expr::Idiom(Idiom::field(*name)))
                 .collect(),

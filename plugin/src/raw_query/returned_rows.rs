@@ -8,13 +8,10 @@
 //! key would come after what is queued for the new one. Where a statement may
 //! have changed a key column, or reused an id, the table is scanned instead.
 
-use crate::dedup::key_columns;
 use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
+use surreal_storage::schema::Table;
 use surrealdb_sql::{BinaryOperator, Cond, Data, Expr, Function, Idiom, Literal, Output, Part};
-
-/// Which document a chunk belongs to counts as a key, too.
-const DOCUMENT_OF_CHUNK: &str = "source_file";
 
 /// A statement whose answer is the rows that it wrote.
 #[derive(Debug)]
@@ -85,8 +82,8 @@ impl ReturnedRows {
     /// Is every row of `table` that it wrote still the row that its key and its
     /// id have always meant?
     pub fn keeps_keys(&self, table: &str, parameters: &Object) -> bool {
-        let key = key_columns(table);
-        if key == ["id"] {
+        let table = Table::of(table);
+        if table.is_keyed_by_id() {
             return true;
         }
         let spares = |columns: &Columns, spared: &dyn Fn(&str) -> bool| {
@@ -95,7 +92,9 @@ impl ReturnedRows {
                 .is_some_and(|names| names.iter().all(|name| spared(name)))
         };
         let is_id = |name: &str| name == "id";
-        let is_key = |name: &str| is_id(name) || key.contains(&name) || name == DOCUMENT_OF_CHUNK;
+        // The document that a chunk belongs to is part of its order key.
+        let is_key =
+            |name: &str| is_id(name) || table.key.contains(&name) || table.group_by.contains(&name);
         self.given.iter().all(|it| spares(it, &|name| !is_id(name)))
             && self
                 .changed
