@@ -1,4 +1,4 @@
-//! [`Scope`]: the rows that a wide delete takes with it.
+//! [`Scope`]: the rows that a delete of several rows covers.
 
 use crate::dedup::Key;
 use plugin_api::value::{Object, RecordId, Value};
@@ -89,21 +89,22 @@ impl Scope {
     }
 }
 
-/// All scopes, each with the count at which it was last marked.
+/// All scopes, each with the sequence number of its last mark.
 ///
-/// A row is looked up by building the scope that would cover it, one for each
+/// A row is looked up by building the scopes that would cover it, one for each
 /// combination of columns in use: the cost does not grow with their number.
 #[derive(Default)]
 pub(super) struct Scopes {
+    /// By table: the combinations of columns in use.
     shapes: HashMap<String, HashSet<Vec<String>>>,
     marks: HashMap<Scope, u64>,
-    count: u64,
+    last_sequence: u64,
 }
 
 impl Scopes {
-    /// The highest count given out.
-    pub(super) fn count(&self) -> u64 {
-        self.count
+    /// The highest sequence number given out.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -112,27 +113,29 @@ impl Scopes {
 
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = (&Scope, u64)> {
-        self.marks.iter().map(|(scope, count)| (scope, *count))
+        self.marks
+            .iter()
+            .map(|(scope, sequence)| (scope, *sequence))
     }
 
-    /// The count at which this very scope was last marked.
-    pub(super) fn marked(&self, scope: &Scope) -> Option<u64> {
+    /// The sequence number of the last mark of this very scope.
+    pub(super) fn sequence_of(&self, scope: &Scope) -> Option<u64> {
         self.marks.get(scope).copied()
     }
 
-    /// Takes a scope out; counts are not given out again.
+    /// Removes a scope; its sequence number is not given out again.
     pub(super) fn remove(&mut self, scope: &Scope) {
         self.marks.remove(scope);
     }
 
-    pub(super) fn insert(&mut self, scope: Scope, count: u64) {
+    pub(super) fn insert(&mut self, scope: Scope, sequence: u64) {
         let (table, columns) = scope.shape();
         self.shapes.entry(table).or_default().insert(columns);
-        self.marks.insert(scope, count);
-        self.count = self.count.max(count);
+        self.marks.insert(scope, sequence);
+        self.last_sequence = self.last_sequence.max(sequence);
     }
 
-    /// The count of the newest scope that covers this row.
+    /// The sequence number of the newest scope that covers this row.
     pub(super) fn newest_covering(&self, table: &str, row: &Object) -> Option<u64> {
         if self.is_empty() {
             return None;
