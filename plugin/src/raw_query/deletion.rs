@@ -1,4 +1,4 @@
-//! [`Deletion`]: statements that delete rows which can be told beforehand.
+//! [`Deletion`]: statements that delete rows which can be read beforehand.
 
 use super::Target;
 use surreal_storage::schema::LARGE_COLUMNS;
@@ -18,7 +18,7 @@ pub struct Deletion {
 }
 
 impl Deletion {
-    /// The most rows of one DELETE that are remembered one by one.
+    /// The most rows of one DELETE that get a tombstone each.
     pub const MAX_ROWS: usize = 10_000;
 
     pub(super) fn of(statement: &Expr) -> Option<Self> {
@@ -72,8 +72,8 @@ impl Deletion {
     }
 }
 
-/// The text of a statement that was made here; none unless it reads as the
-/// same statement and only reads.
+/// The text of a statement that was built here; none unless it parses as the
+/// same statement and is read-only.
 pub(super) fn rendered(statement: Expr) -> Option<String> {
     let text = statement.to_sql();
     let statement = TopLevelExpr::Expr(statement);

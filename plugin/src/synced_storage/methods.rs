@@ -11,9 +11,9 @@ use super::{
     },
 };
 use crate::{dedup::Key, sync_types::document_key, tombstones::Scope};
-use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
     error::StorageResult,
+    ffi::{List, Text},
     records::{CodeChunk, CodeFile, CodeProject, CodeSymbol, IndexingJob, WriteReceipt},
     rust_type,
     storage::{CallContext, CodeStorage as _, Storage as _, Unit},
@@ -75,7 +75,7 @@ write_methods! { $
     create_entity(_, _, _)                    => ENTITIES.name,  NewRow,                                    none();
     create_relationship(_, _, its_type, _)    => its_type,       NewRow,                                    none();
     save_document(path, _, embedding, _)      => DOCUMENTS.name, Document(document_key(path)),              required([embedding]);
-    save_document_chunks(path, _, each, _)    => DOCUMENTS.name, Document(document_key(path)),              required(each.iter().map(RVec::as_slice));
+    save_document_chunks(path, _, each, _)    => DOCUMENTS.name, Document(document_key(path)),              required(each.iter().map(List::as_slice));
     save_event(_, _, _, embedding, _)         => EVENTS.name,    NewRow,                                    required([embedding]);
     create_code_project(it)                   => PROJECTS.name,  keys([project(&it.project_id)]),           none();
     update_project_status(id, _)              => PROJECTS.name,  keys([project(id)]),                       none();
@@ -151,8 +151,8 @@ fn required<'a>(given: impl IntoIterator<Item = &'a [f32]>) -> Vec<Option<&'a [f
     given.into_iter().map(Some).collect()
 }
 
-fn optional<'a>(given: impl IntoIterator<Item = &'a RVec<f32>>) -> Vec<Option<&'a [f32]>> {
-    let given = given.into_iter().map(RVec::as_slice);
+fn optional<'a>(given: impl IntoIterator<Item = &'a List<f32>>) -> Vec<Option<&'a [f32]>> {
+    let given = given.into_iter().map(List::as_slice);
     given.map(|it| (!it.is_empty()).then_some(it)).collect()
 }
 
