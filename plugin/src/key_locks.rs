@@ -1,8 +1,8 @@
-//! Who may write what at the same time.
+//! The locks that keep writes in order: key stripes and table locks.
 //!
-//! Two writes of one key must not enter the log in the other order than the
-//! primary committed them, so a write holds its key from before the primary's
-//! write until it is in the log. Keys share a fixed number of stripes.
+//! Two writes of one key must enter the log in the order in which the primary
+//! committed them. So a write locks its key before it runs on the primary and
+//! holds the lock until it is in the log. Keys share a fixed number of stripes.
 //!
 //! A row whose id the primary assigns has no key to lock beforehand. So every
 //! table also has a lock: ordinary writes hold it shared; a change of a row by

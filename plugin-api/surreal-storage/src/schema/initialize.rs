@@ -1,4 +1,4 @@
-//! Making a database have the schema, whatever it had before.
+//! Creating the schema in a database, whatever it had before.
 
 use super::{
     TEXT_ANALYZER,
@@ -15,15 +15,15 @@ use std::{collections::HashSet, fmt::Write as _, time::Duration};
 /// What [`initialize`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaReport {
-    /// Tables whose key has no unique index, because rows that were there
-    /// already share a key. Writes find rows by their key all the same.
+    /// Tables whose key has no unique index, because existing rows share a key.
+    /// Writes still find rows by their key.
     pub without_unique_index: Vec<&'static str>,
 }
 
-/// Creates what is missing of tables, columns and indexes, and redefines the
-/// columns that an older host declared so that they change or refuse what is
-/// written: times that the server sets to now on every write, objects without
-/// free keys. Rows stay as they are. Doing it twice is doing it once.
+/// Creates missing tables, columns and indexes, and redefines the columns that an
+/// older host defined in a way that changes or rejects what is written: times that
+/// the server overwrites on every write, objects without free keys. Rows stay as
+/// they are. Idempotent.
 ///
 /// # Errors
 /// The database's; `Timeout` if it takes longer than `timeout` in all.
@@ -56,9 +56,9 @@ async fn attempt(connection: &Connection, timeout: Duration) -> StorageResult<Sc
         if !table.is_keyed_by_id() && !present.has(table.key, Some("UNIQUE")) {
             match run(index(table, table.key, "key", "UNIQUE")).await {
                 Ok(_) => {}
-                // Rows that are there share a key.
+                // Existing rows share a key.
                 Err(error) if error.message.starts_with("Database index `") => {
-                    tracing::warn!(table = table.name, %error, "the key is not unique: some rows share one");
+                    tracing::warn!(table = table.name, %error, "no unique index: some rows share a key; writes still find rows by key");
                     report.without_unique_index.push(table.name);
                     if !present.has(table.key, None) {
                         run(index(table, table.key, "shared_key", "")).await?;
@@ -92,7 +92,7 @@ fn definitions(schemafull: &HashSet<String>) -> String {
     sql
 }
 
-/// Whether a column replaces a definition that is there, and its type.
+/// Whether a column replaces an existing definition, and its type.
 fn definition(column: &Column, schemafull: bool) -> (&'static str, &'static str) {
     const NEW: &str = "IF NOT EXISTS";
     const REPLACE: &str = "OVERWRITE";

@@ -1,8 +1,11 @@
 //! The tables as data, and the statements that are made from them.
 //!
-//! [`TABLES`] says what there is, and [`initialize()`] makes a database have it.
-//! Rows are written by the keys that stand there. [`relationships`] looks after
-//! the tables that come with use.
+//! | room | what is in it |
+//! | --- | --- |
+//! | `tables` | [`TABLES`]: what a table is |
+//! | `initialize` | [`initialize()`]: creates what a database lacks of them |
+//! | `upsert` | the statement that stores rows under their keys |
+//! | [`relationships`] | the tables of relationship types, created on first use |
 
 mod initialize;
 pub mod relationships;
@@ -22,8 +25,8 @@ use plugin_api::error::{StorageError, StorageResult};
 /// The analyzer behind the text search over events.
 pub const TEXT_ANALYZER: &str = "event_content";
 
-/// Checks that `name` may stand in a statement as a name: a letter or `_`, then
-/// letters, digits and `_`, at most 128 of them.
+/// Checks that `name` is valid as an identifier in a statement: a letter or `_`,
+/// then letters, digits and `_`, at most 128 of them.
 ///
 /// # Errors
 /// `InvalidInput` with `what` the name was for.
