@@ -1,12 +1,12 @@
-//! Who may write what at the same time.
+//! The locks that keep writes in order: key stripes and table locks.
 //!
-//! Two writes of one key must not enter the log in the other order than the
-//! primary committed them, so a write holds its key from before the primary's
-//! write until it is in the log. Keys share a fixed number of stripes.
+//! Two writes of one key must enter the log in the order in which the primary
+//! committed them. So a write locks its key before it runs on the primary and
+//! holds the lock until it is in the log. Keys share a fixed number of stripes.
 //!
-//! A row whose id the primary makes up has no key to lock beforehand. So every
-//! table also has a gate: ordinary writes pass it together; a change of a row
-//! by id, or of many rows at once, passes it alone.
+//! A row whose id the primary assigns has no key to lock beforehand. So every
+//! table also has a lock: ordinary writes hold it shared; a change of a row by
+//! id, or of many rows at once, holds it exclusively.
 
 use crate::dedup::Key;
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,67 +14,61 @@ use std::{
     collections::BTreeSet,
     hash::{BuildHasher, RandomState},
 };
+use surreal_storage::schema::TABLES;
 
 const STRIPES: usize = 256;
-
-/// The table_locks, one for each table; relationship types share the last one.
-const LOCKED_TABLES: &[&str] = &[
-    "kv_memories",
-    "vector_memories",
-    "entities",
-    "knowledge_base",
-    "events",
-    "code_projects",
-    "code_files",
-    "code_symbols",
-    "code_chunks",
-    "code_indexing_jobs",
-    "relationships",
-];
 
 /// The locks of the write path.
 pub struct KeyLocks {
     stripes: Vec<Mutex<()>>,
+    /// One for each of [`TABLES`], and one that all relationship types share.
     table_locks: Vec<RwLock<()>>,
     hasher: RandomState,
 }
 
-/// Held while a write is under way.
+/// Held while a write is in flight.
 pub struct KeyGuard<'a> {
     _shared: Vec<RwLockReadGuard<'a, ()>>,
     _exclusive: Vec<RwLockWriteGuard<'a, ()>>,
     _stripes: Vec<MutexGuard<'a, ()>>,
 }
 
+/// The place of a table's lock.
 fn table_lock(table: &str) -> usize {
-    LOCKED_TABLES
-        .iter()
-        .position(|name| *name == table)
-        .unwrap_or(LOCKED_TABLES.len() - 1)
+    let position = TABLES.iter().position(|known| known.name == table);
+    position.unwrap_or(TABLES.len())
+}
+
+/// The places of these tables' locks, in the order in which they are taken.
+fn in_order(tables: &[&str]) -> BTreeSet<usize> {
+    tables.iter().map(|table| table_lock(table)).collect()
 }
 
 impl Default for KeyLocks {
     fn default() -> Self {
         Self {
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
-            table_locks: LOCKED_TABLES.iter().map(|_| RwLock::new(())).collect(),
+            table_locks: (0..=TABLES.len()).map(|_| RwLock::new(())).collect(),
             hasher: RandomState::new(),
         }
     }
 }
 
 impl KeyLocks {
-    /// Locks some keys of one table. Other keys of it stay free, unless they
+    /// Locks some keys of these tables. Other keys of them stay free, unless they
     /// share a stripe.
-    pub fn keys<'k>(&self, table: &str, keys: impl IntoIterator<Item = &'k Key>) -> KeyGuard<'_> {
-        // Stripes are taken in one order everywhere, so no two writes can wait
+    pub fn keys(&self, tables: &[&str], keys: &[Key]) -> KeyGuard<'_> {
+        // Locks are taken in one order everywhere, so that no two writes wait
         // for each other; and each once, though several keys may share it.
         let stripes: BTreeSet<usize> = keys
-            .into_iter()
+            .iter()
             .map(|key| self.hasher.hash_one(key) as usize % STRIPES)
             .collect();
         KeyGuard {
-            _shared: vec![self.table_locks[table_lock(table)].read()],
+            _shared: in_order(tables)
+                .into_iter()
+                .map(|at| self.table_locks[at].read())
+                .collect(),
             _exclusive: Vec::new(),
             _stripes: stripes
                 .into_iter()
@@ -85,12 +79,15 @@ impl KeyLocks {
 
     /// Locks all tables against all other writes.
     pub fn every_table(&self) -> KeyGuard<'_> {
-        self.tables(LOCKED_TABLES)
+        self.exclusive((0..=TABLES.len()).collect())
     }
 
     /// Locks whole tables against all other writes.
     pub fn tables(&self, tables: &[&str]) -> KeyGuard<'_> {
-        let table_locks: BTreeSet<usize> = tables.iter().map(|table| table_lock(table)).collect();
+        self.exclusive(in_order(tables))
+    }
+
+    fn exclusive(&self, table_locks: BTreeSet<usize>) -> KeyGuard<'_> {
         KeyGuard {
             _shared: Vec::new(),
             _exclusive: table_locks
@@ -107,17 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_one_stripe_lock_it_once() {
+    fn a_stripe_that_several_keys_share_is_locked_once() {
         let locks = KeyLocks::default();
         let keys: Vec<Key> = (0..10_000i64)
             .map(|n| Key::new("kv_memories", [&"u".into(), &n.into()]))
             .collect();
-        let guard = locks.keys("kv_memories", &keys);
+        let guard = locks.keys(&["kv_memories"], &keys);
         assert_eq!(guard._stripes.len(), STRIPES);
     }
 
     #[test]
-    fn a_whole_table_excludes_its_keys_and_no_other_tables() {
+    fn an_exclusive_table_lock_blocks_no_other_tables() {
         let locks = KeyLocks::default();
         let _all = locks.tables(&["events", "entities"]);
         assert!(locks.table_locks[table_lock("events")].try_read().is_none());

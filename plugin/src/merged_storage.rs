@@ -1,4 +1,4 @@
-//! [`MergedStorage`]: all 64 methods, each to whoever answers for its kind.
+//! [`MergedStorage`]: routes each of the 64 methods to the read or the write path.
 //!
 //! | kind | goes to |
 //! | --- | --- |
@@ -6,7 +6,7 @@
 //! | write, delete | [`SyncedStorage`]: the primary, then the log or the tombstones |
 //! | read | [`QueryMerger`]: the primary and the secondaries |
 //!
-//! Raw SurrealQL may be any of them: [`RawQueries`] tells which.
+//! Raw SurrealQL may be any of them: [`RawQueries`] routes it by what it does.
 
 use crate::{
     query_merger::QueryMerger,
@@ -32,7 +32,7 @@ use plugin_api::{
 };
 use std::sync::Arc;
 
-/// The storage that replicates what is written and merges what is read.
+/// The storage that replicates writes and merges reads.
 pub struct MergedStorage {
     primary: FullStorage,
     synced: Arc<SyncedStorage>,
@@ -41,7 +41,7 @@ pub struct MergedStorage {
 }
 
 impl MergedStorage {
-    /// Puts the write path and the read path over `primary` together. With
+    /// Combines the write path and the read path over `primary`. With
     /// `merge_raw_queries` a plain SELECT is merged as well.
     pub fn new(
         primary: FullStorage,
@@ -63,7 +63,7 @@ impl MergedStorage {
     }
 }
 
-/// Raw SurrealQL, each text to whoever answers for what it does.
+/// Routes raw SurrealQL by what the text does.
 struct RawQueries {
     primary: FullStorage,
     synced: Arc<SyncedStorage>,
@@ -86,7 +86,7 @@ impl RawQueries {
     }
 }
 
-/// Which field answers for a kind of method.
+/// The field that implements a kind of method.
 macro_rules! by_kind {
     ($storage:ident admin query) => {
         $storage.raw

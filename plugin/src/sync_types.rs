@@ -1,4 +1,5 @@
-//! What travels from the host's write to a secondary: [`SyncOperation`].
+//! [`SyncOperation`]: a change on its way from the primary to the secondaries,
+//! with the images of the rows that it carries.
 
 use crate::dedup::Key;
 use plugin_api::{
@@ -7,20 +8,18 @@ use plugin_api::{
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::fmt;
-
-/// The table whose rows belong together by document.
-const DOCUMENTS: &str = "knowledge_base";
+use surreal_storage::schema::{DOCUMENTS, Table};
 
 /// What an operation does on the secondary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationType {
-    /// Puts one row there, whatever was under its id or its key.
+    /// Stores one row, replacing whatever is there under its id or its key.
     Upsert,
-    /// Puts all rows of a document there and removes its rows that are no more.
+    /// Stores all rows of a document and removes its others.
     Replace,
-    /// Reads the primary's row when it is applied, and puts that there. Carries
-    /// no data, so it can never bring back an older state.
+    /// Reads the row from the primary when it is applied, and stores that. Carries
+    /// no data, so it can never restore an older state.
     Refresh,
 }
 
@@ -35,14 +34,14 @@ impl OperationType {
     }
 }
 
-/// A row as the primary stored it.
+/// The image of a row as the primary stored it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowImage {
     /// The primary's record id.
     pub id: RecordId,
-    /// All columns but the id, and but the embedding where there is one below.
+    /// All columns without the id, and without the embedding if it is below.
     pub columns: Object,
-    /// 768 floats, kept apart because they are most of a row's bytes.
+    /// 768 floats, in a compact form because they are most of a row's bytes.
     pub embedding: Option<Vec<f32>>,
 }
 
@@ -56,7 +55,7 @@ impl RowImage {
         }
     }
 
-    /// The whole row as one object, as a database takes it.
+    /// The whole row as one object, as it is sent to a database.
     pub fn into_object(self) -> Object {
         let mut object = self.columns;
         if let Some(embedding) = self.embedding {
@@ -81,32 +80,26 @@ impl Serialize for RowImage {
     }
 }
 
-/// What is kept in order: a row, or a document with all its chunks.
+/// The key of what is kept in order: a row, or a document with all its chunks.
 ///
 /// Two operations with the same order key reach a secondary in the order in
 /// which the primary committed them.
 pub fn order_key(table: &str, id: &RecordId, columns: &Object) -> Key {
-    if table == DOCUMENTS {
-        let path = columns
-            .get("source_file")
-            .filter(|path| !path.is_nullish())
-            .or_else(|| columns.get("file_path"));
-        if let Some(path) = path {
-            return document_key(path.clone());
-        }
+    match Table::of(table).group_of(columns) {
+        Some(group) => Key::new(table, [group]),
+        None => Key::of_row(table, id, columns),
     }
-    Key::of_row(table, id, columns)
 }
 
 /// The order key of a document, chunked or not.
 pub fn document_key(path: impl Into<Value>) -> Key {
-    Key::new(DOCUMENTS, [&path.into()])
+    Key::new(DOCUMENTS.name, [&path.into()])
 }
 
 /// One change on its way to the secondaries.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SyncOperation {
-    /// Where it stands in the log; empty until it is there.
+    /// Its position in the log; empty until it is appended.
     pub id: String,
     /// The table that it changes.
     pub table: String,
@@ -114,18 +107,18 @@ pub struct SyncOperation {
     pub operation_type: OperationType,
     /// The primary's id of the row; none for a document or a refresh.
     pub record_id: Option<RecordId>,
-    /// What it is ordered by.
+    /// Its order key, see [`order_key`].
     #[serde(serialize_with = "as_text")]
     pub key: Key,
     /// The rows as stored; none for a refresh.
     pub data: Vec<RowImage>,
     /// When the write happened.
     pub timestamp: Timestamp,
-    /// How often the secondary has refused it.
+    /// How often the secondary has rejected it.
     pub retry_count: u32,
-    /// Why, the last time.
+    /// The error of the last rejection.
     pub last_error: Option<String>,
-    /// The only secondary that it is for; none means all.
+    /// The only secondary that it is meant for; none for all.
     pub target: Option<String>,
 }
 
@@ -149,9 +142,15 @@ impl SyncOperation {
         }
     }
 
-    /// Puts one row on the secondaries.
+    /// Stores one row on the secondaries.
     pub fn upsert(table: &str, row: RowImage) -> Self {
         let key = order_key(table, &row.id, &row.columns);
+        Self::upsert_of_key(table, key, row)
+    }
+
+    /// The same for a row whose order key has been encoded already.
+    pub fn upsert_of_key(table: &str, key: Key, row: RowImage) -> Self {
+        debug_assert_eq!(key, order_key(table, &row.id, &row.columns));
         Self {
             record_id: Some(row.id.clone()),
             data: vec![row],
@@ -159,15 +158,16 @@ impl SyncOperation {
         }
     }
 
-    /// Puts a document on the secondaries and removes its other rows there.
-    pub fn replace_document(path: &str, rows: Vec<RowImage>) -> Self {
+    /// Stores all rows of the document of this key on the secondaries and removes
+    /// its others there.
+    pub fn replace_document(key: Key, rows: Vec<RowImage>) -> Self {
         Self {
             data: rows,
-            ..Self::new(DOCUMENTS, OperationType::Replace, document_key(path))
+            ..Self::new(DOCUMENTS.name, OperationType::Replace, key)
         }
     }
 
-    /// Has the row under `key` read from the primary and put on the secondaries.
+    /// Reads the row under `key` from the primary and stores it on the secondaries.
     pub fn refresh(key: Key) -> Self {
         let (table, _) = key.parts();
         Self::new(&table, OperationType::Refresh, key)
@@ -180,7 +180,7 @@ impl SyncOperation {
         self
     }
 
-    /// Is it meant for that secondary?
+    /// Is it meant for this secondary?
     pub fn is_for(&self, secondary: &str) -> bool {
         self.target.as_deref().is_none_or(|only| only == secondary)
     }

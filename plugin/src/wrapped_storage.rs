@@ -1,10 +1,11 @@
-//! What the host holds: a door in front of the module's storage.
+//! What the host holds: a storage that the module can close.
 //!
 //! The host may keep its storage for longer than the module lives, and may
-//! call it while the module is cleaned up. So the host's handle is a [`ClosableStorage`]:
-//! while it is open, calls go through to the module's storage; once it is
-//! closed, reads are the primary's alone and writes are refused, since nothing
-//! would copy them. Closing lets the calls that are inside finish.
+//! call it while the module is cleaned up. So its handle, a [`WrappedStorage`],
+//! goes through a [`ClosableStorage`]. While that is open, calls go to the
+//! module's storage. Once it is closed, reads go to the primary alone, and
+//! writes and deletes fail with `Closed`, since nothing would replicate them.
+//! Closing waits for the calls in flight.
 
 use crate::{logging::Log, raw_query};
 use arc_swap::ArcSwapOption;
@@ -26,26 +27,26 @@ pub trait AllMethods: Storage + StatsProvider + CodeStorage + 'static {}
 
 impl<T: Storage + StatsProvider + CodeStorage + 'static> AllMethods for T {}
 
-/// A door that can be closed for good.
+/// A storage that can be closed for good.
 pub struct ClosableStorage<S> {
     primary: FullStorage,
     open: ArcSwapOption<Open<S>>,
-    /// Hears the last call leave.
+    /// Disconnected when the last call in flight ends.
     drained: Mutex<Receiver<Infallible>>,
 }
 
 struct Open<S> {
     storage: S,
     log: Arc<Log>,
-    /// Dropped with the last call that is open.
+    /// Dropped with the last call in flight.
     _in_flight: Sender<Infallible>,
 }
 
-/// The host's handle on a door.
+/// The host's handle on a closable storage.
 pub struct WrappedStorage<S>(Arc<ClosableStorage<S>>);
 
 impl<S: AllMethods> ClosableStorage<S> {
-    /// An open door to `storage`, which stands around `primary`.
+    /// Opens `storage`, which wraps `primary`.
     pub fn new(primary: FullStorage, storage: S, log: Arc<Log>) -> Arc<Self> {
         let (in_flight, drained) = bounded(0);
         Arc::new(Self {
@@ -64,15 +65,15 @@ impl<S: AllMethods> ClosableStorage<S> {
         FullStorage::new(WrappedStorage(Arc::clone(self)))
     }
 
-    /// Lets no more calls in, and waits until those inside have left; false if
-    /// some have not within `timeout`. They end in their own time.
+    /// Accepts no more calls for the module's storage, and waits for those in
+    /// flight; false if some have not ended within `timeout`. They go on.
     pub fn close(&self, timeout: Duration) -> bool {
         self.open.store(None);
         self.drained.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
-/// What a closed door does.
+/// What a call does once the storage is closed.
 macro_rules! when_closed {
     (write $method:ident $call:tt $primary:expr) => {
         Err(closed(stringify!($method)))
@@ -88,7 +89,7 @@ macro_rules! when_closed {
     };
 }
 
-/// What a closed door does with raw SurrealQL.
+/// What raw SurrealQL does once the storage is closed.
 fn raw_when_closed(
     primary: &FullStorage,
     context: &CallContext,
@@ -103,7 +104,7 @@ fn raw_when_closed(
 
 fn closed(method: &str) -> StorageError {
     StorageError::closed(format!(
-        "{method}: the module was cleaned up, so nothing would copy this; load the module again or use the host's own storage"
+        "{method}: the replication module was cleaned up, so this write would not be replicated; load the module again, or write to the host's own storage"
     ))
 }
 

@@ -8,12 +8,12 @@ use plugin_api::error::{StorageError, StorageResult};
 use std::{future::Future, sync::mpsc, thread, time::Duration};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// How much longer than its deadline a call is waited for, should the runtime
-/// be too busy to notice the deadline itself.
+/// How much longer than its deadline to wait for a call, in case the runtime is
+/// too busy to enforce the deadline itself.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs `work` on `runtime` and waits for it, about `timeout` at most. Callable
-/// from any thread, a runtime's worker included; only the one thread of a
+/// from any thread, including a runtime's worker; only the one thread of a
 /// single-threaded runtime cannot wait for itself.
 pub(crate) fn wait_for<T, F>(runtime: &Handle, timeout: Duration, work: F) -> StorageResult<T>
 where
@@ -40,7 +40,7 @@ where
     };
     match Handle::try_current() {
         Ok(current) if current.runtime_flavor() == RuntimeFlavor::MultiThread => {
-            // Hands this worker's other tasks, ours among them, to another one.
+            // Hands this worker's other tasks, including this one, to another.
             tokio::task::block_in_place(wait)
         }
         Ok(current) if current.id() == runtime.id() => Err(StorageError::internal(

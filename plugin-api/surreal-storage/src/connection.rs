@@ -1,13 +1,13 @@
 //! [`Connection`]: one open client of the SDK.
 //!
-//! While a server is away, the SDK neither answers nor fails: a call hangs, is
-//! kept, and runs after the reconnect. So everything here runs under a timeout,
-//! and whoever gets an error of kind `Timeout` or `Connection` drops the
-//! connection, which drops what it kept, and opens a new one, which fails at
-//! once while the server is away.
+//! While a server is unreachable, the SDK neither answers nor fails: a call
+//! hangs, stays queued, and runs after the reconnect. So everything here runs
+//! under a timeout. A caller that gets an error of kind `Timeout` or `Connection`
+//! drops the connection, and with it the queued calls, and opens a new one, which
+//! fails at once while the server is unreachable.
 
 use crate::{
-    failure,
+    errors,
     target::{Address, Credentials, Target, Timeouts},
     value,
 };
@@ -26,7 +26,7 @@ use surrealdb::{
 /// An open connection, signed in and at its namespace and database. Clones
 /// share it; it closes when the last one is dropped.
 ///
-/// An embedded database runs on the thread that polls the call, and wants a
+/// An embedded database runs on the thread that polls the call, and needs a
 /// stack of 10 MiB there.
 #[derive(Clone)]
 pub struct Connection {
@@ -43,16 +43,16 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects, signs in and goes to the namespace and the database, which
-    /// are made if they are missing and the user may make them.
+    /// Connects, signs in and selects the namespace and the database, which are
+    /// created if they are missing and the user has the right to.
     ///
-    /// Whether the user is one of the root, of the namespace or of the
-    /// database is found by trying, in this order.
+    /// Tries to sign in as a user of the root, of the namespace and of the
+    /// database, in this order.
     ///
     /// # Errors
-    /// `Connection` for a server out of reach, `Timeout` for one that does not
+    /// `Connection` for an unreachable server, `Timeout` for one that does not
     /// answer within `timeouts.connect`, `InvalidInput` for a wrong address,
-    /// wrong credentials, or a user who may not use the database.
+    /// wrong credentials, or a user without the right to use the database.
     pub async fn open(target: &Target, timeouts: &Timeouts) -> StorageResult<Self> {
         let address = target.address()?;
         let doing = format!("connecting to {}", address.as_str());
@@ -67,7 +67,7 @@ impl Connection {
                 .use_ns(target.namespace.as_str())
                 .use_db(target.database.as_str())
                 .await
-                .map_err(|error| failure::storage_error(&error))?;
+                .map_err(|error| errors::storage_error(&error))?;
             let connection = Self {
                 client: Arc::new(client),
                 address: address.clone(),
@@ -96,9 +96,9 @@ impl Connection {
     /// block `{ … }` is one statement.
     ///
     /// # Errors
-    /// The first statement's that failed by itself, as a whole: `Conflict`
-    /// when another transaction was in the way or a unique index has the key
-    /// already, `InvalidInput` for text or values that the database refuses,
+    /// Those of the first statement that failed by itself, for all of them:
+    /// `Conflict` with another transaction or with a key that a unique index has
+    /// already, `InvalidInput` for text or values that the database rejects,
     /// `Timeout`, `Connection`, `NotFound` for a table that does not exist.
     pub async fn query(
         &self,
@@ -109,11 +109,11 @@ impl Connection {
         let parameters = value::to_parameters(parameters)?;
         let query = self.client.query(sql).bind(parameters);
         let mut results = within(timeout, async {
-            query.await.map_err(|error| failure::storage_error(&error))
+            query.await.map_err(|error| errors::storage_error(&error))
         })
         .await?;
         let mut values = Vec::with_capacity(results.num_statements());
-        let mut consequence = None;
+        let mut follow_up = None;
         // Taken results are gone, and a statement may have none (KILL).
         for index in 0.. {
             if results.num_statements() == 0 {
@@ -121,28 +121,28 @@ impl Connection {
             }
             match results.take::<surrealdb::types::Value>(index) {
                 Ok(value) => values.push(value::from_database(value)),
-                Err(error) if failure::is_consequence(&error) => {
-                    consequence.get_or_insert(error);
+                Err(error) if errors::is_follow_up(&error) => {
+                    follow_up.get_or_insert(error);
                 }
-                Err(error) => return Err(failure::storage_error(&error)),
+                Err(error) => return Err(errors::storage_error(&error)),
             }
         }
-        match consequence {
-            Some(error) => Err(failure::storage_error(&error)),
+        match follow_up {
+            Some(error) => Err(errors::storage_error(&error)),
             None => Ok(values),
         }
     }
 
-    /// Asks for a sign of life.
+    /// Checks that the server answers.
     ///
     /// # Errors
-    /// `Timeout` or `Connection` if there is none.
+    /// `Timeout` or `Connection` if it does not.
     pub async fn ping(&self, timeout: Duration) -> StorageResult<()> {
         within(timeout, async {
             self.client
                 .health()
                 .await
-                .map_err(|error| failure::storage_error(&error))
+                .map_err(|error| errors::storage_error(&error))
         })
         .await
     }
@@ -159,8 +159,8 @@ impl Connection {
             return Ok(());
         };
         drop(client);
-        // The SDK flushes and closes the database in the background and tells
-        // nobody; the lock on its directory shows when that is done.
+        // The SDK flushes and closes the database in the background, without a
+        // notification; the lock on its directory is released at the end.
         let lock = directory.join("LOCK");
         within(timeout, async {
             while File::open(&lock).is_ok_and(|file| file.try_lock().is_err()) {
@@ -171,24 +171,24 @@ impl Connection {
         .await
     }
 
-    /// A user without the right to make the database is told nothing when
-    /// going to one that is missing: only the first query would fail.
+    /// Selecting a missing database does not fail for a user who lacks the right
+    /// to create it; only the first query does.
     async fn check_database(&self, target: &Target) -> StorageResult<()> {
         let result = self
             .client
             .query("INFO FOR DB")
             .await
             .and_then(surrealdb::IndexedResults::check);
-        match result.map_err(|error| failure::storage_error(&error)) {
+        match result.map_err(|error| errors::storage_error(&error)) {
             Err(error) if error.kind == ErrorKind::NOT_FOUND => {
                 Err(StorageError::invalid_input(format!(
-                    "the database {} in the namespace {} does not exist and this user may not make it ({}); define it, or give the user the role OWNER",
+                    "the database {} in the namespace {} does not exist and this user may not create it ({}); define it, or give the user the role OWNER",
                     target.database, target.namespace, error.message
                 )))
             }
             Err(error) if target.credentials.is_none() && error.kind == ErrorKind::CONNECTION => {
                 Err(StorageError::invalid_input(format!(
-                    "the database asks for a user ({}); set username and password",
+                    "the database requires a user ({}); set username and password",
                     error.message
                 )))
             }
@@ -214,24 +214,24 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// The largest message, in bytes: what a server takes as it is shipped. The SDK's
-/// own half of it is less than a document of 3,000 chunks with embeddings.
+/// The largest message, in bytes: a server's default limit. The SDK's default of
+/// half that is less than a document of 3,000 chunks with embeddings.
 const MESSAGE_BYTES: usize = 128 << 20;
 
 fn configuration(address: &Address) -> StorageResult<Config> {
     if address.is_encrypted() {
-        // The first one installed stays, which is as good.
+        // If another one is installed already, that is used.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
     Config::new()
         .websocket(WebsocketConfig::new().max_message_size(MESSAGE_BYTES))
-        .map_err(|error| failure::storage_error(&error))
+        .map_err(|error| errors::storage_error(&error))
 }
 
-/// A server that refuses the connection is out of reach, whatever the SDK
-/// calls it; only its version being wrong is not mended by trying again.
+/// A connection that could not be opened is a `Connection` error, whatever the
+/// SDK calls it; only for an incompatible version a retry would not help.
 fn unreachable_server(error: &surrealdb::Error) -> StorageError {
-    let error = failure::storage_error(error);
+    let error = errors::storage_error(error);
     match error.kind {
         ErrorKind::INTERNAL if !error.message.contains("does not match the range") => {
             StorageError::connection(error.message)
@@ -267,11 +267,11 @@ async fn sign_in(
         password: password(),
     });
     database.await.map(drop).map_err(|error| {
-        let error = failure::storage_error(&error);
+        let error = errors::storage_error(&error);
         match error.kind {
             ErrorKind::CONNECTION | ErrorKind::TIMEOUT => error,
             _ => StorageError::invalid_input(format!(
-                "the user {} cannot sign in, neither as one of the root nor of the namespace {} nor of the database {} ({}); check username and password",
+                "the user {} cannot sign in as a user of the root, of the namespace {} or of the database {} ({}); check username and password",
                 credentials.username, target.namespace, target.database, error.message
             )),
         }

@@ -1,19 +1,23 @@
 //! The 64 storage methods over SurrealDB, with the official SDK.
 //!
-//! The host keeps its primary with it, embedded or remote; a module that
-//! replicates keeps each of its secondaries with it.
+//! The host uses it for its primary, embedded or remote; the replication module
+//! uses it for each of its secondaries.
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`target`] | where a database is and who asks: [`Target`], [`Credentials`], [`Timeouts`] |
+//! | [`target`] | the address of a database and who signs in: [`Target`], [`Credentials`], [`Timeouts`] |
 //! | [`connection`] | [`Connection`]: an open client that runs SurrealQL under a timeout |
-//! | [`schema`] | the tables as data, and what is made from them |
-//! | [`value`] | the contract's values and the database's, one into the other |
+//! | [`schema`] | the tables as data, and the statements made from them |
+//! | [`value`] | conversion between the contract's values and the database's |
 //! | [`storage`] | [`SurrealStorage`]: the contract's traits |
+//! | `methods` | what each of the 64 methods does |
+//! | `rows` | rows of the database, read column by column |
+//! | `errors`, `retry` | the meaning of the database's errors; retrying after a conflict |
+//! | `blocking` | from a thread that may block into the async runtime and back |
 
 mod blocking;
 pub mod connection;
-mod failure;
+mod errors;
 mod methods;
 mod retry;
 mod rows;

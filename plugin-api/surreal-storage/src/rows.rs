@@ -1,7 +1,7 @@
 //! [`Row`]: a row of the database, read column by column.
 //!
-//! Reading is tolerant: a database that an older host wrote has rows without
-//! some columns, and they read as empty.
+//! Reading is tolerant: rows that an older host wrote lack some columns, which
+//! then read as empty.
 
 use abi_stable::std_types::{ROption, RString, RVec};
 use plugin_api::{
@@ -15,7 +15,7 @@ use plugin_api::{
 pub(crate) struct Row(Object);
 
 impl Row {
-    /// The rows of an answer; what is no object is left out.
+    /// The rows of an answer; values that are not objects are left out.
     pub(crate) fn all(answer: Value) -> Vec<Self> {
         match answer {
             Value::Array(items) => items.into_iter().filter_map(Self::one).collect(),
@@ -42,12 +42,12 @@ impl Row {
     /// The row's id.
     ///
     /// # Errors
-    /// `Internal` for an answer without ids, which is a fault of the query.
+    /// `Internal` for a row without one, which is a bug in the query.
     pub(crate) fn id(&self) -> StorageResult<RecordId> {
         self.get("id")
             .and_then(Value::as_record_id)
             .cloned()
-            .ok_or_else(|| StorageError::internal("the database answered with a row without an id"))
+            .ok_or_else(|| StorageError::internal("the database returned a row without an id"))
     }
 
     pub(crate) fn text(&self, column: &str) -> RString {
@@ -159,9 +159,9 @@ pub(crate) fn receipt(answer: Value) -> StorageResult<WriteReceipt> {
     Ok(WriteReceipt { rows: rows? })
 }
 
-/// The receipt with the zeros that were stored where the caller gave no
-/// embedding, that is for the rows (by position) that `absent` holds for.
-pub(crate) fn zeros_where(
+/// Adds the zeros that were stored where the caller gave no embedding: for the
+/// rows, by position, for which `absent` is true.
+pub(crate) fn with_zero_embeddings(
     mut receipt: WriteReceipt,
     absent: impl Fn(usize) -> bool,
 ) -> WriteReceipt {
@@ -185,7 +185,7 @@ pub fn stored_embedding(embedding: &[f32]) -> Value {
     stored_floats(embedding).map(f64::from).collect()
 }
 
-/// The same where an empty embedding means none.
+/// The same, where an empty embedding is stored as none.
 pub fn optional_embedding(embedding: &[f32]) -> Value {
     if embedding.is_empty() {
         Value::None
@@ -198,10 +198,10 @@ pub fn optional_embedding(embedding: &[f32]) -> Value {
 /// (`abc`).
 ///
 /// # Errors
-/// `InvalidInput` for another table's id, or for text that is none.
+/// `InvalidInput` for another table's id, or for text that is not an id.
 pub fn record_id(table: &str, text: &str) -> StorageResult<RecordId> {
     let invalid = |reason: String| {
-        StorageError::invalid_input(format!("{text:?} is no id of {table}: {reason}"))
+        StorageError::invalid_input(format!("{text:?} is not an id of {table}: {reason}"))
     };
     let id: RecordId = match text.parse() {
         Ok(id) => id,
@@ -209,7 +209,7 @@ pub fn record_id(table: &str, text: &str) -> StorageResult<RecordId> {
         Err(_) => format!("{table}:{text}").parse().map_err(invalid)?,
     };
     if id.table != table {
-        return Err(invalid(format!("it is one of {}", id.table)));
+        return Err(invalid(format!("it belongs to {}", id.table)));
     }
     match &id.key {
         RecordKey::String(key) if key.is_empty() => Err(invalid("it is empty".to_owned())),

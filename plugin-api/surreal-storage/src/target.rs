@@ -1,4 +1,4 @@
-//! Where a database is, and how to get in: [`Target`], [`Credentials`], [`Timeouts`].
+//! The address of a database and how to sign in: [`Target`], [`Credentials`], [`Timeouts`].
 
 use plugin_api::error::{StorageError, StorageResult};
 use secrecy::SecretString;
@@ -8,18 +8,18 @@ use std::{
 };
 use url::{Host, Url};
 
-/// A database: its address, who asks, and which namespace and database.
+/// A database: its address, who signs in, and which namespace and database.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// `ws`, `wss`, `http` or `https`, with or without `/rpc`, behind a path
     /// prefix too; with the feature `embedded` also `mem://` and
     /// `surrealkv://PATH`.
     pub url: String,
-    /// None for a database that asks for none, as an embedded one does.
+    /// None for a database that requires none, such as an embedded one.
     pub credentials: Option<Credentials>,
-    /// The namespace; made if it is missing and the user may.
+    /// The namespace; created if it is missing and the user has the right to.
     pub namespace: String,
-    /// The database; made if it is missing and the user may.
+    /// The database; created if it is missing and the user has the right to.
     pub database: String,
 }
 
@@ -28,11 +28,11 @@ pub struct Target {
 pub struct Credentials {
     /// The user's name.
     pub username: String,
-    /// The user's password. It shows in no debug print.
+    /// The user's password. Debug output does not show it.
     pub password: SecretString,
 }
 
-/// How long the database may take.
+/// How long to wait for the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// To connect and to sign in.
@@ -71,7 +71,7 @@ impl Target {
     /// place of the last part of a path prefix).
     ///
     /// # Errors
-    /// `InvalidInput` with what is wrong and what is right.
+    /// `InvalidInput` that says what is wrong and shows a valid address.
     pub fn address(&self) -> StorageResult<Address> {
         let text = self.url.trim();
         match text.split_once("://").map(|(scheme, _)| scheme) {
@@ -111,7 +111,7 @@ impl Address {
         )
     }
 
-    /// Would passwords and data travel to another machine in the clear?
+    /// Would passwords and data travel to another machine unencrypted?
     pub fn is_exposed(&self) -> bool {
         matches!(
             self.kind,
@@ -125,13 +125,13 @@ impl Address {
 
 fn invalid(url: &str, reason: &str) -> StorageError {
     StorageError::invalid_input(format!(
-        "\"{url}\" is no database address: {reason}; write it like ws://localhost:8000 or wss://db.example.com"
+        "\"{url}\" is not a database address: {reason}; write it like ws://localhost:8000 or wss://db.example.com"
     ))
 }
 
 fn embedded(text: &str) -> StorageResult<Address> {
     if !cfg!(feature = "embedded") {
-        return Err(invalid(text, "this build has no database of its own"));
+        return Err(invalid(text, "this build has no embedded database"));
     }
     if text == "surrealkv://" {
         return Err(invalid(text, "the path after surrealkv:// is missing"));
@@ -147,13 +147,13 @@ fn embedded(text: &str) -> StorageResult<Address> {
 }
 
 fn remote(text: &str) -> StorageResult<Address> {
-    // An address may hold a password, although it should not: never show it.
+    // An address may contain a password, although it should not: never show it.
     let shown = match Url::parse(text) {
         Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
             let (_, _) = (url.set_username(""), url.set_password(None));
             return Err(invalid(
                 url.as_str(),
-                "user and password do not belong into it, set them as the username and password",
+                "a user or password in it would be logged; set username and password instead",
             ));
         }
         Ok(_) => text,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_addresses_take_one_form() {
+    fn remote_addresses_are_normalised() {
         for (url, expected) in [
             ("ws://localhost:8000", "ws://localhost:8000/"),
             ("ws://localhost:8000/", "ws://localhost:8000/"),
@@ -238,14 +238,14 @@ mod tests {
             let address = address(url).unwrap();
             assert_eq!(address.as_str(), expected, "{url}");
             assert!(address.is_remote());
-            // What the SDK makes of it.
+            // The address that the SDK derives from it.
             let called = Url::parse(expected).unwrap().join("rpc").unwrap();
             assert!(called.path().ends_with("/rpc"), "{called}");
         }
     }
 
     #[test]
-    fn addresses_in_the_clear_are_recognised() {
+    fn unencrypted_remote_addresses_are_recognised() {
         for (url, exposed) in [
             ("ws://localhost:8000", false),
             ("http://127.0.0.1:8000", false),
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_addresses_say_what_is_wrong() {
+    fn an_invalid_address_says_what_is_wrong() {
         for (url, reason) in [
             ("", "no scheme"),
             ("localhost:8000", "no scheme"),
@@ -272,14 +272,13 @@ mod tests {
             let error = address(url).unwrap_err();
             assert_eq!(error.kind, plugin_api::error::ErrorKind::INVALID_INPUT);
             let known = error.message.contains(reason)
-                || (!cfg!(feature = "embedded")
-                    && error.message.contains("no database of its own"));
+                || (!cfg!(feature = "embedded") && error.message.contains("no embedded database"));
             assert!(known, "{url}: {error}");
         }
     }
 
     #[test]
-    fn a_password_in_the_address_is_refused_and_not_shown() {
+    fn a_password_in_the_address_is_rejected_and_not_shown() {
         for url in [
             "ws://root:hunter2@host:8000/rpc",
             "ws://root:hunter2@host:99999",

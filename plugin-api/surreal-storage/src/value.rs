@@ -1,8 +1,7 @@
-//! The contract's [`Value`] and the database's, one into the other without loss.
+//! Conversion between the contract's [`Value`] and the database's, without loss.
 //!
 //! A kind of the database that the contract has no variant for (a duration, a
-//! decimal, a set, …) becomes an [`Extension`] that carries the database's own
-//! encoding of it.
+//! decimal, a set, …) becomes an [`Extension`] with the database's own encoding.
 
 use abi_stable::std_types::RBox;
 use plugin_api::{
@@ -11,15 +10,15 @@ use plugin_api::{
 };
 use surrealdb::types::{self as db, ToSql};
 
-/// How many levels of arrays and objects a value may have. The database takes
-/// no more than 256; this leaves room for the row around it.
+/// How many levels of arrays and objects a value may have. The database's limit
+/// is 256; this leaves room for the row around it.
 pub const MAX_DEPTH: usize = 128;
 
 /// The database's form of a value.
 ///
 /// # Errors
-/// `InvalidInput` for a value nested deeper than [`MAX_DEPTH`], a time that no
-/// calendar has, or an extension whose bytes are no value.
+/// `InvalidInput` for a value nested deeper than [`MAX_DEPTH`], a time out of
+/// range, or an extension whose bytes cannot be decoded.
 pub fn to_database(value: Value) -> StorageResult<db::Value> {
     to_database_at(value, MAX_DEPTH)
 }
@@ -61,7 +60,7 @@ fn to_database_at(value: Value, depth: usize) -> StorageResult<db::Value> {
         Value::Object(object) => db::Value::Object(to_object(object, below()?)?),
         Value::Extension(extension) => db::decode(&extension.data).map_err(|error| {
             StorageError::invalid_input(format!(
-                "the {} \"{}\" is not in an encoding that this version reads: {error}",
+                "the {} \"{}\" cannot be decoded by this version: {error}",
                 extension.kind, extension.text
             ))
         })?,
@@ -77,9 +76,8 @@ fn to_object(object: Object, depth: usize) -> StorageResult<db::Object> {
 }
 
 fn to_datetime(time: Timestamp) -> StorageResult<db::Datetime> {
-    db::Datetime::from_timestamp(time.seconds, time.nanos).ok_or_else(|| {
-        StorageError::invalid_input(format!("{time} is a time that no calendar has"))
-    })
+    db::Datetime::from_timestamp(time.seconds, time.nanos)
+        .ok_or_else(|| StorageError::invalid_input(format!("{time} is outside the range of times")))
 }
 
 fn to_record_id(id: RecordId, depth: usize) -> StorageResult<db::RecordId> {
@@ -91,7 +89,7 @@ fn to_record_id(id: RecordId, depth: usize) -> StorageResult<db::RecordId> {
                 db::Value::Uuid(uuid) => db::RecordIdKey::Uuid(uuid),
                 db::Value::Array(items) => db::RecordIdKey::Array(items),
                 db::Value::Object(object) => db::RecordIdKey::Object(object),
-                // A range of keys crosses as the id that holds it.
+                // A range of keys is represented by the id that contains it.
                 db::Value::RecordId(db::RecordId {
                     key: key @ db::RecordIdKey::Range(_),
                     ..
@@ -179,7 +177,7 @@ fn extension(value: &db::Value) -> Value {
             text: value.to_sql().into(),
             data: data.into(),
         }),
-        // Nothing that the database itself can send fails to encode.
+        // Whatever the database can send can be encoded.
         Err(_) => Value::from(value.to_sql()),
     }
 }

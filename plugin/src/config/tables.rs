@@ -1,11 +1,9 @@
 //! Which tables are replicated.
 
 use super::value_types::{ValueType, show};
-use plugin_api::{storage::METHODS, value::Value};
+use plugin_api::value::Value;
 use std::collections::BTreeSet;
-
-/// What stands for the table of every relationship type.
-pub const RELATIONSHIPS: &str = "relationships";
+use surreal_storage::schema::{RELATIONSHIPS, TABLES, Table};
 
 /// Which tables are replicated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,27 +16,20 @@ pub enum TableSelection {
 }
 
 impl TableSelection {
-    /// Is this table replicated? One that the contract does not name belongs
-    /// to a relationship type.
+    /// Is this table replicated? One without a fixed name belongs to a
+    /// relationship type.
     pub fn includes(&self, table: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Only(names) => {
-                let known = selectable().any(|name| name == table);
-                names.contains(if known { table } else { RELATIONSHIPS })
-            }
+            Self::Only(names) => names.contains(Table::of(table).name),
         }
     }
 }
 
 /// The names that a selection may hold.
 pub(crate) fn selectable() -> impl Iterator<Item = &'static str> {
-    let tables: BTreeSet<&'static str> = METHODS
-        .iter()
-        .map(|method| method.table)
-        .filter(|&table| !table.is_empty() && table != "*")
-        .collect();
-    tables.into_iter().chain([RELATIONSHIPS])
+    let tables: BTreeSet<&'static str> = TABLES.iter().map(|table| table.name).collect();
+    tables.into_iter().chain([RELATIONSHIPS.name])
 }
 
 /// The value type of a [`TableSelection`].
@@ -55,7 +46,9 @@ impl ValueType for Tables {
             .as_array()
             .ok_or_else(|| format!("{} is neither all nor a list of tables", show(value)))?;
         if items.is_empty() {
-            return Err("the list is empty; to copy nothing, set sync_enabled to false".to_owned());
+            return Err(
+                "the list is empty; to replicate nothing, set sync_enabled to false".to_owned(),
+            );
         }
         items
             .iter()

@@ -1,8 +1,8 @@
 //! The bytes of a key: every value tagged and length-prefixed, numbers big-endian.
 //!
-//! A key column's value has the same bytes in whatever form a database hands it
-//! back. A record id is exact: to a database `t:[1]` and `t:[1.0]` are two rows,
-//! and so are `t:[NONE]` and `t:[NULL]`.
+//! A key column's value has the same bytes in whatever form a database returns
+//! it. A record id is exact: to a database `t:[1]` and `t:[1.0]` are two rows, and
+//! so are `t:[NONE]` and `t:[NULL]`.
 
 use plugin_api::value::{Extension, Object, RecordId, RecordKey, Timestamp, Value};
 
@@ -17,7 +17,7 @@ const RECORD_ID: u8 = 7;
 const ARRAY: u8 = 8;
 const OBJECT: u8 = 9;
 const EXTENSION: u8 = 10;
-/// Inside a record id alone; elsewhere null is [`NONE`].
+/// Only inside a record id; elsewhere null is encoded as [`NONE`].
 const NULL: u8 = 11;
 
 fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -33,15 +33,15 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     bytes(out, text.as_bytes());
 }
 
-/// A float that is a whole number is that number: databases differ in which of
-/// the two they hand back.
+/// A float that is a whole number is encoded as that number: databases differ in
+/// which of the two they return.
 fn whole(number: f64) -> Option<i64> {
     const LIMIT: f64 = 9_007_199_254_740_992.0; // 2^53: exact below
     #[allow(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
     (number.fract() == 0.0 && number.abs() < LIMIT).then_some(number as i64)
 }
 
-/// Minus zero is zero in a record id, and all that are no numbers are one.
+/// In a record id, minus zero equals zero, and every NaN equals every other.
 fn canonical(number: f64) -> f64 {
     match number {
         0.0 => 0.0,
@@ -67,7 +67,7 @@ fn exact(out: &mut Vec<u8>, it: &Value) {
     nested(out, it, exact);
 }
 
-/// A value, with what is in it as `inner` has it.
+/// A value, whose inner values are encoded by `inner`.
 fn nested(out: &mut Vec<u8>, it: &Value, inner: fn(&mut Vec<u8>, &Value)) {
     match it {
         Value::None => out.push(NONE),
@@ -130,7 +130,7 @@ fn nested(out: &mut Vec<u8>, it: &Value, inner: fn(&mut Vec<u8>, &Value)) {
     }
 }
 
-/// The table and the values, if `bytes` are a whole key.
+/// The table and the values, if `bytes` are a complete key.
 pub(super) fn parts(bytes: &[u8]) -> Option<(String, Vec<Value>)> {
     let mut reader = Reader(bytes);
     let table = reader.text()?;

@@ -1,47 +1,35 @@
-//! Which row is which: the [`Key`] that two databases agree on.
+//! The identity of rows: the [`Key`] by which two databases have the same row.
 //!
 //! A row has a random record id, which differs between databases that were
-//! filled separately, and key columns, which do not. [`key_columns`] names
-//! them for each table; a [`Key`] holds a table and the values of its key
-//! columns as bytes. Locks, partitions of the log, tombstones and merged reads
-//! all go by it, so that they mean the same row.
+//! filled separately, and key columns, which do not. A [`Key`] holds a table and
+//! the values of its key columns as bytes. Locks, partitions of the log,
+//! tombstones and merged reads all identify a row by it. Which columns those are
+//! is a fact of the [`Table`].
 
 mod encoding;
 
 use plugin_api::value::{Object, RecordId, Value};
 use std::{fmt, sync::Arc};
-use surreal_storage::schema::TABLES;
+use surreal_storage::schema::Table;
 
 /// The key columns of a table; `id` where the record id is the key, which also
 /// holds for every relationship table.
 pub fn key_columns(table: &str) -> &'static [&'static str] {
-    TABLES
-        .iter()
-        .find(|known| known.name == table)
-        .map_or(&["id"], |known| known.key)
+    Table::of(table).key
 }
 
-/// The columns beside the id that tell which row it is, and those that a wide
-/// delete goes by.
+/// The columns beside the id that identify a row, and those by which a delete of
+/// several rows selects them.
 pub fn identity_columns(table: &str) -> &'static [&'static str] {
-    match table {
-        "kv_memories" => &["user_id", "key"],
-        "knowledge_base" => &["file_path", "source_file"],
-        "code_projects" | "code_indexing_jobs" => &["project_id"],
-        "code_files" => &["project_id", "file_path"],
-        "code_symbols" => &["project_id", "name_path", "file_path"],
-        "code_chunks" => &["symbol_id", "chunk_index", "project_id", "file_path"],
-        "vector_memories" | "entities" | "events" => &[],
-        _ => &["from_entity", "to_entity"],
-    }
+    Table::of(table).identity
 }
 
 /// A table and the values of its key columns.
 ///
 /// Kept as bytes that mean the same in every version of this module: they are
 /// stored in the log and among the tombstones. Equal values have equal bytes,
-/// whatever form a database gave them in (`1` and `1.0`, null and none); but a
-/// record id is exact, since those are other rows there.
+/// whatever form a database returned them in (`1` and `1.0`, null and none); a
+/// record id is exact, since there these are different rows.
 /// Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<[u8]>);
@@ -76,7 +64,7 @@ impl Key {
         Self::new(&id.table, [&Value::from(id.clone())])
     }
 
-    /// The key that these bytes hold; none if they are no key.
+    /// The key that these bytes encode; none if they are not a key.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         encoding::parts(bytes).map(|_| Self(bytes.into()))
     }
@@ -129,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn key_columns_decide_and_the_record_id_does_not() {
+    fn rows_with_the_same_key_columns_have_the_same_key_whatever_their_ids() {
         let columns = Object::new().with("user_id", "alice").with("key", "colour");
         assert_eq!(
             fact("alice", "colour"),
@@ -140,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_keys_run_into_each_other() {
+    fn different_values_never_encode_to_the_same_key() {
         assert_ne!(fact("a", "bc"), fact("ab", "c"));
         assert_ne!(fact("", "a"), fact("a", ""));
         assert_ne!(
@@ -150,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_number_in_another_form_is_the_same_key() {
+    fn a_number_has_the_same_key_as_int_and_as_whole_float() {
         let chunk =
             |index: Value| Key::new("code_chunks", [&Value::from("code_symbols:a"), &index]);
         assert_eq!(chunk(Value::Int(3)), chunk(Value::Float(3.0)));
@@ -158,8 +146,8 @@ mod tests {
         assert_ne!(chunk(Value::Float(3.5)), chunk(Value::Int(3)));
     }
 
-    /// The id of a row from its key: what a refresh asks for.
-    fn id_again(key: RecordKey) -> (Key, Value) {
+    /// The id of a row, decoded from its key as a refresh does it.
+    fn decoded_id(key: RecordKey) -> (Key, Value) {
         let table = "events".into();
         let key = Key::of_id(&RecordId { table, key });
         let (_, mut values) = key.parts();
@@ -173,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_id_is_exact() {
+    fn different_record_ids_have_different_keys() {
         let inner = |value: Value| Value::from(Object::new().with("a", vec![value]));
         let decimal = Value::from(plugin_api::value::Extension {
             kind: "decimal".into(),
@@ -197,7 +185,7 @@ mod tests {
         ];
         let mut keys = std::collections::BTreeSet::new();
         for value in &values {
-            let (key, id) = id_again(of_parts(vec![value.clone()]));
+            let (key, id) = decoded_id(of_parts(vec![value.clone()]));
             let again = RecordId {
                 table: "events".into(),
                 key: of_parts(vec![value.clone()]),
@@ -205,16 +193,16 @@ mod tests {
             assert_eq!(id, Value::from(again));
             assert!(keys.insert(key), "{value}");
         }
-        // These are one row each, too, and may come with another sign.
-        let zero = id_again(of_parts(vec![Value::Float(-0.0)])).0;
+        // Zero and NaN are one row each, whatever their sign.
+        let zero = decoded_id(of_parts(vec![Value::Float(-0.0)])).0;
         assert!(!keys.insert(zero));
-        let nan = |number: f64| id_again(of_parts(vec![Value::Float(number)])).0;
+        let nan = |number: f64| decoded_id(of_parts(vec![Value::Float(number)])).0;
         assert!(keys.insert(nan(f64::NAN)));
         assert_eq!(nan(f64::NAN), nan(-f64::NAN));
     }
 
     #[test]
-    fn a_number_beside_a_record_id_is_in_whatever_form() {
+    fn a_number_beside_a_record_id_has_the_same_key_in_either_form() {
         let key = |list: [Value; 3]| Key::new("code_chunks", [&Value::from(list.to_vec())]);
         let id = Value::from(RecordId {
             table: "t".into(),
@@ -226,9 +214,9 @@ mod tests {
         );
     }
 
-    /// Of a version that wrote whole floats in ids as whole numbers.
+    /// An older version encoded whole floats in ids as whole numbers.
     #[test]
-    fn older_bytes_of_an_id_are_still_a_key() {
+    fn bytes_of_an_id_from_an_older_version_are_still_a_key() {
         let bytes = b"\0\0\0\x06events\x07\0\0\0\x06events\x08\0\0\0\x02\
                       \x02\0\0\0\0\0\0\0\x14\x00";
         let id = RecordId {
@@ -242,7 +230,7 @@ mod tests {
 
     /// These bytes are on users' disks: a change here orphans them.
     #[test]
-    fn the_bytes_are_what_they_always_were() {
+    fn the_encoding_of_existing_keys_does_not_change() {
         assert_eq!(
             fact("al", "c").as_bytes(),
             b"\0\0\0\x0bkv_memories\x04\0\0\0\x02al\x04\0\0\0\x01c"
@@ -254,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_round_trip() {
+    fn a_key_survives_a_round_trip_through_its_bytes() {
         let values = [
             Value::None,
             Value::Bool(true),
@@ -277,7 +265,7 @@ mod tests {
         assert_eq!(key.parts(), ("events".to_owned(), values.to_vec()));
         assert_eq!(Key::from_bytes(key.as_bytes()), Some(key.clone()));
         for end in 0..key.as_bytes().len() {
-            // A cut key is either refused or a key with fewer values.
+            // A truncated key is either rejected or a key with fewer values.
             if let Some(cut) = Key::from_bytes(&key.as_bytes()[..end]) {
                 assert!(values.starts_with(&cut.parts().1));
             }
@@ -285,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_what_it_is_the_key_of() {
+    fn a_key_displays_its_table_and_values() {
         assert_eq!(
             fact("alice", "colour").to_string(),
             r#"kv_memories ("alice", "colour")"#

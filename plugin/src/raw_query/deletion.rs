@@ -1,13 +1,11 @@
-//! [`Deletion`]: statements that delete rows which can be told beforehand.
+//! [`Deletion`]: statements that delete rows which can be read beforehand.
 
 use super::Target;
+use surreal_storage::schema::LARGE_COLUMNS;
 use surrealdb::types::ToSql as _;
 use surrealdb_sql::{
     Expr, Fields, Idiom, Limit, Literal, ast::TopLevelExpr, statements::SelectStatement,
 };
-
-/// Columns that are large and tell nothing of which row it is.
-const LARGE: &[&str] = &["content", "embedding", "source_code"];
 
 /// A single DELETE.
 #[derive(Debug)]
@@ -15,13 +13,13 @@ pub struct Deletion {
     /// What it deletes from.
     pub target: Target,
     /// A query for the rows that it would delete, at most
-    /// [`Deletion::MOST_ROWS`] and one; none if that is the whole table.
+    /// [`Deletion::MAX_ROWS`] and one; none if that is the whole table.
     pub rows: Option<String>,
 }
 
 impl Deletion {
-    /// The most rows of one DELETE that are remembered one by one.
-    pub const MOST_ROWS: usize = 10_000;
+    /// The most rows of one DELETE that get a tombstone each.
+    pub const MAX_ROWS: usize = 10_000;
 
     pub(super) fn of(statement: &Expr) -> Option<Self> {
         let Expr::Delete(delete) = statement else {
@@ -42,10 +40,10 @@ impl Deletion {
             return Some(Self { target, rows: None });
         }
         let none = || Expr::Literal(Literal::None);
-        let limit = i64::try_from(Self::MOST_ROWS).unwrap_or(i64::MAX);
+        let limit = i64::try_from(Self::MAX_ROWS).unwrap_or(i64::MAX);
         let select = Expr::Select(Box::new(SelectStatement {
             fields: Fields::all(),
-            omit: LARGE
+            omit: LARGE_COLUMNS
                 .iter()
                 .map(|name| Expr::Idiom(Idiom::field(*name)))
                 .collect(),
@@ -74,8 +72,8 @@ impl Deletion {
     }
 }
 
-/// The text of a statement that was made here; none unless it reads as the
-/// same statement and only reads.
+/// The text of a statement that was built here; none unless it parses as the
+/// same statement and is read-only.
 pub(super) fn rendered(statement: Expr) -> Option<String> {
     let text = statement.to_sql();
     let statement = TopLevelExpr::Expr(statement);

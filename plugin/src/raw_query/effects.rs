@@ -15,18 +15,18 @@ pub struct Effects {
     written: BTreeSet<Target>,
     /// True if the text deletes rows, of whatever table.
     deletes: bool,
-    /// Is it one statement? Then all of it happened or none.
+    /// Is it one statement? Then it is atomic.
     pub single_statement: bool,
-    /// False if only the database can read the text.
+    /// False if the text could not be parsed here.
     pub parsed: bool,
-    /// Which rows it wrote, if its answer tells.
+    /// Which rows it wrote, if its answer shows that.
     pub returned_rows: Option<ReturnedRows>,
-    /// Which rows it deletes, if that can be asked beforehand.
+    /// Which rows it deletes, if they can be read beforehand.
     pub deletion: Option<Deletion>,
 }
 
 impl Effects {
-    /// Of a text that nobody here understands.
+    /// Of a text that cannot be parsed.
     pub(super) fn of_unknown_text() -> Self {
         Self {
             written: [Target::Unknown].into(),
@@ -43,8 +43,8 @@ impl Effects {
         for statement in statements {
             match statement {
                 TopLevelExpr::Expr(expression) => visitor.sequence(slice::from_ref(expression)),
-                // None of them touches a row, but for an access grant, which is
-                // kept elsewhere.
+                // None of them writes rows. An access grant is stored outside
+                // of the tables.
                 TopLevelExpr::Begin
                 | TopLevelExpr::Cancel
                 | TopLevelExpr::Commit
@@ -58,7 +58,7 @@ impl Effects {
         }
         let mut written = visitor.written;
         if visitor.binds {
-            // A name may mean what the text bound it to.
+            // A name may stand for what the text bound to it.
             let known = written.len();
             written.retain(|target| matches!(target, Target::Table(_) | Target::Unknown));
             if written.len() < known {
@@ -99,8 +99,8 @@ impl Effects {
     }
 }
 
-/// The walk over what may write. An expression that only reads, by the parser's
-/// own judgement, is not entered; one that is not known in detail is a write of
+/// Visits what may write. An expression that the parser's crate considers
+/// read-only is not entered; one that is not known in detail is a write of
 /// unknown tables.
 #[derive(Default)]
 struct StatementVisitor {
@@ -108,7 +108,7 @@ struct StatementVisitor {
     /// How many statements write or delete.
     writes: usize,
     deletes: bool,
-    /// Does the text give names to values?
+    /// Does the text bind names to values?
     binds: bool,
 }
 
@@ -174,7 +174,7 @@ impl StatementVisitor {
                 self.expression(&it.timeout);
             }
             Expr::Define(it) => self.definition(it),
-            // What they take away was in the primary; copies stay.
+            // They remove rows from the primary; the copies stay.
             Expr::Remove(it) => {
                 self.deletes = true;
                 self.or_unknown(!names_a_write(it));
@@ -210,7 +210,7 @@ impl StatementVisitor {
                 self.expression(expr);
                 match op {
                     PostfixOperator::Range | PostfixOperator::RangeSkip => {}
-                    // What is called is a value, which may be anything.
+                    // The called value may be any function.
                     PostfixOperator::Call(_) | PostfixOperator::MethodCall(..) => self.unknown(),
                 }
             }
@@ -246,8 +246,8 @@ impl StatementVisitor {
         expressions.iter().for_each(|it| self.expression(it));
     }
 
-    /// Expressions one after the other, of which later ones see the names that
-    /// earlier ones have given.
+    /// Expressions in sequence, of which later ones see the names that earlier
+    /// ones have bound.
     fn sequence(&mut self, expressions: &[Expr]) {
         self.binds |= expressions.iter().any(|it| matches!(it, Expr::Let(_)));
         self.expressions(expressions);
@@ -263,7 +263,7 @@ impl StatementVisitor {
         targets.iter().for_each(|it| self.target(it));
     }
 
-    /// Something that a statement writes to; finding it may write as well.
+    /// The target of a statement that writes; evaluating it may write as well.
     fn target(&mut self, target: &Expr) {
         self.written.extend(Target::of(target));
         self.expression(target);
@@ -362,10 +362,10 @@ impl StatementVisitor {
     }
 }
 
-/// Does a statement about the schema have one that writes somewhere inside?
-/// Its places for expressions are many and change with each version, so all of
-/// them are looked at together, in the form that is meant for programmers. A
-/// text that quotes such a form counts as well, which does no harm.
+/// Does a statement about the schema contain one that writes? It can hold
+/// expressions in many places, which change with each version, so its debug
+/// output is searched instead. A text that quotes such output is taken for a
+/// write as well, which does no harm.
 fn names_a_write(statement: &impl fmt::Debug) -> bool {
     const WRITES: &[&str] = &[
         "CreateStatement",

@@ -1,22 +1,24 @@
 //! Raw SurrealQL: what a text that the host sends to `query` does.
 //!
-//! The text is read by SurrealQL's own parser, of the same version as the
-//! client. Whether it writes is that crate's own judgement, which is one-sided:
-//! what might write counts as a write. The walk here only adds *where*.
+//! The text is parsed by SurrealQL's own parser, of the same version as the
+//! client. Whether it writes is decided by that crate, conservatively: what
+//! might write counts as a write. The visitor here only adds *where*.
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`effects`] | the walk over a statement: which tables it writes |
+//! | [`effects`] | the visitor: which tables a statement writes |
 //! | [`target`] | a table, as a text names it and as parameters complete it |
-//! | [`returned_rows`] | statements whose answer tells which rows they wrote |
-//! | [`deletion`] | statements that delete rows which can be told beforehand |
+//! | [`returned_rows`] | statements whose answer shows which rows they wrote |
+//! | [`deletion`] | statements that delete rows which can be read beforehand |
 //! | [`select`] | the plain SELECT, which can be merged |
+//! | [`plain_expressions`] | the expressions that may stand in one |
 //!
 //! Writing is done by [`SyncedStorage::query`](crate::synced_storage::SyncedStorage::query),
 //! merging by [`QueryMerger::select`](crate::query_merger::QueryMerger::select).
 
 mod deletion;
 mod effects;
+mod plain_expressions;
 mod returned_rows;
 mod select;
 mod target;
@@ -33,32 +35,32 @@ use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc};
 use surrealdb_sql::{Ast, Expr, ast::TopLevelExpr};
 
-/// How deep a text may nest; the database's own limits. Deeper ones it refuses,
-/// unless it was set up to take them: then they count as writes.
+/// How deep a text may nest: the database's default limits. It rejects deeper
+/// ones, unless it is configured to accept them; here they count as writes.
 const OBJECT_DEPTH: usize = 100;
 const QUERY_DEPTH: usize = 20;
 const EXPRESSION_DEPTH: usize = 128;
 
-/// How many verdicts are kept.
-const KEPT: usize = 64;
+/// How many classifications are cached.
+const MAX_CACHED: usize = 64;
 
-/// The longest text whose classification is kept, in bytes.
-const LONGEST_KEPT: usize = 16 << 10;
+/// The longest text whose classification is cached, in bytes.
+const MAX_CACHED_BYTES: usize = 16 << 10;
 
 /// What a text does.
 #[derive(Debug)]
 pub enum Classification {
     /// It reads.
     Read,
-    /// It is a single plain SELECT, where those are of interest.
+    /// It is a single plain SELECT, where the classifier looks for those.
     Select(Arc<PlainSelect>),
     /// It may write.
     Write(Box<Effects>),
 }
 
-/// Says what `text` does; with `selects`, whether it is a plain SELECT, too.
-/// Never fails: a text that is no SurrealQL is a write of unknown tables, in
-/// case the database knows better.
+/// What `text` does; with `selects`, also whether it is a plain SELECT. Never
+/// fails: a text that cannot be parsed is a write of unknown tables, since the
+/// database may be able to parse it.
 pub fn classify(text: &str, selects: bool) -> Classification {
     let Some(statements) = parse(text) else {
         return Classification::Write(Box::new(Effects::of_unknown_text()));
@@ -85,7 +87,7 @@ pub fn writes(text: &str) -> bool {
     matches!(classify(text, false), Classification::Write(_))
 }
 
-/// The statements of a text; none if it is no SurrealQL.
+/// The statements of a text; none if it cannot be parsed.
 fn parse(text: &str) -> Option<Vec<TopLevelExpr>> {
     let settings = surrealdb_syn::ParserSettings {
         object_recursion_limit: OBJECT_DEPTH,
@@ -102,45 +104,46 @@ fn parse(text: &str) -> Option<Vec<TopLevelExpr>> {
     parsed.ok().map(|ast| ast.expressions)
 }
 
-/// The verdicts on the texts that came last: hosts send the same few texts with
-/// other parameters.
+/// Classifies texts and caches the latest results: hosts send the same few texts
+/// with other parameters.
 pub struct QueryClassifier {
     selects: bool,
-    /// The latest last.
-    kept: Mutex<VecDeque<(Arc<str>, Arc<Classification>)>>,
+    /// The most recently used last.
+    cache: Mutex<VecDeque<(Arc<str>, Arc<Classification>)>>,
 }
 
 impl QueryClassifier {
-    /// One that tells plain SELECTs from other reads if `selects` says so.
+    /// A classifier; with `selects`, it distinguishes plain SELECTs from other
+    /// reads.
     pub fn new(selects: bool) -> Self {
         Self {
             selects,
-            kept: Mutex::default(),
+            cache: Mutex::default(),
         }
     }
 
     /// What `text` does.
     pub fn classify(&self, text: &str) -> Arc<Classification> {
-        if let Some(classification) = self.known(text) {
+        if let Some(classification) = self.cached(text) {
             return classification;
         }
         let classification = Arc::new(classify(text, self.selects));
-        if text.len() <= LONGEST_KEPT {
-            let mut kept = self.kept.lock();
-            if kept.len() >= KEPT {
-                kept.pop_front();
+        if text.len() <= MAX_CACHED_BYTES {
+            let mut cache = self.cache.lock();
+            if cache.len() >= MAX_CACHED {
+                cache.pop_front();
             }
-            kept.push_back((text.into(), Arc::clone(&classification)));
+            cache.push_back((text.into(), Arc::clone(&classification)));
         }
         classification
     }
 
-    fn known(&self, text: &str) -> Option<Arc<Classification>> {
-        let mut kept = self.kept.lock();
-        let at = kept.iter().rposition(|(known, _)| &**known == text)?;
-        let entry = kept.remove(at)?;
+    fn cached(&self, text: &str) -> Option<Arc<Classification>> {
+        let mut cache = self.cache.lock();
+        let at = cache.iter().rposition(|(cached, _)| &**cached == text)?;
+        let entry = cache.remove(at)?;
         let classification = Arc::clone(&entry.1);
-        kept.push_back(entry);
+        cache.push_back(entry);
         Some(classification)
     }
 }

@@ -1,27 +1,23 @@
-//! [`ReturnedRows`]: statements whose answer tells which rows they wrote.
+//! [`ReturnedRows`]: statements whose answer shows which rows they wrote.
 //!
-//! These are the single CREATE, UPDATE, UPSERT, INSERT and RELATE that answer
-//! with the rows as they are afterwards. Each such row is then read again and
-//! copied by its key.
+//! These are the single CREATE, UPDATE, UPSERT, INSERT and RELATE that return
+//! the rows as they are afterwards. Each such row is then refreshed by its key.
 //!
-//! A key must not change its row on the way: what is still queued for the old
-//! key would come after what is queued for the new one. Where a statement may
-//! have changed a key column, or reused an id, the table is scanned instead.
+//! A row must keep its key: an operation still queued for the old key could be
+//! applied after the refresh of the new one. Where a statement may have changed
+//! a key column, or reused an id, the table is resynced instead.
 
-use crate::dedup::key_columns;
 use plugin_api::value::{Object, RecordId, Value};
 use std::collections::BTreeSet;
+use surreal_storage::schema::Table;
 use surrealdb_sql::{BinaryOperator, Cond, Data, Expr, Function, Idiom, Literal, Output, Part};
-
-/// Which document a chunk belongs to counts as a key, too.
-const DOCUMENT_OF_CHUNK: &str = "source_file";
 
 /// A statement whose answer is the rows that it wrote.
 #[derive(Debug)]
 pub struct ReturnedRows {
-    /// The columns that it gives to new rows.
+    /// The columns that it sets in new rows.
     given: Vec<Columns>,
-    /// The columns that it changes in rows that are there.
+    /// The columns that it changes in existing rows.
     changed: Vec<Columns>,
 }
 
@@ -55,9 +51,9 @@ impl ReturnedRows {
                     [what] if is_table(what) => {
                         (Columns::of(it.data.as_ref(), None), it.cond.as_ref())
                     }
-                    // An id given by hand: with any key column the row may be a
-                    // new one, which no condition has looked at; without them
-                    // none is made.
+                    // The caller chose the id: if a key column is set, the row
+                    // may be a new one that no condition has checked; otherwise
+                    // none is created.
                     [_] => (Columns::none(), None),
                     _ => return None,
                 };
@@ -82,11 +78,11 @@ impl ReturnedRows {
         }
     }
 
-    /// Is every row of `table` that it wrote still the row that its key and its
-    /// id have always meant?
+    /// Does every row of `table` that it wrote keep its key, and its id belong
+    /// to the same key as before?
     pub fn keeps_keys(&self, table: &str, parameters: &Object) -> bool {
-        let key = key_columns(table);
-        if key == ["id"] {
+        let table = Table::of(table);
+        if table.is_keyed_by_id() {
             return true;
         }
         let spares = |columns: &Columns, spared: &dyn Fn(&str) -> bool| {
@@ -95,7 +91,9 @@ impl ReturnedRows {
                 .is_some_and(|names| names.iter().all(|name| spared(name)))
         };
         let is_id = |name: &str| name == "id";
-        let is_key = |name: &str| is_id(name) || key.contains(&name) || name == DOCUMENT_OF_CHUNK;
+        // The document that a chunk belongs to is part of its order key.
+        let is_key =
+            |name: &str| is_id(name) || table.key.contains(&name) || table.group_by.contains(&name);
         self.given.iter().all(|it| spares(it, &|name| !is_id(name)))
             && self
                 .changed
@@ -103,8 +101,8 @@ impl ReturnedRows {
                 .all(|it| spares(it, &|name| !is_key(name)))
     }
 
-    /// The rows of an answer of the primary, each with its id; none if there is
-    /// anything else in it.
+    /// The rows of an answer of the primary, each with its id; none if it
+    /// contains anything else.
     pub fn rows(answer: &Value) -> Option<Vec<(RecordId, Object)>> {
         let row = |value: &Value| {
             let columns = value.as_object()?.clone();
@@ -125,8 +123,8 @@ impl Columns {
         Self::Named(BTreeSet::new())
     }
 
-    /// The columns that an UPDATE changes; not those that keep the value by
-    /// which its rows were found.
+    /// The columns that an UPDATE changes, without those that it sets to the
+    /// value that its condition requires.
     fn changed(data: Option<&Data>, condition: Option<&Cond>) -> Self {
         match data {
             Some(Data::ContentExpression(_) | Data::ReplaceExpression(_)) => Self::Any,
@@ -168,7 +166,7 @@ impl Columns {
         }
     }
 
-    /// Their names with these parameters; none if they cannot be told.
+    /// Their names with these parameters; none if they are not known.
     fn resolve(&self, parameters: &Object) -> Option<BTreeSet<String>> {
         let keys = |value: &Value| {
             let object = value.as_object()?;
@@ -188,7 +186,7 @@ impl Columns {
     }
 }
 
-/// Is it a table as such, for whose new rows the database makes up ids?
+/// Is it a whole table, for whose new rows the database assigns the ids?
 fn is_table(target: &Expr) -> bool {
     match target {
         Expr::Table(_) => true,
@@ -199,7 +197,7 @@ fn is_table(target: &Expr) -> bool {
     }
 }
 
-/// The names in an object, or in a list of objects, as it is written.
+/// The names in an object literal, or in a list of them.
 fn names(expression: &Expr) -> Option<BTreeSet<String>> {
     match expression {
         Expr::Literal(Literal::Object(entries)) => Some(
@@ -216,7 +214,7 @@ fn names(expression: &Expr) -> Option<BTreeSet<String>> {
     }
 }
 
-/// The column that a place is in.
+/// The column that an idiom begins with.
 fn column(place: &Idiom) -> Option<String> {
     match place.0.first()? {
         Part::Field(name) => Some(name.as_str().to_owned()),

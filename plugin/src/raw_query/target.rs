@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use surreal_storage::schema::identifier;
 use surrealdb_sql::{Expr, Function, Literal, Mock};
 
-/// Names that a statement gives a meaning of its own.
-const GIVEN_BY_STATEMENT: &[&str] = &[
+/// Parameters that the database binds itself while a statement runs.
+const BOUND_BY_STATEMENT: &[&str] = &[
     "access", "after", "auth", "before", "event", "input", "parent", "request", "session", "this",
     "token", "value",
 ];
 
-/// What a statement is aimed at.
+/// The target of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// A table, or records of it.
@@ -22,7 +22,7 @@ pub enum Target {
     Named(String),
     /// The record that this parameter holds, as an id or as the text of one.
     Identified(String),
-    /// It cannot be told: any table.
+    /// Not known: any table.
     Unknown,
 }
 
@@ -35,7 +35,7 @@ impl Target {
             Expr::Mock(Mock::Count(name, _) | Mock::Range(name, _)) => {
                 Self::Table(name.as_str().to_owned())
             }
-            Expr::Param(name) if !is_given_by_statement(name.as_str()) => {
+            Expr::Param(name) if !is_bound_by_statement(name.as_str()) => {
                 Self::Records(name.as_str().to_owned())
             }
             Expr::Literal(Literal::Array(items)) => {
@@ -49,7 +49,7 @@ impl Target {
                             Self::Table(name.as_str().to_owned())
                         }
                         Expr::Table(name) => Self::Table(name.as_str().to_owned()),
-                        Expr::Param(name) if !is_given_by_statement(name.as_str()) => {
+                        Expr::Param(name) if !is_bound_by_statement(name.as_str()) => {
                             Self::Named(name.as_str().to_owned())
                         }
                         _ => Self::Unknown,
@@ -69,7 +69,7 @@ impl Target {
                 table_of_id(text).map_or(Self::Unknown, Self::Table)
             }
             Expr::Literal(Literal::RecordId(id)) => Self::Table(id.table.as_str().to_owned()),
-            Expr::Param(name) if !is_given_by_statement(name.as_str()) => {
+            Expr::Param(name) if !is_bound_by_statement(name.as_str()) => {
                 Self::Identified(name.as_str().to_owned())
             }
             _ => Self::Unknown,
@@ -101,14 +101,13 @@ impl Target {
     }
 }
 
-/// A table's name; what else a text may stand for is not told here.
+/// A table's name; none if the text is something else.
 fn named(name: &str) -> Option<BTreeSet<String>> {
     let name = identifier("a table", name).ok()?;
     Some([name.to_owned()].into())
 }
 
-/// The table of the record whose id this is the text of, read as the database
-/// reads it.
+/// The table of the record id in a text, parsed as the database parses it.
 fn table_of_id(text: &str) -> Option<String> {
     let id = surrealdb_syn::record_id(text).ok()?;
     Some(id.table.as_str().to_owned())
@@ -128,6 +127,6 @@ fn names_a_table(function: &str, arguments: &[Expr]) -> bool {
     }
 }
 
-fn is_given_by_statement(parameter: &str) -> bool {
-    GIVEN_BY_STATEMENT.contains(&parameter)
+fn is_bound_by_statement(parameter: &str) -> bool {
+    BOUND_BY_STATEMENT.contains(&parameter)
 }

@@ -1,4 +1,4 @@
-//! The classifier over a table of statements, and over texts that are none.
+//! The classifier over a table of statements, and over invalid texts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -24,8 +24,8 @@ fn parameters() -> Object {
 }
 
 /// A classification in words: `read`, `select TABLE`, or `write TABLES` with `?` for
-/// any, then `rows` if the answer tells which rows and their keys stay, then
-/// `delete` with `all` or `some` where it can be remembered.
+/// any, then `rows` if the answer shows which rows and they keep their keys, then
+/// `delete` with `all` or `some` where tombstones can be left.
 fn in_words(text: &str) -> String {
     let parameters = parameters();
     match classify(text, true) {
@@ -61,7 +61,7 @@ fn in_words(text: &str) -> String {
 }
 
 #[test]
-fn each_statement_has_its_verdict() {
+fn each_statement_gets_the_expected_classification() {
     let wrong: Vec<_> = STATEMENTS
         .iter()
         .map(|(text, classification)| (*text, *classification, in_words(text)))
@@ -71,10 +71,10 @@ fn each_statement_has_its_verdict() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// What the parser says of writing is never softened here, but for statements
-/// that touch no row.
+/// What the parser considers a write stays one here, except for statements that
+/// write no row.
 #[test]
-fn whatever_creates_or_changes_rows_is_a_write_wherever_it_stands() {
+fn a_statement_that_writes_rows_is_a_write_wherever_it_is_nested() {
     let places = [
         "{}",
         "RETURN ({})",
@@ -138,7 +138,7 @@ fn whatever_creates_or_changes_rows_is_a_write_wherever_it_stands() {
 }
 
 #[test]
-fn a_select_is_rendered_with_its_mark() {
+fn a_select_is_rendered_with_its_meta_column() {
     let text = "SELECT name AS n FROM code_files WHERE project_id = $p ORDER BY n, file_hash DESC LIMIT 5 START 2";
     let Classification::Select(plain) = classify(text, true) else {
         panic!("{text}");
@@ -154,7 +154,7 @@ fn a_select_is_rendered_with_its_mark() {
 }
 
 #[test]
-fn a_limit_that_is_no_number_is_left_to_the_primary() {
+fn a_select_whose_limit_is_not_a_number_is_left_to_the_primary() {
     let Classification::Select(plain) = classify("SELECT * FROM events LIMIT $n", true) else {
         panic!("no select");
     };
@@ -165,7 +165,7 @@ fn a_limit_that_is_no_number_is_left_to_the_primary() {
 
 /// What is not bound may be a parameter that the database defines.
 #[test]
-fn a_select_with_a_parameter_that_is_not_bound_is_left_to_the_primary() {
+fn a_select_with_an_unbound_parameter_is_left_to_the_primary() {
     let merged = |text: &str| {
         let Classification::Select(plain) = classify(text, true) else {
             panic!("{text}");
@@ -203,22 +203,22 @@ fn a_select_with_a_parameter_that_is_not_bound_is_left_to_the_primary() {
 }
 
 #[test]
-fn a_verdict_is_kept_and_an_old_one_let_go() {
+fn a_classification_is_cached_and_the_least_recently_used_is_evicted() {
     let classifier = QueryClassifier::new(false);
     let first = classifier.classify("RETURN 0");
     assert!(Arc::ptr_eq(&first, &classifier.classify("RETURN 0")));
-    for n in 1..=KEPT {
+    for n in 1..=MAX_CACHED {
         classifier.classify(&format!("RETURN {n}"));
     }
     assert!(!Arc::ptr_eq(&first, &classifier.classify("RETURN 0")));
-    assert_eq!(classifier.kept.lock().len(), KEPT);
+    assert_eq!(classifier.cache.lock().len(), MAX_CACHED);
 }
 
-/// Prints it: `cargo test --workspace -- --ignored --nocapture verdict_takes`.
+/// Prints it: `cargo test --workspace -- --ignored --nocapture time_per_classification`.
 #[test]
-#[ignore = "it measures"]
+#[ignore = "a measurement"]
 #[allow(clippy::print_stdout)]
-fn what_a_verdict_takes() {
+fn time_per_classification() {
     let long = format!(
         "INSERT INTO events [{}]",
         "{ subject: 'x', n: [1, 2, 3] }, ".repeat(200)
@@ -230,7 +230,7 @@ fn what_a_verdict_takes() {
         "UPSERT kv_memories SET user_id = $u, key = $k, value = $v WHERE user_id = $u AND key = $k",
         &long,
     ];
-    let kept = QueryClassifier::new(true);
+    let cached = QueryClassifier::new(true);
     for text in texts {
         let took = |call: &dyn Fn()| {
             let started = std::time::Instant::now();
@@ -238,11 +238,11 @@ fn what_a_verdict_takes() {
             started.elapsed() / 500
         };
         println!(
-            "{:>6} bytes: {:>8.1?} anew, {:>8.1?} if a SELECT matters, {:>8.1?} kept",
+            "{:>6} bytes: {:>8.1?} parsed, {:>8.1?} with SELECTs, {:>8.1?} cached",
             text.len(),
             took(&|| drop(classify(text, false))),
             took(&|| drop(classify(text, true))),
-            took(&|| drop(kept.classify(text))),
+            took(&|| drop(cached.classify(text))),
         );
     }
 }
@@ -354,7 +354,7 @@ proptest! {
     ))]
 
     #[test]
-    fn no_text_makes_it_panic(text in prop_oneof![any::<String>(), pieces(), mutated()]) {
+    fn no_text_makes_the_classifier_panic(text in prop_oneof![any::<String>(), pieces(), mutated()]) {
         // What is said of a text does not depend on whether selects matter.
         let wrote = matches!(classify(&text, true), Classification::Write(_));
         prop_assert_eq!(wrote, writes(&text));

@@ -2,14 +2,14 @@
 
 use super::{Replication, log_error};
 use crate::{
-    config::{RELATIONSHIPS, nearest, selectable},
+    config::{nearest, selectable},
     sync_queue::{DeadLetter, EVERY_TABLE, SyncQueue},
 };
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::CallContext,
 };
-use surreal_storage::schema::relationships::replicated_tables;
+use surreal_storage::schema::{RELATIONSHIPS, relationships::replicated_tables};
 
 impl Replication {
     /// Stops copying. Without effect where nothing is copied.
@@ -95,7 +95,7 @@ impl Replication {
         let fixed = |table: &str| selectable().any(|known| known == table);
         let mut chosen = Vec::new();
         for name in names {
-            if name == RELATIONSHIPS {
+            if name == RELATIONSHIPS.name {
                 chosen.extend(all.clone().filter(|table| !fixed(table)).cloned());
             } else if !self.tables.selects(name) {
                 return Err(StorageError::invalid_input(format!(

@@ -7,6 +7,7 @@ use crate::{
 };
 use plugin_api::value::Value;
 use std::collections::HashSet;
+use surreal_storage::schema::Table;
 
 /// What is to be done for one order key.
 #[derive(Debug)]
@@ -31,9 +32,6 @@ pub(super) enum TargetState {
     /// Whatever it has.
     Unchanged,
 }
-
-/// The table whose keys stand for several rows.
-pub(super) const DOCUMENTS: &str = "knowledge_base";
 
 /// About how many bytes one transaction takes at most. It has to get there within
 /// `operation_timeout`, beside those of other workers, and to fit in a message.
@@ -69,7 +67,7 @@ pub(super) fn last_of_each_key(
 impl Change {
     /// Does its key stand for a document, with all of its chunks?
     pub(super) fn is_of_document(&self) -> bool {
-        self.operation.table == DOCUMENTS
+        Table::of(&self.operation.table).is_grouped()
     }
 
     /// About how many bytes it takes in a message.

@@ -1,16 +1,14 @@
 //! Reading the primary's present rows for the operations that carry none.
 
-use super::batch::{Change, DOCUMENTS, TRANSACTION_BYTES, TargetState, path_of};
-use crate::{
-    dedup::{Key, key_columns},
-    sync_types::RowImage,
-};
+use super::batch::{Change, TRANSACTION_BYTES, TargetState, path_of};
+use crate::{dedup::Key, sync_types::RowImage};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, Value},
 };
 use std::{fmt::Write as _, time::Duration};
+use surreal_storage::schema::Table;
 
 /// How many keys are read with one query.
 const KEYS_PER_QUERY: usize = 100;
@@ -125,11 +123,13 @@ fn select(sql: &mut String, parameters: &mut Object, at: usize, key: &Key) {
         parameters.insert(name.as_str(), value);
         name
     };
-    let condition = if table == DOCUMENTS {
-        let path = bind(0, values.into_iter().next().unwrap_or_default());
-        format!("source_file = ${path} OR file_path = ${path}")
+    let facts = Table::of(&table);
+    let condition = if facts.is_grouped() {
+        let group = bind(0, values.into_iter().next().unwrap_or_default());
+        facts.group_condition(&format!("${group}"))
     } else {
-        key_columns(&table)
+        facts
+            .key
             .iter()
             .zip(values)
             .enumerate()
@@ -152,7 +152,7 @@ fn state(key: &Key, result: &Value) -> StorageResult<TargetState> {
     Ok(if rows.is_empty() {
         // Deleted on the primary: the secondary keeps its copy, as an archive.
         TargetState::Unchanged
-    } else if key.parts().0 == DOCUMENTS {
+    } else if Table::of(&key.table()).is_grouped() {
         TargetState::Document(path_of(key), rows)
     } else {
         TargetState::Rows(rows)
@@ -183,7 +183,7 @@ mod tests {
     use crate::{
         sync_executor::batch::last_of_each_key,
         sync_queue::{Position, Watermark},
-        sync_types::SyncOperation,
+        sync_types::{SyncOperation, document_key},
         test_server,
     };
     use tokio::runtime::Handle;
@@ -210,7 +210,7 @@ mod tests {
             position: Position(at),
             ..Watermark::default()
         });
-        let refresh = |path: &&str| SyncOperation::refresh(Key::new(DOCUMENTS, [&(*path).into()]));
+        let refresh = |path: &&str| SyncOperation::refresh(document_key(*path));
         let operations = places.zip(paths.iter().map(refresh)).collect();
         last_of_each_key(operations, Position::default())
     }

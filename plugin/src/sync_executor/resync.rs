@@ -151,7 +151,7 @@ impl Replicator {
             .unwrap_or(0))
     }
 
-    /// The rows of the table behind the mark's cursor, without their embeddings.
+    /// The rows of the table behind the mark's cursor, without their large columns.
     async fn page(&self, mark: &ResyncRequest) -> StorageResult<Vec<crate::sync_types::RowImage>> {
         let mut parameters = Object::new()
             .with("table", mark.table.as_str())
@@ -164,8 +164,8 @@ impl Replicator {
             None => "",
         };
         let sql = format!(
-            "SELECT * OMIT embedding, content, source_code FROM type::table($table) {after} \
-             ORDER BY id LIMIT $page"
+            "SELECT * OMIT {} FROM type::table($table) {after} ORDER BY id LIMIT $page",
+            schema::LARGE_COLUMNS.join(", ")
         );
         let rows = self.ask(sql, parameters).await?;
         rows.iter().map(refresh::row).collect()

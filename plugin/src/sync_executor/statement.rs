@@ -8,7 +8,10 @@ use plugin_api::{
     value::{Object, RecordId, RecordKey, Value},
 };
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
-use surreal_storage::{Connection, schema::POSITION_TABLE};
+use surreal_storage::{
+    Connection,
+    schema::{DOCUMENTS, POSITION_TABLE},
+};
 
 /// Which log, and which partition of it.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +104,7 @@ pub(super) async fn apply(
         .with("position", position_value(range.to));
     if !documents.is_empty() {
         parameters.insert("documents", documents.into_iter().collect::<Value>());
-        steps.push_str(REMOVE_STALE_CHUNKS);
+        remove_stale_chunks(&mut steps);
     }
     for (at, (table, rows)) in rows.into_iter().enumerate() {
         if careful(table) {
@@ -137,11 +140,15 @@ pub(super) async fn apply(
     })
 }
 
-const REMOVE_STALE_CHUNKS: &str = "\
-    FOR $document IN $documents {\n\
-    DELETE knowledge_base WHERE (source_file = $document.path OR file_path = $document.path) \
-    AND id NOT IN $document.ids RETURN NONE;\n\
-    };\n";
+/// Removes the rows of `$documents` that the primary no longer has.
+fn remove_stale_chunks(steps: &mut String) {
+    let _ = writeln!(
+        steps,
+        "FOR $document IN $documents {{ DELETE {} WHERE {} AND id NOT IN $document.ids RETURN NONE; }};",
+        DOCUMENTS.name,
+        DOCUMENTS.group_condition("$document.path"),
+    );
+}
 
 /// Removes the rows that have the key of a row in `$rows{at}` under another id:
 /// the primary has replaced them.

@@ -161,9 +161,9 @@ pub(super) fn encode(operation: &SyncOperation) -> Result<Vec<u8>, WireError> {
             OperationType::Replace => 1,
             OperationType::Refresh => 2,
         },
-        key: match key_of_row(operation) {
-            Some(key) if key == operation.key => Cow::Borrowed(&[]),
-            _ => Cow::Borrowed(operation.key.as_bytes()),
+        key: match has_key_in_row(operation) {
+            true => Cow::Borrowed(&[]),
+            false => Cow::Borrowed(operation.key.as_bytes()),
         },
         rows: operation.data.iter().map(WireRow::from).collect(),
         time: (operation.timestamp.seconds, operation.timestamp.nanos),
@@ -174,14 +174,12 @@ pub(super) fn encode(operation: &SyncOperation) -> Result<Vec<u8>, WireError> {
     postcard::to_extend(&wire, vec![VERSION]).map_err(|error| WireError::Damaged(error.to_string()))
 }
 
-/// The key that the one row of an upsert says.
-fn key_of_row(operation: &SyncOperation) -> Option<Key> {
-    match (operation.operation_type, &*operation.data) {
-        (OperationType::Upsert, [row]) if *row.id.table == *operation.table => {
-            Some(order_key(&operation.table, &row.id, &row.columns))
-        }
-        _ => None,
-    }
+/// Is the key that of the one row of an upsert? Then it is not written.
+fn has_key_in_row(operation: &SyncOperation) -> bool {
+    matches!(
+        (operation.operation_type, &*operation.data),
+        (OperationType::Upsert, [row]) if *row.id.table == *operation.table
+    )
 }
 
 /// The operation that the bytes of an entry hold.

@@ -1,4 +1,4 @@
-//! [`InFlightWrite`]: a write under way, as the log knows it.
+//! [`InFlightWrite`]: a write in flight, as the log knows it.
 
 use crate::{
     dedup::Key,
@@ -10,22 +10,22 @@ use plugin_api::{
     panic::guard_or,
 };
 
-/// A write that is under way, and known to the log as such.
+/// A write in flight, with an intent in the log.
 ///
-/// Dropped before its outcome is resolved, by a panic, it has the secondaries look
-/// at what it may have written.
+/// If a panic drops it before its outcome is resolved, it schedules a refresh of
+/// what it may have written.
 pub(super) struct InFlightWrite<'a> {
     queue: &'a SyncQueue,
     table: &'a str,
-    /// None where the log could not take the announcement: then the table is
-    /// marked, as for any other failure of the log.
+    /// None where the log could not take it: then a resync of the table was
+    /// requested, as for any other failure of the log.
     intent: Option<Intent>,
     resolved: bool,
 }
 
 impl<'a> InFlightWrite<'a> {
-    /// Announces a write of `table`, of these order keys; of none if they are
-    /// not known beforehand.
+    /// Records the intent to write `table` under these order keys; under none
+    /// if they are not known beforehand.
     pub(super) fn begin(queue: &'a SyncQueue, table: &'a str, keys: Vec<Key>) -> Self {
         let intent = queue
             .begin(table, keys)
@@ -39,7 +39,7 @@ impl<'a> InFlightWrite<'a> {
         }
     }
 
-    /// The primary has it: the secondaries are to have it too.
+    /// The primary has committed it: queues it for the secondaries.
     pub(super) fn stored(mut self, operations: &[SyncOperation]) {
         if let Err(error) = self.queue.append(operations, self.intent.as_ref()) {
             degrade(self.queue, self.table, &error);
@@ -47,19 +47,19 @@ impl<'a> InFlightWrite<'a> {
         self.resolved = true;
     }
 
-    /// The primary failed. As a rule it is certain that nothing was written.
-    /// After some errors it is not: then the primary is looked at again.
+    /// The primary returned an error. If that leaves open whether it has
+    /// committed the write, a refresh reads the primary again.
     pub(super) fn failed(mut self, error: &StorageError) {
         if is_uncertain(error) {
-            self.schedule_refresh("the primary's answer was unclear");
+            self.schedule_refresh("the primary failed and may have committed the write");
         } else if let Some(intent) = &self.intent {
             self.queue.cancel(intent);
         }
         self.resolved = true;
     }
 
-    /// Something may have been written: the primary is looked at again.
-    pub(super) fn unclear(mut self, reason: &str) {
+    /// Something may have been written: a refresh reads the primary again.
+    pub(super) fn uncertain(mut self, reason: &str) {
         self.schedule_refresh(reason);
         self.resolved = true;
     }
@@ -79,21 +79,21 @@ impl<'a> InFlightWrite<'a> {
 impl Drop for InFlightWrite<'_> {
     fn drop(&mut self) {
         if !self.resolved {
-            // A second panic would end the host. The announcement, if there is
-            // one, is still there for the next start.
-            guard_or((), || self.schedule_refresh("a write ended in a panic"));
+            // A second panic would abort the host. The intent, if there is one,
+            // is still there for the next start.
+            guard_or((), || self.schedule_refresh("a write panicked"));
         }
     }
 }
 
-/// The log cannot take a write that the primary has: its table is compared
-/// with the primary as soon as that is possible.
+/// The log could not take a write that the primary may have: requests a resync
+/// of its table.
 fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
     // Once for all writes while the log is unavailable, not for each of them.
     if queue.is_available() {
         tracing::error!(
             %error, %table,
-            "the log could not take a write; the table will be compared with the primary"
+            "the log could not take a write; the table will be resynced on every secondary"
         );
     }
     queue.request_resync_everywhere(table, "the log could not take a write");

@@ -1,18 +1,18 @@
 //! Raw SurrealQL that may write.
 //!
 //! What it changed reaches the secondaries in one of two ways. If the answer
-//! lists the rows that were written, their keys are queued for a refresh, like
-//! those of a write whose outcome was unclear. Otherwise the tables that it may
-//! have written are marked for resync.
+//! lists the rows that were written, a refresh of their keys is queued, as for a
+//! write whose outcome was uncertain. Otherwise a resync is requested of the
+//! tables that it may have written.
 
-use super::{InFlightWrite, SyncedStorage, closed_error, warn_of_tombstones};
+use super::{InFlightWrite, SyncedStorage, warn_of_tombstones};
 use crate::{
     dedup::{Key, key_columns},
     fail_points,
     key_locks::KeyGuard,
     raw_query::{Deletion, Effects, ReturnedRows},
     sync_queue::EVERY_TABLE,
-    sync_types::{RowImage, SyncOperation, order_key},
+    sync_types::{SyncOperation, order_key},
     tombstones::{Scope, TombstoneUndo},
 };
 use plugin_api::{
@@ -21,10 +21,10 @@ use plugin_api::{
     value::{Object, RecordId, Value},
 };
 use std::collections::BTreeSet;
-use surreal_storage::schema;
+use surreal_storage::schema::{self, Table};
 
-/// With more rows than this a resync, which has its own pace, does as well.
-const MOST_REFRESHES: usize = 1_000;
+/// For more rows than this the table is resynced, at the resync's own pace.
+const MAX_REFRESHES: usize = 1_000;
 
 /// The tables that a raw query may write, as far as they are replicated.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,9 +33,16 @@ enum AffectedTables {
     Any,
 }
 
+/// A row that a query wrote: its key, and what the answer shows of it.
+struct WrittenRow {
+    key: Key,
+    id: RecordId,
+    columns: Object,
+}
+
 impl SyncedStorage {
-    /// Runs a raw query that has these effects on the primary, and has what it
-    /// changed brought to the secondaries.
+    /// Runs a raw query that has these effects on the primary and queues what it
+    /// changed for the secondaries.
     ///
     /// # Errors
     /// The primary's.
@@ -46,20 +53,16 @@ impl SyncedStorage {
         parameters: &Object,
         effects: &Effects,
     ) -> StorageResult<Value> {
-        let closed = self.closed.read();
-        if *closed {
-            return Err(closed_error());
-        }
         let affected_tables = self.affected_tables(effects, parameters);
-        let deleted = effects.deletion.as_ref().and_then(|deletion| {
+        let deletion = effects.deletion.as_ref().and_then(|deletion| {
             let tables = deletion.target.tables(parameters)?;
             let one = tables.len() == 1;
             Some((deletion, tables.into_iter().next().filter(|_| one)?))
         });
-        let _held = self.lock_all(&affected_tables, deleted.as_ref().map(|(_, table)| table));
-        let marked = deleted
+        let _guard = self.lock_all(&affected_tables, deletion.as_ref().map(|(_, table)| table));
+        let undo = deletion
             .as_ref()
-            .and_then(|(deletion, table)| self.remember(context, deletion, table, parameters));
+            .and_then(|(deletion, table)| self.mark(context, deletion, table, parameters));
         let in_flight: Vec<InFlightWrite<'_>> = match &self.queue {
             Some(queue) => affected_tables
                 .names()
@@ -71,19 +74,19 @@ impl SyncedStorage {
         let answer = match self.primary.query(context, text, parameters) {
             Ok(answer) => answer,
             Err(error) => {
-                if let Some(marked) = marked {
-                    self.rollback_tombstones(marked, &error);
+                if let Some(undo) = undo {
+                    self.rollback_tombstones(undo, &error);
                 }
-                // One statement happened as a whole or not at all. Of several
-                // the first may have been committed. A text that is read here
-                // the database reads as well: what it could not read then was
-                // a value, on the way.
-                let unread = !effects.parsed && is_of_parser(&error);
-                let as_one = effects.single_statement || unread;
+                // A single statement is atomic; of several, the first may have
+                // been committed. A text that could be parsed here the database
+                // can parse, too: then the parse error is about a value, found
+                // while the statements ran.
+                let rejected = !effects.parsed && is_parse_error(&error);
+                let is_atomic = effects.single_statement || rejected;
                 for write in in_flight {
-                    match as_one {
+                    match is_atomic {
                         true => write.failed(&error),
-                        false => write.unclear("a raw query failed on its way"),
+                        false => write.uncertain("a raw query of several statements failed"),
                     }
                 }
                 return Err(error);
@@ -93,20 +96,22 @@ impl SyncedStorage {
         let rows = effects
             .returned_rows
             .as_ref()
-            .and_then(|answered| written(answered, affected_tables.only()?, &answer, parameters));
+            .and_then(|returned| written(returned, affected_tables.only()?, &answer, parameters));
         match rows {
             Some((table, rows)) => {
-                self.clear_tombstones(&rows, table);
-                // The rows as answered are not copied: a statement may show
-                // them in part, or with what is computed.
-                let refreshes = refreshes(table, &rows);
+                for row in &rows {
+                    self.clear_tombstone(table, &row.key, &row.columns);
+                }
+                // The rows are not replicated as returned: a statement may
+                // return them in part, or with computed columns.
+                let refreshes = refreshes(table, rows);
                 in_flight
                     .into_iter()
                     .for_each(|write| write.stored(&refreshes));
             }
             None => in_flight
                 .into_iter()
-                .for_each(|write| write.unclear("a raw query wrote to it")),
+                .for_each(|write| write.uncertain("a raw query wrote to it")),
         }
         Ok(answer)
     }
@@ -136,26 +141,27 @@ impl SyncedStorage {
         }
     }
 
-    /// Remembers what is about to be deleted, as [`SyncedStorage::delete`] does.
-    /// What cannot be resolved stays unremembered; the query runs all the same.
-    /// Gives what takes it back.
-    fn remember(
+    /// Leaves tombstones for what is about to be deleted, as
+    /// [`SyncedStorage::delete`] does. Where the rows cannot be determined there
+    /// are none, and the query runs all the same.
+    fn mark(
         &self,
         context: &CallContext,
         deletion: &Deletion,
         table: &str,
         parameters: &Object,
     ) -> Option<TombstoneUndo> {
-        let marked = match &deletion.rows {
+        let undo = match &deletion.rows {
             None => self.tombstones.mark(&[], &[Scope::new(table, &[])]),
             Some(query) => match self.primary.query(context, query, parameters) {
                 Ok(answer) => {
                     let rows = ReturnedRows::rows(&answer).unwrap_or_default();
-                    if rows.len() > Deletion::MOST_ROWS {
+                    if rows.len() > Deletion::MAX_ROWS {
                         tracing::warn!(
                             table,
-                            most = Deletion::MOST_ROWS,
-                            "a raw query deletes too many rows to remember them; merged reads may show copies"
+                            max = Deletion::MAX_ROWS,
+                            "a raw query deletes more rows than get tombstones; merged reads may \
+                             show the secondaries' copies of them"
                         );
                         return None;
                     }
@@ -166,17 +172,17 @@ impl SyncedStorage {
                     self.tombstones.mark(&keys, &[])
                 }
                 Err(error) => {
-                    tracing::debug!(%error, table, "what a raw query deletes cannot be told");
+                    tracing::debug!(%error, table, "the rows that a raw query deletes could not be read; they get no tombstones");
                     return None;
                 }
             },
         };
-        marked.map_err(|error| warn_of_tombstones(&error)).ok()
+        undo.map_err(|error| warn_of_tombstones(&error)).ok()
     }
 }
 
 impl AffectedTables {
-    /// What is in_flight to the log.
+    /// The names under which the log knows them.
     fn names(&self) -> impl Iterator<Item = &str> {
         let (tables, any) = match self {
             Self::Tables(tables) => (Some(tables), None),
@@ -195,9 +201,9 @@ impl AffectedTables {
     }
 }
 
-/// A text that the database cannot read does nothing. The message begins with
-/// the method where the host's storage puts that before it.
-fn is_of_parser(error: &StorageError) -> bool {
+/// Could the database not parse the text? Then it did nothing. The message may
+/// begin with the method, where the host's storage adds it.
+fn is_parse_error(error: &StorageError) -> bool {
     let message = &*error.message;
     let message = message.strip_prefix("query: ").unwrap_or(message);
     error.kind == ErrorKind::INVALID_INPUT && message.starts_with("Parse error:")
@@ -205,45 +211,47 @@ fn is_of_parser(error: &StorageError) -> bool {
 
 /// The rows that a query wrote to `table`; none if the answer leaves any doubt.
 fn written<'t>(
-    answered: &ReturnedRows,
+    returned: &ReturnedRows,
     table: &'t str,
     answer: &Value,
     parameters: &Object,
-) -> Option<(&'t str, Vec<RowImage>)> {
+) -> Option<(&'t str, Vec<WrittenRow>)> {
     let rows = ReturnedRows::rows(answer)?;
     let complete = |(id, columns): &(RecordId, Object)| {
         let has = |name: &&str| columns.get(name).is_some_and(|value| !value.is_nullish());
         id.table == table && key_columns(table).iter().all(has)
     };
-    let certain = rows.len() <= MOST_REFRESHES
-        && answered.keeps_keys(table, parameters)
+    let certain = rows.len() <= MAX_REFRESHES
+        && returned.keeps_keys(table, parameters)
         && rows.iter().all(complete);
     certain.then(|| {
-        let rows = rows.into_iter().map(|(id, columns)| RowImage {
+        let rows = rows.into_iter().map(|(id, columns)| WrittenRow {
+            key: Key::of_row(table, &id, &columns),
             id,
             columns,
-            embedding: None,
         });
         (table, rows.collect())
     })
 }
 
-/// A refresh for each row, or document. A table without a fixed name is
-/// replicated as far as its rows are relationships.
-fn refreshes(table: &str, rows: &[RowImage]) -> Vec<SyncOperation> {
-    let fixed = schema::table(table).is_some();
-    let leads = |row: &&RowImage| {
-        let has = |name| {
-            row.columns
-                .get(name)
-                .is_some_and(|value| !value.is_nullish())
+/// A refresh for each row, or document. Of a table without a fixed name, only
+/// relationships are replicated.
+fn refreshes(table: &str, rows: Vec<WrittenRow>) -> Vec<SyncOperation> {
+    let facts = Table::of(table);
+    let is_replicated = |row: &WrittenRow| {
+        let has = |name: &&str| {
+            let value = row.columns.get(name);
+            value.is_some_and(|value| !value.is_nullish())
         };
-        fixed || (has("from_entity") && has("to_entity"))
+        !facts.is_relationships() || facts.identity.iter().all(has)
     };
     let keys: BTreeSet<Key> = rows
-        .iter()
-        .filter(leads)
-        .map(|row| order_key(table, &row.id, &row.columns))
+        .into_iter()
+        .filter(is_replicated)
+        .map(|row| match facts.is_grouped() {
+            true => order_key(table, &row.id, &row.columns),
+            false => row.key,
+        })
         .collect();
     keys.into_iter().map(SyncOperation::refresh).collect()
 }

@@ -1,4 +1,4 @@
-//! The files of the tombstones: one keyspace of a small fjall database.
+//! The database of the tombstones: one keyspace of a small fjall database.
 
 use super::{Changes, KEY, SCOPE, Scope, TombstoneError};
 use crate::{dedup::Key, self_healing};
@@ -27,7 +27,7 @@ impl Files {
     }
 
     /// Opens or creates the database in `dir`. A damaged one is set aside first;
-    /// then the new one shall have what `lost` sees to.
+    /// `lost` is called when it was.
     pub(super) fn open_or_set_aside(
         dir: &Path,
         damaged: bool,
@@ -38,8 +38,8 @@ impl Files {
                 self_healing::set_aside(dir).map_err(|source| Self::unusable(dir, source))?;
             tracing::error!(
                 set_aside = %aside.display(),
-                "the record of deleted rows was damaged; it was set aside, and copies of rows \
-                 deleted before now may show in merged reads"
+                "the tombstone store was damaged and has been set aside; rows deleted before now \
+                 may reappear in merged reads where a secondary still has them"
             );
             lost();
             Ok(())
@@ -61,7 +61,7 @@ impl Files {
             |source| Self::unusable(dir, source),
         )?;
         let files = Self::of(database)?;
-        // Reads all of the scopes: damage there is seen now.
+        // Reads all scopes, so that damage to them is found now.
         files.load()?;
         Ok(files)
     }
@@ -101,7 +101,7 @@ impl Files {
         Ok(batch.commit()?)
     }
 
-    /// Brings everything to the disk itself.
+    /// Syncs everything to the disk.
     pub(super) fn sync(&self) -> Result<(), TombstoneError> {
         Ok(self.database.persist(PersistMode::SyncData)?)
     }

@@ -1,11 +1,9 @@
-//! [`Scope`]: the rows that a wide delete takes with it.
+//! [`Scope`]: the rows that a delete of several rows covers.
 
 use crate::dedup::Key;
 use plugin_api::value::{Object, RecordId, Value};
 use std::collections::{HashMap, HashSet};
-
-/// Stands for every relationship table.
-const RELATIONSHIPS: &str = "relationships";
+use surreal_storage::schema::{CHUNKS, DOCUMENTS, FILES, JOBS, RELATIONSHIPS, SYMBOLS};
 
 /// All rows of a table whose columns have given values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,24 +24,19 @@ impl Scope {
 
     /// The files, symbols, chunks and jobs of a code project.
     pub fn of_project(project_id: &str) -> Vec<Self> {
-        [
-            "code_files",
-            "code_symbols",
-            "code_chunks",
-            "code_indexing_jobs",
-        ]
-        .map(|table| Self::new(table, &[("project_id", project_id.into())]))
-        .into()
+        [FILES, SYMBOLS, CHUNKS, JOBS]
+            .map(|table| Self::new(table.name, &[("project_id", project_id.into())]))
+            .into()
     }
 
     /// The symbols of a file.
     pub fn symbols_of_file(project_id: &str, file_path: &str) -> Self {
-        Self::of_file("code_symbols", project_id, file_path)
+        Self::of_file(SYMBOLS.name, project_id, file_path)
     }
 
     /// The chunks of a file's symbols.
     pub fn chunks_of_file(project_id: &str, file_path: &str) -> Self {
-        Self::of_file("code_chunks", project_id, file_path)
+        Self::of_file(CHUNKS.name, project_id, file_path)
     }
 
     fn of_file(table: &str, project_id: &str, file_path: &str) -> Self {
@@ -56,19 +49,24 @@ impl Scope {
 
     /// The chunks of a symbol.
     pub fn chunks_of_symbol(symbol_id: &str) -> Self {
-        Self::new("code_chunks", &[("symbol_id", symbol_id.into())])
+        Self::new(CHUNKS.name, &[("symbol_id", symbol_id.into())])
     }
 
     /// A document, whole or in chunks.
-    pub fn of_document(file_path: &str) -> [Self; 2] {
-        ["file_path", "source_file"]
-            .map(|column| Self::new("knowledge_base", &[(column, file_path.into())]))
+    pub fn of_document(file_path: &str) -> Vec<Self> {
+        let columns = DOCUMENTS.group_by.iter();
+        columns
+            .map(|column| Self::new(DOCUMENTS.name, &[(column, file_path.into())]))
+            .collect()
     }
 
     /// The edges from and to an entity, in every relationship table.
-    pub fn edges_of(entity: &RecordId) -> [Self; 2] {
-        ["from_entity", "to_entity"]
-            .map(|column| Self::new(RELATIONSHIPS, &[(column, entity.to_string().into())]))
+    pub fn edges_of(entity: &RecordId) -> Vec<Self> {
+        let end = Value::from(entity.to_string());
+        let columns = RELATIONSHIPS.identity.iter();
+        columns
+            .map(|column| Self::new(RELATIONSHIPS.name, &[(column, end.clone())]))
+            .collect()
     }
 
     pub(super) fn from_key(key: Key) -> Self {
@@ -91,21 +89,22 @@ impl Scope {
     }
 }
 
-/// All scopes, each with the count at which it was last marked.
+/// All scopes, each with the sequence number of its last mark.
 ///
-/// A row is looked up by building the scope that would cover it, one for each
+/// A row is looked up by building the scopes that would cover it, one for each
 /// combination of columns in use: the cost does not grow with their number.
 #[derive(Default)]
 pub(super) struct Scopes {
+    /// By table: the combinations of columns in use.
     shapes: HashMap<String, HashSet<Vec<String>>>,
     marks: HashMap<Scope, u64>,
-    count: u64,
+    last_sequence: u64,
 }
 
 impl Scopes {
-    /// The highest count given out.
-    pub(super) fn count(&self) -> u64 {
-        self.count
+    /// The highest sequence number given out.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -114,32 +113,34 @@ impl Scopes {
 
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = (&Scope, u64)> {
-        self.marks.iter().map(|(scope, count)| (scope, *count))
+        self.marks
+            .iter()
+            .map(|(scope, sequence)| (scope, *sequence))
     }
 
-    /// The count at which this very scope was last marked.
-    pub(super) fn marked(&self, scope: &Scope) -> Option<u64> {
+    /// The sequence number of the last mark of this very scope.
+    pub(super) fn sequence_of(&self, scope: &Scope) -> Option<u64> {
         self.marks.get(scope).copied()
     }
 
-    /// Takes a scope out; counts are not given out again.
+    /// Removes a scope; its sequence number is not given out again.
     pub(super) fn remove(&mut self, scope: &Scope) {
         self.marks.remove(scope);
     }
 
-    pub(super) fn insert(&mut self, scope: Scope, count: u64) {
+    pub(super) fn insert(&mut self, scope: Scope, sequence: u64) {
         let (table, columns) = scope.shape();
         self.shapes.entry(table).or_default().insert(columns);
-        self.marks.insert(scope, count);
-        self.count = self.count.max(count);
+        self.marks.insert(scope, sequence);
+        self.last_sequence = self.last_sequence.max(sequence);
     }
 
-    /// The count of the newest scope that covers this row.
+    /// The sequence number of the newest scope that covers this row.
     pub(super) fn newest_covering(&self, table: &str, row: &Object) -> Option<u64> {
         if self.is_empty() {
             return None;
         }
-        [table, RELATIONSHIPS]
+        [table, RELATIONSHIPS.name]
             .into_iter()
             .filter_map(|table| Some((table, self.shapes.get(table)?)))
             .flat_map(|(table, shapes)| shapes.iter().map(move |shape| (table, shape)))

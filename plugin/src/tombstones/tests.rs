@@ -33,7 +33,7 @@ fn a_deleted_row_is_hidden_until_it_is_written_again() {
 }
 
 #[test]
-fn writing_one_row_of_a_deleted_file_revives_that_row_alone() {
+fn writing_one_row_of_a_deleted_file_again_shows_that_row_alone() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, tombstones) = open(directory.path());
     let (first, first_row) = symbol("first", "a.rs");
@@ -76,7 +76,7 @@ fn the_edges_of_a_deleted_entity_are_hidden_in_every_relationship_table() {
 }
 
 #[test]
-fn a_deleted_document_takes_its_chunks_with_it() {
+fn deleting_a_document_hides_its_chunks() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, tombstones) = open(directory.path());
     tombstones.mark(&[], &Scope::of_document("a.md")).unwrap();
@@ -98,7 +98,7 @@ fn a_deleted_document_takes_its_chunks_with_it() {
 }
 
 #[test]
-fn a_key_longer_than_the_database_takes_is_a_key_like_any_other() {
+fn a_key_longer_than_the_store_accepts_is_hidden_like_any_other() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, tombstones) = open(directory.path());
     let long = |end: &str| symbol(&("x".repeat(100_000) + end), "a.rs");
@@ -128,7 +128,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The rule, told by going through the whole history.
+/// The rule, by going through the whole history.
 fn hidden_by(history: &[Step], name: u8, file: u8) -> bool {
     let covers = |step: &Step, file: u8| match step {
         Step::DeleteFile(deleted) => *deleted == file,
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_history_hides_what_the_rule_says(steps in proptest::collection::vec(step(), 1..24)) {
+    fn any_history_of_deletes_and_writes_hides_the_rows_that_the_rule_says(steps in proptest::collection::vec(step(), 1..24)) {
         let directory = tempfile::tempdir().unwrap();
         let mut opened = open(directory.path());
         for (at, step) in steps.iter().enumerate() {
@@ -194,9 +194,9 @@ fn is_hidden(tombstones: &Tombstones, key: &Key) -> bool {
 }
 
 #[test]
-fn what_was_deleted_is_remembered_and_a_damaged_record_is_set_aside() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path().join("deleted");
+fn tombstones_survive_a_restart_and_a_damaged_store_is_set_aside() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("deleted");
     let key = Key::new("events", [&"e".into()]);
     let tombstones = Tombstones::open_in(&dir, true).unwrap();
     tombstones.mark(slice::from_ref(&key), &[]).unwrap();
@@ -215,7 +215,7 @@ fn what_was_deleted_is_remembered_and_a_damaged_record_is_set_aside() {
     }
     let tombstones = Tombstones::open_in(&dir, true).unwrap();
     assert!(!is_hidden(&tombstones, &key));
-    let names = std::fs::read_dir(place.path()).unwrap();
+    let names = std::fs::read_dir(parent.path()).unwrap();
     let aside = names.filter(|name| {
         let name = name.as_ref().unwrap().file_name();
         name.to_string_lossy().starts_with("deleted.damaged-")
@@ -224,9 +224,9 @@ fn what_was_deleted_is_remembered_and_a_damaged_record_is_set_aside() {
 }
 
 #[test]
-fn what_cannot_be_written_is_written_once_it_can() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path().join("deleted");
+fn tombstones_are_kept_in_memory_until_the_store_can_be_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("deleted");
     std::fs::write(&dir, "in the way").unwrap();
     let key = Key::new("events", [&"e".into()]);
     let other = Key::new("events", [&"f".into()]);
@@ -238,7 +238,7 @@ fn what_cannot_be_written_is_written_once_it_can() {
     assert!(is_hidden(&tombstones, &key));
     assert!(
         is_hidden(&tombstones, &other),
-        "nobody knows what was deleted before"
+        "while the store is closed, any row may have been deleted"
     );
     assert!(tombstones.fault().is_some());
     tombstones.recover().unwrap_err();
@@ -261,9 +261,9 @@ fn what_cannot_be_written_is_written_once_it_can() {
 }
 
 #[test]
-fn a_delete_that_did_not_happen_hides_nothing() {
-    let place = tempfile::tempdir().unwrap();
-    let tombstones = Tombstones::open_in(&place.path().join("deleted"), false).unwrap();
+fn rolling_back_a_failed_delete_restores_the_earlier_tombstones() {
+    let parent = tempfile::tempdir().unwrap();
+    let tombstones = Tombstones::open_in(&parent.path().join("deleted"), false).unwrap();
     let (first, first_row) = symbol("first", "a.rs");
     let (second, second_row) = symbol("second", "a.rs");
     let file = Scope::symbols_of_file("p", "a.rs");
@@ -273,11 +273,11 @@ fn a_delete_that_did_not_happen_hides_nothing() {
             tombstones.hides("code_symbols", &second, &second_row),
         ]
     };
-    let marked = tombstones
+    let undo = tombstones
         .mark(slice::from_ref(&first), slice::from_ref(&file))
         .unwrap();
     assert_eq!(hidden(), [true, true]);
-    tombstones.rollback(marked).unwrap();
+    tombstones.rollback(undo).unwrap();
     assert_eq!(hidden(), [false, false]);
 
     // What was deleted before stays deleted.
@@ -285,8 +285,8 @@ fn a_delete_that_did_not_happen_hides_nothing() {
     tombstones
         .clear(&first, "code_symbols", &first_row)
         .unwrap();
-    let marked = tombstones.mark(slice::from_ref(&first), &[file]).unwrap();
+    let undo = tombstones.mark(slice::from_ref(&first), &[file]).unwrap();
     assert_eq!(hidden(), [true, true]);
-    tombstones.rollback(marked).unwrap();
+    tombstones.rollback(undo).unwrap();
     assert_eq!(hidden(), [false, true]);
 }

@@ -3,9 +3,9 @@
 //! A whole document is one row under its path. A chunked one is the rows
 //! `path#chunk0`, `path#chunk1`, …, each with the path as its source file.
 
-use super::{facts::names, limit_or, parameters};
+use super::{facts::sorted_texts, limit_or, parameters};
 use crate::{
-    rows::{Row, stored_embedding, zeros_where},
+    rows::{Row, stored_embedding, with_zero_embeddings},
     schema::DOCUMENTS,
     storage::Call,
 };
@@ -17,9 +17,9 @@ use plugin_api::{
     value::Object,
 };
 
-/// Removes what else there is of the document at `$path`: its chunks when it
-/// is stored whole, and chunks that it no longer has.
-const REMOVE_THE_REST: &str = "DELETE knowledge_base
+/// Removes the other rows of the document at `$path`: its chunks when it is
+/// stored whole, and chunks that it no longer has.
+const REMOVE_OTHER_ROWS: &str = "DELETE knowledge_base
     WHERE (file_path = $path OR source_file = $path) AND file_path NOT IN $keys.file_path;";
 
 fn document(row: &Row) -> StorageResult<Document> {
@@ -54,7 +54,7 @@ impl Call {
             chunk_count: 0,
         };
         let receipt = self.replace_document(&file_path, vec![row]).await?;
-        Ok(zeros_where(receipt, |_| embedding.is_empty()))
+        Ok(with_zero_embeddings(receipt, |_| embedding.is_empty()))
     }
 
     pub(crate) async fn save_document_chunks(
@@ -89,12 +89,14 @@ impl Call {
             }
         });
         let receipt = self.replace_document(&file_path, rows.collect()).await?;
-        Ok(zeros_where(receipt, |at| embeddings[at].is_empty()))
+        Ok(with_zero_embeddings(receipt, |at| {
+            embeddings[at].is_empty()
+        }))
     }
 
     async fn replace_document(&self, path: &str, rows: Vec<Object>) -> StorageResult<WriteReceipt> {
         self.upsert_after(
-            REMOVE_THE_REST,
+            REMOVE_OTHER_ROWS,
             parameters! { path: path },
             &DOCUMENTS,
             rows,
@@ -154,6 +156,6 @@ impl Call {
                 Object::new(),
             )
             .await?;
-        Ok(names(&answer))
+        Ok(sorted_texts(&answer))
     }
 }

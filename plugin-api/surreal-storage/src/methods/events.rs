@@ -2,11 +2,11 @@
 
 use super::{
     limit_or,
-    nearest::{comparable, number_or_zero, within},
+    nearest::{comparable, is_above, number_or_zero},
     parameters,
 };
 use crate::{
-    rows::{Row, record_id, stored_embedding, zeros_where},
+    rows::{Row, record_id, stored_embedding, with_zero_embeddings},
     schema::EVENTS,
     storage::Call,
 };
@@ -19,8 +19,8 @@ use plugin_api::{
 };
 use std::time::Duration;
 
-/// How like an event must be to be found beside those with the words.
-const LEAST_LIKENESS: &str = "0.3";
+/// The similarity from which an event without the words is found as well.
+const MIN_SIMILARITY: &str = "0.3";
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -46,15 +46,15 @@ fn earliest(search: &EventSearch) -> Option<Timestamp> {
         (0, days, _) => days.saturating_mul(24),
         (hours, _, _) => hours,
     };
-    // Further back than the epoch nothing was saved.
+    // Nothing was saved before the epoch.
     let since_epoch = Timestamp::now();
     let back = HOUR.saturating_mul(hours);
     let reaches = i64::try_from(back.as_secs()).is_ok_and(|back| back <= since_epoch.seconds);
     reaches.then(|| since_epoch.before(back))
 }
 
-/// What a search compares: its condition, and its relevance from the columns
-/// `words` (BM25) and `cosine` of the rows that fulfil it.
+/// The condition of a search, and the relevance of the rows that satisfy it, from
+/// the columns `words` (BM25) and `cosine`.
 struct Ranking {
     condition: String,
     words: &'static str,
@@ -68,7 +68,7 @@ impl Ranking {
         let has_embedding = !search.embedding.is_empty();
         let comparable = comparable();
         let cosine = "vector::similarity::cosine(embedding, $embedding)";
-        let near = within(cosine, LEAST_LIKENESS);
+        let near = is_above(cosine, MIN_SIMILARITY);
         let like = number_or_zero("cosine");
         let (condition, relevance) = match (has_words, has_embedding) {
             (true, true) => (
@@ -109,7 +109,7 @@ impl Call {
             metadata: metadata,
         };
         let receipt = self.upsert(&EVENTS, vec![row]).await?;
-        Ok(zeros_where(receipt, |_| embedding.is_empty()))
+        Ok(with_zero_embeddings(receipt, |_| embedding.is_empty()))
     }
 
     /// The most relevant first, then the newest, then by id.

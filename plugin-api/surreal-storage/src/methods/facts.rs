@@ -13,8 +13,8 @@ use plugin_api::{
     value::{Object, Value},
 };
 
-/// A fact is there even if its value is none: it is kept as null.
-fn kept(value: Value) -> Value {
+/// A fact exists even if its value is none, which is stored as null.
+fn null_if_none(value: Value) -> Value {
     if value == Value::None {
         Value::Null
     } else {
@@ -29,7 +29,7 @@ impl Call {
         key: String,
         value: Value,
     ) -> StorageResult<WriteReceipt> {
-        let row = parameters! { user_id: user_id, key: key, value: kept(value) };
+        let row = parameters! { user_id: user_id, key: key, value: null_if_none(value) };
         self.upsert(&FACTS, vec![row]).await
     }
 
@@ -40,7 +40,7 @@ impl Call {
         value: Value,
     ) -> StorageResult<WriteReceipt> {
         let parameters =
-            parameters! { user: user_id.as_str(), key: key.as_str(), value: kept(value) };
+            parameters! { user: user_id.as_str(), key: key.as_str(), value: null_if_none(value) };
         let answer = self
             .write(
                 "UPDATE kv_memories
@@ -59,7 +59,7 @@ impl Call {
                 parameters! { user: user_id, key: key },
             )
             .await?;
-        let value = Row::first(answer).map(|mut row| kept(row.take("value")));
+        let value = Row::first(answer).map(|mut row| null_if_none(row.take("value")));
         Ok(value.into())
     }
 
@@ -85,7 +85,7 @@ impl Call {
             .await?;
         let facts = Row::all(answer).into_iter();
         Ok(facts
-            .map(|mut row| (row.text("key"), kept(row.take("value"))))
+            .map(|mut row| (row.text("key"), null_if_none(row.take("value"))))
             .collect())
     }
 
@@ -96,7 +96,7 @@ impl Call {
                 parameters! { user: user_id },
             )
             .await?;
-        Ok(names(&answer))
+        Ok(sorted_texts(&answer))
     }
 
     pub(crate) async fn list_user_ids(self, table: String) -> StorageResult<Names> {
@@ -104,12 +104,13 @@ impl Call {
         let statement = format!(
             "RETURN array::distinct(SELECT VALUE user_id FROM `{table}` WHERE type::is_string(user_id))"
         );
-        absent_is_empty(self.ask(&statement, Object::new()).await).map(|answer| names(&answer))
+        absent_is_empty(self.ask(&statement, Object::new()).await)
+            .map(|answer| sorted_texts(&answer))
     }
 }
 
-/// The texts of an answer, sorted, each once.
-pub(super) fn names(answer: &Value) -> Names {
+/// The texts of an answer, sorted and without duplicates.
+pub(super) fn sorted_texts(answer: &Value) -> Names {
     let texts = answer.as_array().unwrap_or_default().iter();
     let sorted: std::collections::BTreeSet<&str> = texts.filter_map(Value::as_str).collect();
     sorted.into_iter().map(Into::into).collect()

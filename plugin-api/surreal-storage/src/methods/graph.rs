@@ -27,9 +27,9 @@ pub(super) fn entity(row: &Row) -> StorageResult<Entity> {
     })
 }
 
-/// The forms in which an edge may name an entity: the text of its id as a
-/// rule, or the id itself.
-pub(super) fn as_ends<'a>(ids: impl IntoIterator<Item = &'a RecordId>) -> Value {
+/// The forms in which an edge may refer to an entity: normally the text of its
+/// id, or the id itself.
+pub(super) fn end_values<'a>(ids: impl IntoIterator<Item = &'a RecordId>) -> Value {
     ids.into_iter()
         .flat_map(|id| [Value::from(id.to_string()), Value::from(id.clone())])
         .collect()
@@ -81,15 +81,15 @@ impl Call {
         }
     }
 
-    /// Makes the table of a type once; later calls know that it is there.
+    /// Creates the table of a type, once for each connection.
     async fn define_relationship(&self, name: &str) -> StorageResult<()> {
         if self.shared().relationships().lock().contains(name) {
             return Ok(());
         }
         let connection = self.connection().await?;
         let started = Instant::now();
-        let result = relationships::define(&connection, name, self.left()?).await;
-        self.noticed(&connection, started, result)?;
+        let result = relationships::define(&connection, name, self.time_left()?).await;
+        self.drop_if_lost(&connection, started, result)?;
         self.shared().relationships().lock().insert(name.to_owned());
         Ok(())
     }
@@ -97,8 +97,8 @@ impl Call {
     pub(super) async fn relationship_types(&self) -> StorageResult<Vec<String>> {
         let connection = self.connection().await?;
         let started = Instant::now();
-        let result = relationships::list(&connection, self.left()?).await;
-        self.noticed(&connection, started, result)
+        let result = relationships::list(&connection, self.time_left()?).await;
+        self.drop_if_lost(&connection, started, result)
     }
 
     pub(crate) async fn get_entity(self, id_or_name: String) -> StorageResult<MaybeEntity> {
@@ -127,7 +127,7 @@ impl Call {
                 format!("DELETE `{name}` WHERE from_entity IN $ends OR to_entity IN $ends;")
             })
             .collect();
-        let ends = as_ends([&record]);
+        let ends = end_values([&record]);
         self.write(
             &format!("{{ DELETE $id; {edges} }}"),
             parameters! { id: record, ends: ends },

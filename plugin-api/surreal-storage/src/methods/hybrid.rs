@@ -5,8 +5,8 @@ use abi_stable::std_types::{RString, RVec};
 use plugin_api::{error::StorageResult, records::HybridResult};
 use std::time::Instant;
 
-/// How many steps the neighbourhood of an entity reaches.
-const NEIGHBOURHOOD: u32 = 2;
+/// How far from each entity the graph is traversed.
+const NEIGHBOUR_DEPTH: u32 = 2;
 
 impl Call {
     pub(crate) async fn hybrid_search(
@@ -20,7 +20,7 @@ impl Call {
         let vectors = self.similar(&user_id, &query_embedding, limit).await?;
         let mut graph = RVec::new();
         for entity in &entities {
-            graph.extend(self.traverse(entity, "", NEIGHBOURHOOD).await?);
+            graph.extend(self.traverse(entity, "", NEIGHBOUR_DEPTH).await?);
         }
         let facts = self.facts_of(&user_id).await?;
         let total = vectors.len() + graph.len() + facts.len();

@@ -1,5 +1,5 @@
-//! The 64 methods, by what they are about. Each is a method of
-//! [`Call`](crate::storage::Call) under the contract's name for it.
+//! The 64 methods, by subject. Each is a method of
+//! [`Call`](crate::storage::Call) with its name in the contract.
 
 mod admin;
 mod code;
@@ -28,12 +28,15 @@ macro_rules! parameters {
 }
 pub(crate) use parameters;
 
-/// How many results: 0 stands for the method's default.
+/// The number of results: 0 means the method's default.
 pub(crate) fn limit_or(limit: u32, default: u32) -> u32 {
     if limit == 0 { default } else { limit }
 }
 
-/// The receipt of an update, if it found anything to update.
+/// The receipt of an update.
+///
+/// # Errors
+/// `NotFound` if it updated nothing.
 pub(crate) fn updated(answer: Value, what: impl FnOnce() -> String) -> StorageResult<WriteReceipt> {
     let receipt = crate::rows::receipt(answer)?;
     if receipt.rows.is_empty() {

@@ -1,8 +1,8 @@
-//! Search by similarity, exact: every row in question is compared.
+//! Exact search by similarity: every candidate row is compared.
 //!
 //! The similarity of two embeddings is their cosine. An embedding of zeros, or
-//! with a component that is no number, is like nothing: its similarity is 0.
-//! Rows without an embedding, or with one of another width, are not found.
+//! with a component that is not a number, has similarity 0 to every other. Rows
+//! without an embedding, or with one of another width, are not found.
 
 use crate::{
     rows::{Row, stored_embedding},
@@ -14,28 +14,31 @@ use plugin_api::{
     value::{Object, Value},
 };
 
-/// Holds for rows whose embedding can be compared with `$embedding`.
+/// True for rows whose embedding can be compared with `$embedding`.
 pub(super) fn comparable() -> String {
     format!("type::is_array(embedding) AND array::len(embedding) = {EMBEDDING_DIMENSION}")
 }
 
-/// `cosine`, or 0 where it is no number.
+/// `cosine`, or 0 where it is not a number.
 pub(super) fn number_or_zero(cosine: &str) -> String {
-    format!("(IF {} {{ {cosine} }} ELSE {{ 0f }})", within(cosine, "-2"))
+    format!(
+        "(IF {} {{ {cosine} }} ELSE {{ 0f }})",
+        is_above(cosine, "-2")
+    )
 }
 
-/// Holds if `cosine` is a number above `least`. What is no number is, by its
-/// sign, smaller or greater than every number.
-pub(super) fn within(cosine: &str, least: &str) -> String {
+/// True if `cosine` is a number above `least`. NaN compares, by its sign, as less
+/// or greater than every number.
+pub(super) fn is_above(cosine: &str, least: &str) -> String {
     format!("{cosine} > {least} AND {cosine} <= 2")
 }
 
 impl Call {
-    /// The `limit` rows of a table that fulfil `condition` and are nearest to
+    /// The `limit` rows of a table that satisfy `condition` and are nearest to
     /// an embedding, the nearest first, then by id; each with its similarity.
     ///
-    /// Ids and similarities are sorted first and only the rows found are read,
-    /// since rows are large.
+    /// Sorts ids and similarities first and reads only the rows found, since rows
+    /// are large.
     pub(super) async fn nearest(
         &self,
         table: &str,

@@ -1,7 +1,7 @@
-//! Walking the graph.
+//! Traversal of the graph.
 
 use super::{
-    graph::{as_ends, entity},
+    graph::{end_values, entity},
     parameters,
 };
 use crate::{rows::Row, schema::relationships, storage::Call};
@@ -91,7 +91,7 @@ impl Call {
                 let from = results[position].entity.id.to_string();
                 for edge in edges_of.remove(&from).unwrap_or_default() {
                     let to = edge.to.to_string();
-                    // An edge may outlive its entity.
+                    // An edge may have outlived its entity.
                     let Some(entity) = entities.remove(&to) else {
                         continue;
                     };
@@ -126,7 +126,7 @@ impl Call {
             })
             .collect();
         let answers = self
-            .ask_all(&statements, parameters! { ends: as_ends(ids) })
+            .ask_all(&statements, parameters! { ends: end_values(ids) })
             .await?;
         let mut edges = Vec::new();
         for (name, answer) in types.iter().zip(answers) {

@@ -1,4 +1,4 @@
-//! Storing rows by their keys, for all methods that do.
+//! Storing rows under their keys: what all methods that do so share.
 
 use crate::{
     rows::receipt,
@@ -12,14 +12,14 @@ use plugin_api::{
 };
 use std::collections::HashMap;
 
-/// Rows with different keys, and where each row given went among them.
-struct Distinct {
+/// Rows with different keys, and the position among them of each row given.
+struct Deduplicated {
     rows: Vec<Object>,
     positions: Vec<usize>,
 }
 
-impl Distinct {
-    /// Of several rows with the same key the last one stays.
+impl Deduplicated {
+    /// Keeps the last of several rows with the same key.
     fn of(table: &Table, given: Vec<Object>) -> Self {
         if table.is_keyed_by_id() {
             return Self {
@@ -44,7 +44,7 @@ impl Distinct {
     }
 }
 
-/// A row's key as text, to tell it from others.
+/// A row's key as text, to compare it.
 fn key_text(table: &Table, row: &Object) -> String {
     let columns = table.key.iter().filter_map(|column| row.get(column));
     columns.map(|value| format!("{value}\u{0}")).collect()
@@ -72,7 +72,7 @@ impl Call {
         if rows.is_empty() {
             return Ok(WriteReceipt::default());
         }
-        let Distinct { rows, positions } = Distinct::of(table, rows);
+        let Deduplicated { rows, positions } = Deduplicated::of(table, rows);
         let mut all = upsert_parameters(table, rows);
         for (name, value) in parameters {
             all.insert(name, value);

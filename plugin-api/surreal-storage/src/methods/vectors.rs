@@ -2,7 +2,7 @@
 
 use super::{limit_or, parameters, updated};
 use crate::{
-    rows::{Row, record_id, stored_embedding, zeros_where},
+    rows::{Row, record_id, stored_embedding, with_zero_embeddings},
     schema::{VECTORS, assignments},
     storage::Call,
 };
@@ -45,7 +45,7 @@ impl Call {
     ) -> StorageResult<WriteReceipt> {
         let row = row(&user_id, content, &embedding, metadata);
         let receipt = self.upsert(&VECTORS, vec![row]).await?;
-        Ok(zeros_where(receipt, |_| embedding.is_empty()))
+        Ok(with_zero_embeddings(receipt, |_| embedding.is_empty()))
     }
 
     pub(crate) async fn search_similar(
@@ -101,7 +101,7 @@ impl Call {
         let receipt = updated(answer, || {
             format!("vector memory {id:?} of user {user_id:?}")
         })?;
-        Ok(zeros_where(receipt, |_| embedding.is_empty()))
+        Ok(with_zero_embeddings(receipt, |_| embedding.is_empty()))
     }
 
     pub(crate) async fn delete_vector(self, id: String, user_id: String) -> StorageResult<()> {

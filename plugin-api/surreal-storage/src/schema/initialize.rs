@@ -1,9 +1,9 @@
-//! Making a database have the schema, whatever it had before.
+//! Creating the schema in a database, whatever it had before.
 
 use super::{
     TEXT_ANALYZER,
     relationships::table_rows,
-    tables::{Column, EVENTS, Kind, Rule, TABLES, Table},
+    tables::{Column, Kind, Rule, TABLES, Table},
 };
 use crate::{Connection, connection::within, retry::while_in_conflict, rows::Row};
 use plugin_api::{
@@ -15,15 +15,15 @@ use std::{collections::HashSet, fmt::Write as _, time::Duration};
 /// What [`initialize`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaReport {
-    /// Tables whose key has no unique index, because rows that were there
-    /// already share a key. Writes find rows by their key all the same.
+    /// Tables whose key has no unique index, because existing rows share a key.
+    /// Writes still find rows by their key.
     pub without_unique_index: Vec<&'static str>,
 }
 
-/// Creates what is missing of tables, columns and indexes, and redefines the
-/// columns that an older host declared so that they change or refuse what is
-/// written: times that the server sets to now on every write, objects without
-/// free keys. Rows stay as they are. Doing it twice is doing it once.
+/// Creates missing tables, columns and indexes, and redefines the columns that an
+/// older host defined in a way that changes or rejects what is written: times that
+/// the server overwrites on every write, objects without free keys. Rows stay as
+/// they are. Idempotent.
 ///
 /// # Errors
 /// The database's; `Timeout` if it takes longer than `timeout` in all.
@@ -56,9 +56,9 @@ async fn attempt(connection: &Connection, timeout: Duration) -> StorageResult<Sc
         if !table.is_keyed_by_id() && !present.has(table.key, Some("UNIQUE")) {
             match run(index(table, table.key, "key", "UNIQUE")).await {
                 Ok(_) => {}
-                // Rows that are there share a key.
+                // Existing rows share a key.
                 Err(error) if error.message.starts_with("Database index `") => {
-                    tracing::warn!(table = table.name, %error, "the key is not unique: some rows share one");
+                    tracing::warn!(table = table.name, %error, "no unique index: some rows share a key; writes still find rows by key");
                     report.without_unique_index.push(table.name);
                     if !present.has(table.key, None) {
                         run(index(table, table.key, "shared_key", "")).await?;
@@ -92,7 +92,7 @@ fn definitions(schemafull: &HashSet<String>) -> String {
     sql
 }
 
-/// Whether a column replaces a definition that is there, and its type.
+/// Whether a column replaces an existing definition, and its type.
 fn definition(column: &Column, schemafull: bool) -> (&'static str, &'static str) {
     const NEW: &str = "IF NOT EXISTS";
     const REPLACE: &str = "OVERWRITE";
@@ -125,9 +125,11 @@ fn missing_indexes(table: &Table, present: &Indexes) -> Vec<String> {
         .filter(|columns| !present.has(columns, None))
         .map(|columns| index(table, columns, &columns.join("_"), ""))
         .collect();
-    if table.name == EVENTS.name && !present.has(&["content"], Some("FULLTEXT")) {
+    if let Some(column) = table.full_text
+        && !present.has(&[column], Some("FULLTEXT"))
+    {
         let kind = format!("FULLTEXT ANALYZER {TEXT_ANALYZER} BM25");
-        missing.push(index(table, &["content"], "content_text", &kind));
+        missing.push(index(table, &[column], &format!("{column}_text"), &kind));
     }
     missing
 }

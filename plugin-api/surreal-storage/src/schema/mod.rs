@@ -1,8 +1,11 @@
 //! The tables as data, and the statements that are made from them.
 //!
-//! [`TABLES`] says what there is, and [`initialize()`] makes a database have it.
-//! Rows are written by the keys that stand there. [`relationships`] looks after
-//! the tables that come with use.
+//! | room | what is in it |
+//! | --- | --- |
+//! | `tables` | [`TABLES`]: what a table is |
+//! | `initialize` | [`initialize()`]: creates what a database lacks of them |
+//! | `upsert` | the statement that stores rows under their keys |
+//! | [`relationships`] | the tables of relationship types, created on first use |
 
 mod initialize;
 pub mod relationships;
@@ -10,10 +13,11 @@ mod tables;
 mod upsert;
 
 pub use initialize::{SchemaReport, initialize};
-pub(crate) use tables::{
-    CHUNKS, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, PROJECTS, SYMBOLS, VECTORS,
+pub use tables::{
+    CHUNKS, Column, DIRTY_FLAG_TABLE, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, Kind,
+    LARGE_COLUMNS, POSITION_TABLE, PROJECTS, RELATIONSHIPS, Rule, SYMBOLS, TABLES, Table, VECTORS,
+    table,
 };
-pub use tables::{Column, DIRTY_FLAG_TABLE, Kind, POSITION_TABLE, Rule, TABLES, Table, table};
 pub(crate) use upsert::{assignments, upsert_parameters, upsert_statement};
 
 use plugin_api::error::{StorageError, StorageResult};
@@ -21,8 +25,8 @@ use plugin_api::error::{StorageError, StorageResult};
 /// The analyzer behind the text search over events.
 pub const TEXT_ANALYZER: &str = "event_content";
 
-/// Checks that `name` may stand in a statement as a name: a letter or `_`, then
-/// letters, digits and `_`, at most 128 of them.
+/// Checks that `name` is valid as an identifier in a statement: a letter or `_`,
+/// then letters, digits and `_`, at most 128 of them.
 ///
 /// # Errors
 /// `InvalidInput` with `what` the name was for.

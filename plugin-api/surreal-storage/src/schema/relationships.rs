@@ -1,4 +1,4 @@
-//! Relationship tables: one for each type of relationship, made on first use.
+//! Relationship tables: one for each type of relationship, created on first use.
 //!
 //! An edge is a row with the columns `from_entity` and `to_entity` (the text of
 //! the entities' ids), `relationship_type`, `properties` and `created_at`.
@@ -15,19 +15,19 @@ use plugin_api::{
 };
 use std::time::Duration;
 
-/// Marks the tables that this crate made for relationships.
+/// Marks the tables that this crate created for relationships.
 const COMMENT: &str = "relationship";
 
-/// Checks that `name` can be a type of relationship: an identifier that names
-/// none of the other tables.
+/// Checks that `name` can be a type of relationship: an identifier that is not
+/// the name of another table.
 ///
 /// # Errors
-/// `InvalidInput` if it is not.
+/// `InvalidInput` if it cannot.
 pub fn relationship_type(name: &str) -> StorageResult<&str> {
     identifier("a relationship type", name)?;
     if is_taken(name) {
         return Err(StorageError::invalid_input(format!(
-            "{name} cannot be a relationship type: it names another table"
+            "{name} cannot be a relationship type: a table of that name has another purpose"
         )));
     }
     Ok(name)
@@ -37,14 +37,13 @@ fn is_taken(name: &str) -> bool {
     taken_names().any(|taken| taken == name)
 }
 
-/// The names that no type of relationship can have: whatever such a table
-/// holds, it is no relationships.
+/// The names of other tables: no type of relationship can have them.
 pub fn taken_names() -> impl Iterator<Item = &'static str> {
     let fixed = TABLES.iter().map(|table| table.name);
     fixed.chain(OTHER_TABLES.iter().copied())
 }
 
-/// Makes the table for relationships of a type, if it is missing.
+/// Creates the table for relationships of a type, if it is missing.
 ///
 /// # Errors
 /// `InvalidInput` for a name that cannot be a type, or the database's.
@@ -67,16 +66,16 @@ pub async fn define(connection: &Connection, name: &str, timeout: Duration) -> S
 /// The database's.
 pub async fn list(connection: &Connection, timeout: Duration) -> StorageResult<Vec<String>> {
     let ask = |sql: String| async move { connection.query(&sql, Object::new(), timeout).await };
-    let mut found = Found::read(ask(QUESTION.to_owned()).await?);
-    if let Some(question) = found.question() {
-        found.answered(ask(question).await?);
+    let mut found = Found::read(ask(LIST_TABLES.to_owned()).await?);
+    if let Some(query) = found.edge_query() {
+        found.add_by_edges(ask(query).await?);
     }
     found.relationships.sort_unstable();
     Ok(found.relationships)
 }
 
-/// The tables of a database that hold memories, sorted: those with fixed names,
-/// and one for each type of relationship.
+/// The replicated tables of a database, sorted: those with fixed names, and one
+/// for each type of relationship.
 ///
 /// # Errors
 /// The database's.
@@ -86,11 +85,13 @@ pub fn replicated_tables(
 ) -> StorageResult<Vec<String>> {
     let ask = |sql: &str| match database.query(context, sql, &Object::new())? {
         Value::Array(answers) => Ok(answers.into()),
-        _ => Err(StorageError::internal("a query's answer is no array")),
+        _ => Err(StorageError::internal(
+            "the answer to a query is not an array",
+        )),
     };
-    let mut found = Found::read(ask(QUESTION)?);
-    if let Some(question) = found.question() {
-        found.answered(ask(&question)?);
+    let mut found = Found::read(ask(LIST_TABLES)?);
+    if let Some(query) = found.edge_query() {
+        found.add_by_edges(ask(&query)?);
     }
     let mut tables = found.fixed;
     tables.append(&mut found.relationships);
@@ -98,20 +99,20 @@ pub fn replicated_tables(
     Ok(tables)
 }
 
-/// What lists the tables of a database.
-const QUESTION: &str = "INFO FOR DB STRUCTURE";
+/// Lists the tables of a database.
+const LIST_TABLES: &str = "INFO FOR DB STRUCTURE";
 
-/// The tables that were found, by what they are for.
+/// The tables that were found, by their purpose.
 #[derive(Default)]
 struct Found {
     fixed: Vec<String>,
     relationships: Vec<String>,
-    /// An older host's relationships, or somebody's own tables.
-    unsure: Vec<String>,
+    /// An older host's relationships, or a user's own tables.
+    unknown: Vec<String>,
 }
 
 impl Found {
-    /// Reads the answer to [`QUESTION`].
+    /// Reads the answer to [`LIST_TABLES`].
     fn read(answer: Vec<Value>) -> Self {
         let mut found = Self::default();
         for row in table_rows(answer) {
@@ -119,19 +120,19 @@ impl Found {
             if table(&name).is_some() {
                 found.fixed.push(name);
             } else if is_taken(&name) || identifier("a table", &name).is_err() {
-                // Neither a table of ours nor one that a type can name.
+                // Neither a fixed table nor one that can belong to a type.
             } else if row.text("comment") == COMMENT {
                 found.relationships.push(name);
             } else {
-                found.unsure.push(name);
+                found.unknown.push(name);
             }
         }
         found
     }
 
-    /// What tells which of the others have edges as rows; none if all are known.
-    /// Any row may be one: raw SurrealQL can put others beside them.
-    fn question(&self) -> Option<String> {
+    /// A query for an edge in each unknown table; none if there are none. Other
+    /// rows do not matter: raw SurrealQL can write any beside the edges.
+    fn edge_query(&self) -> Option<String> {
         let ask = |name| {
             format!(
                 "RETURN (SELECT VALUE from_entity FROM `{name}` \
@@ -139,12 +140,12 @@ impl Found {
                  AND to_entity != NONE AND to_entity != NULL LIMIT 1)[0];"
             )
         };
-        (!self.unsure.is_empty()).then(|| self.unsure.iter().map(ask).collect())
+        (!self.unknown.is_empty()).then(|| self.unknown.iter().map(ask).collect())
     }
 
-    /// Reads the answer to [`Found::question`].
-    fn answered(&mut self, samples: Vec<Value>) {
-        let edges = std::mem::take(&mut self.unsure).into_iter().zip(samples);
+    /// Reads the answer to [`Found::edge_query`].
+    fn add_by_edges(&mut self, samples: Vec<Value>) {
+        let edges = std::mem::take(&mut self.unknown).into_iter().zip(samples);
         self.relationships
             .extend(edges.filter_map(|(name, from)| (!from.is_nullish()).then_some(name)));
     }

@@ -1,16 +1,30 @@
-//! Every table with its key, its columns and its indexes.
+//! What is known of every table, as data: its key, its groups, its columns and
+//! its indexes. All that the rest of the project knows about a table is read
+//! from here.
 
-/// A table with a fixed name.
+use plugin_api::value::{Object, Value};
+
+/// A replicated table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     /// Its name.
     pub name: &'static str,
     /// The columns that tell one row from another; `id` where nothing else does.
     pub key: &'static [&'static str],
+    /// The columns that say which group a row belongs to; the first that has a
+    /// value does. The rows of a group are written, deleted and replicated as
+    /// one: a document with its chunks. Empty where each row stands for itself.
+    pub group_by: &'static [&'static str],
+    /// The columns that a database which has a copy of the row needs to
+    /// recognise it: the key, unless that is the id, and those by which a
+    /// delete of several rows selects them.
+    pub identity: &'static [&'static str],
     /// Its columns beyond the id. Rows may have more, written by a newer host.
     pub columns: &'static [Column],
     /// Columns that are searched together, beside the key.
     pub indexes: &'static [&'static [&'static str]],
+    /// The column with a full-text index, if there is one.
+    pub full_text: Option<&'static str>,
 }
 
 /// A column.
@@ -68,9 +82,46 @@ pub enum Rule {
 }
 
 impl Table {
+    /// The table of that name: one of [`TABLES`], or else [`RELATIONSHIPS`],
+    /// since every other replicated table belongs to a relationship type.
+    pub fn of(name: &str) -> &'static Self {
+        table(name).unwrap_or(&RELATIONSHIPS)
+    }
+
     /// Is a row found by its id alone?
     pub fn is_keyed_by_id(&self) -> bool {
         self.key == ["id"]
+    }
+
+    /// Does it stand for the tables of all relationship types?
+    pub fn is_relationships(&self) -> bool {
+        self.name == RELATIONSHIPS.name
+    }
+
+    /// Do several rows belong together, as a document and its chunks do?
+    pub fn is_grouped(&self) -> bool {
+        !self.group_by.is_empty()
+    }
+
+    /// The group that a row with these columns belongs to: the path of its
+    /// document. None where rows are not grouped, or the row has no group.
+    pub fn group_of<'a>(&self, columns: &'a Object) -> Option<&'a Value> {
+        let mut values = self.group_by.iter().filter_map(|name| columns.get(name));
+        values.find(|value| !value.is_nullish())
+    }
+
+    /// The SurrealQL condition that holds for the rows of the group `group`, an
+    /// expression: `(source_file = $path OR file_path = $path)`.
+    pub fn group_condition(&self, group: &str) -> String {
+        let columns = self.group_by.iter();
+        let conditions: Vec<String> = columns.map(|name| format!("{name} = {group}")).collect();
+        format!("({})", conditions.join(" OR "))
+    }
+
+    /// Does a row have an embedding?
+    pub fn has_embedding(&self) -> bool {
+        let mut columns = self.columns.iter();
+        columns.any(|column| column.kind == Kind::Embedding)
     }
 }
 
@@ -78,6 +129,17 @@ impl Table {
 pub fn table(name: &str) -> Option<&'static Table> {
     TABLES.iter().find(|table| table.name == name)
 }
+
+/// What most tables are: rows that stand for themselves, known by their id.
+const PLAIN: Table = Table {
+    name: "",
+    key: &["id"],
+    group_by: &[],
+    identity: &[],
+    columns: &[],
+    indexes: &[],
+    full_text: None,
+};
 
 const fn column(name: &'static str, kind: Kind) -> Column {
     Column {
@@ -95,9 +157,11 @@ const CREATED: Column = ruled("created_at", Kind::Time, Rule::Created);
 const UPDATED: Column = ruled("updated_at", Kind::Time, Rule::Updated);
 const EMBEDDING: Column = column("embedding", Kind::Embedding);
 
-pub(crate) const FACTS: Table = Table {
+/// Facts: values under a user and a key.
+pub const FACTS: Table = Table {
     name: "kv_memories",
     key: &["user_id", "key"],
+    identity: &["user_id", "key"],
     columns: &[
         column("user_id", Kind::Key),
         column("key", Kind::Key),
@@ -105,12 +169,12 @@ pub(crate) const FACTS: Table = Table {
         CREATED,
         UPDATED,
     ],
-    indexes: &[],
+    ..PLAIN
 };
 
-pub(crate) const VECTORS: Table = Table {
+/// Texts found by similarity.
+pub const VECTORS: Table = Table {
     name: "vector_memories",
-    key: &["id"],
     columns: &[
         column("user_id", Kind::Text),
         column("content", Kind::Text),
@@ -120,11 +184,12 @@ pub(crate) const VECTORS: Table = Table {
         UPDATED,
     ],
     indexes: &[&["user_id"]],
+    ..PLAIN
 };
 
-pub(crate) const ENTITIES: Table = Table {
+/// The entities of the knowledge graph.
+pub const ENTITIES: Table = Table {
     name: "entities",
-    key: &["id"],
     columns: &[
         column("entity_type", Kind::Text),
         ruled("type", Kind::Text, Rule::Legacy),
@@ -133,11 +198,15 @@ pub(crate) const ENTITIES: Table = Table {
         CREATED,
     ],
     indexes: &[&["name"]],
+    ..PLAIN
 };
 
-pub(crate) const DOCUMENTS: Table = Table {
+/// The knowledge base: a row for each document, or for each chunk of one.
+pub const DOCUMENTS: Table = Table {
     name: "knowledge_base",
     key: &["file_path"],
+    group_by: &["source_file", "file_path"],
+    identity: &["file_path", "source_file"],
     columns: &[
         column("file_path", Kind::Key),
         column("content", Kind::Text),
@@ -150,11 +219,12 @@ pub(crate) const DOCUMENTS: Table = Table {
         UPDATED,
     ],
     indexes: &[&["source_file"]],
+    ..PLAIN
 };
 
-pub(crate) const EVENTS: Table = Table {
+/// What happened, by user and subject.
+pub const EVENTS: Table = Table {
     name: "events",
-    key: &["id"],
     columns: &[
         column("user_id", Kind::Text),
         column("subject", Kind::Text),
@@ -164,11 +234,15 @@ pub(crate) const EVENTS: Table = Table {
         CREATED,
     ],
     indexes: &[&["user_id", "subject"]],
+    full_text: Some("content"),
+    ..PLAIN
 };
 
-pub(crate) const PROJECTS: Table = Table {
+/// Indexed code: the projects.
+pub const PROJECTS: Table = Table {
     name: "code_projects",
     key: &["project_id"],
+    identity: &["project_id"],
     columns: &[
         column("project_id", Kind::Key),
         column("name", Kind::Text),
@@ -180,12 +254,14 @@ pub(crate) const PROJECTS: Table = Table {
         CREATED,
         UPDATED,
     ],
-    indexes: &[],
+    ..PLAIN
 };
 
-pub(crate) const FILES: Table = Table {
+/// The files of a project.
+pub const FILES: Table = Table {
     name: "code_files",
     key: &["project_id", "file_path"],
+    identity: &["project_id", "file_path"],
     columns: &[
         column("project_id", Kind::Key),
         column("file_path", Kind::Key),
@@ -194,12 +270,14 @@ pub(crate) const FILES: Table = Table {
         column("symbols_count", Kind::Int),
         ruled("indexed_at", Kind::Time, Rule::GivenOrNow),
     ],
-    indexes: &[],
+    ..PLAIN
 };
 
-pub(crate) const SYMBOLS: Table = Table {
+/// The symbols of a project: functions, types, methods.
+pub const SYMBOLS: Table = Table {
     name: "code_symbols",
     key: &["project_id", "name_path"],
+    identity: &["project_id", "name_path", "file_path"],
     columns: &[
         column("project_id", Kind::Key),
         column("file_path", Kind::Text),
@@ -221,11 +299,14 @@ pub(crate) const SYMBOLS: Table = Table {
         UPDATED,
     ],
     indexes: &[&["project_id", "file_path"], &["project_id", "parent_id"]],
+    ..PLAIN
 };
 
-pub(crate) const CHUNKS: Table = Table {
+/// The chunks of large symbols.
+pub const CHUNKS: Table = Table {
     name: "code_chunks",
     key: &["symbol_id", "chunk_index"],
+    identity: &["symbol_id", "chunk_index", "project_id", "file_path"],
     columns: &[
         column("symbol_id", Kind::Key),
         column("project_id", Kind::Text),
@@ -242,11 +323,13 @@ pub(crate) const CHUNKS: Table = Table {
         CREATED,
     ],
     indexes: &[&["project_id", "file_path"]],
+    ..PLAIN
 };
 
-pub(crate) const JOBS: Table = Table {
+/// The runs of the indexer.
+pub const JOBS: Table = Table {
     name: "code_indexing_jobs",
-    key: &["id"],
+    identity: &["project_id"],
     columns: &[
         column("project_id", Kind::Text),
         column("project_path", Kind::Text),
@@ -259,13 +342,34 @@ pub(crate) const JOBS: Table = Table {
         column("error", Kind::Text),
     ],
     indexes: &[&["project_id"], &["status"]],
+    ..PLAIN
 };
 
-/// The tables with a fixed name. Beside them there is a table for each type of
-/// relationship: see [`relationships`](super::relationships).
+/// The tables of all relationship types: each has one of its own, with the
+/// type's name, made on first use (see [`relationships`](super::relationships)).
+/// Where tables are selected or listed, this name stands for them together.
+pub const RELATIONSHIPS: Table = Table {
+    name: "relationships",
+    identity: &["from_entity", "to_entity"],
+    columns: &[
+        column("from_entity", Kind::Text),
+        column("to_entity", Kind::Text),
+        column("relationship_type", Kind::Text),
+        column("properties", Kind::Object),
+        CREATED,
+    ],
+    indexes: &[&["from_entity"], &["to_entity"]],
+    ..PLAIN
+};
+
+/// The tables with a fixed name. Beside them there are [`RELATIONSHIPS`].
 pub const TABLES: &[Table] = &[
     FACTS, VECTORS, ENTITIES, DOCUMENTS, EVENTS, PROJECTS, FILES, SYMBOLS, CHUNKS, JOBS,
 ];
+
+/// Columns that can be large and tell nothing about which row it is: left out
+/// where rows are only looked for.
+pub const LARGE_COLUMNS: &[&str] = &["embedding", "content", "source_code"];
 
 /// Where the replication module leaves the dirty flags of its logs, in a
 /// primary.
@@ -276,11 +380,50 @@ pub const DIRTY_FLAG_TABLE: &str = "db_sync_log";
 pub const POSITION_TABLE: &str = "db_sync_position";
 
 /// Tables of the host and of the replication module that hold no memories: no
-/// relationship can have such a name, and they are neither copied nor merged.
+/// relationship can have such a name, and they are neither replicated nor merged.
 pub(crate) const OTHER_TABLES: &[&str] = &[
     "user_stats",
     "schema_version",
-    "relationships",
+    RELATIONSHIPS.name,
     DIRTY_FLAG_TABLE,
     POSITION_TABLE,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_that_is_named_exists() {
+        for table in TABLES.iter().chain([&RELATIONSHIPS]) {
+            let indexed = table.indexes.iter().copied().flatten();
+            let named = table.group_by.iter().chain(table.identity).chain(indexed);
+            for name in named.chain(&table.full_text) {
+                let exists = table.columns.iter().any(|column| column.name == *name);
+                assert!(exists, "{}.{name}", table.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_identity_of_a_row_begins_with_its_key() {
+        for table in TABLES {
+            let starts = table.identity.starts_with(table.key);
+            assert!(starts || table.is_keyed_by_id(), "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn the_rows_of_a_document_are_one_group() {
+        let whole = Object::new()
+            .with("file_path", "a.md")
+            .with("source_file", Value::None);
+        let chunk = Object::new()
+            .with("file_path", "a.md#chunk3")
+            .with("source_file", "a.md");
+        let path = Value::from("a.md");
+        assert_eq!(DOCUMENTS.group_of(&whole), Some(&path));
+        assert_eq!(DOCUMENTS.group_of(&chunk), Some(&path));
+        assert_eq!(FACTS.group_of(&whole), None);
+    }
+}

@@ -1,14 +1,14 @@
-//! Writing rows by their keys.
+//! The statement that stores rows under their keys.
 
 use super::tables::{Rule, Table};
 use plugin_api::value::{Object, Value};
 
 /// A statement that stores rows under their keys, in one transaction.
 ///
-/// A row that is there keeps its id, its creation time and columns that this
-/// version does not know; a new one gets a random id, as the existing host
-/// gives them. Two callers that create the same key at once meet in the unique
-/// index, or in the conflict of their transactions, and one tries again.
+/// An existing row keeps its id, its creation time and columns that this version
+/// does not know; a new one gets a random id, as existing hosts assign them. If two
+/// callers create the same key at once, one of them fails with a conflict, on the
+/// unique index or between their transactions, and retries.
 ///
 /// `before` runs first, in the same transaction. The answer is the rows as
 /// stored, in the order given, without their embeddings. The parameters are
@@ -41,11 +41,11 @@ pub(crate) fn upsert_statement(table: &Table, before: &str) -> String {
     )
 }
 
-/// Beside its columns, a row says its place in `$rows`.
+/// The column that has a row's position in `$rows`.
 const POSITION: &str = "at";
 
-/// The parameters of [`upsert_statement`]: `$rows`, and their keys apart, since
-/// a statement that walks the rows twice copies them, embeddings and all.
+/// The parameters of [`upsert_statement`]: `$rows`, and their keys in `$keys`,
+/// since a statement that iterates the rows twice copies them with their embeddings.
 pub(crate) fn upsert_parameters(table: &Table, rows: Vec<Object>) -> Object {
     let key_of = |row: &Object| -> Object {
         let columns = table.key.iter().copied();

@@ -1,4 +1,4 @@
-//! [`Call`]: one method call while it runs.
+//! [`Call`]: one method call in flight.
 
 use super::Shared;
 use crate::{connection::Connection, retry::while_in_conflict};
@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One method call while it runs: its connection and its deadline. Each of the
-/// 64 methods is a method of it, in the file of its table.
+/// One method call in flight: its connection and its deadline. Each of the 64
+/// methods is a method of it, in the file of its table.
 pub(crate) struct Call {
     shared: Arc<Shared>,
     deadline: Instant,
@@ -31,7 +31,7 @@ impl Call {
     ///
     /// # Errors
     /// `Timeout` if there is none left.
-    pub(crate) fn left(&self) -> StorageResult<Duration> {
+    pub(crate) fn time_left(&self) -> StorageResult<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(StorageError::timeout("the call's deadline has passed"));
@@ -40,18 +40,19 @@ impl Call {
     }
 
     pub(crate) async fn connection(&self) -> StorageResult<Connection> {
-        self.shared.connection(self.left()?, false).await
+        self.shared.connection(self.time_left()?, false).await
     }
 
     /// Runs statements; one value for each.
     pub(crate) async fn ask_all(&self, sql: &str, parameters: Object) -> StorageResult<Vec<Value>> {
         let connection = self.connection().await?;
         let started = Instant::now();
-        let result = connection.query(sql, parameters, self.left()?).await;
-        self.noticed(&connection, started, result)
+        let result = connection.query(sql, parameters, self.time_left()?).await;
+        self.drop_if_lost(&connection, started, result)
     }
 
-    /// The result; a connection that it shows to be lost is dropped.
+    /// Returns the result, and drops the connection if the error means that it
+    /// is lost.
     pub(crate) fn noticed<T>(
         &self,
         connection: &Connection,
@@ -59,7 +60,8 @@ impl Call {
         result: StorageResult<T>,
     ) -> StorageResult<T> {
         if let Err(error) = &result {
-            self.shared.lost(connection, error, started.elapsed());
+            self.shared
+                .drop_if_lost(connection, error, started.elapsed());
         }
         result
     }
@@ -70,8 +72,8 @@ impl Call {
         Ok(values.into_iter().next().unwrap_or_default())
     }
 
-    /// Runs one statement that writes, again while another transaction is in
-    /// its way.
+    /// Runs one statement that writes; retries while it conflicts with another
+    /// transaction.
     pub(crate) async fn write(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
         while_in_conflict(|| self.ask(sql, parameters.clone())).await
     }

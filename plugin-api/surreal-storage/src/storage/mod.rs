@@ -24,11 +24,11 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// As good as no limit, and no time that a clock cannot hold.
+/// As good as no limit, without overflowing the clock.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The method that may take ten times the operation timeout: on a large
-/// database that lacks indexes, it builds them.
+/// The method that may take ten times the operation timeout: it builds missing
+/// indexes, which takes long on a large database.
 const BUILDS_INDEXES: &str = "initialize_schema";
 
 /// The 64 storage methods over a SurrealDB, embedded or remote.
@@ -77,12 +77,12 @@ pub struct SurrealStorage {
 
 /// What calls share with each other and with the storage's clones.
 pub(crate) struct Shared {
-    /// None if the storage was made from an open connection, which whoever
-    /// opened it replaces.
+    /// None if the storage was created from an open connection; replacing that is
+    /// up to its owner.
     target: Option<Target>,
     timeouts: Timeouts,
     state: Mutex<State>,
-    /// Held while connecting, so that many calls at once open one connection.
+    /// Held while connecting, so that concurrent calls open one connection.
     connecting: tokio::sync::Mutex<()>,
     /// Relationship tables known to be defined.
     relationships: Mutex<HashSet<String>>,
@@ -92,7 +92,7 @@ enum State {
     /// `connect` was not called yet.
     New,
     Open(Connection),
-    /// The connection was lost, and the next call opens another.
+    /// The connection was lost; the next call opens another.
     Lost,
     Closed,
 }
@@ -104,8 +104,8 @@ impl SurrealStorage {
         Self::with_state(Some(target), State::New, timeouts, runtime)
     }
 
-    /// A storage over a connection that is open. It is never replaced: when it
-    /// breaks, calls fail until the storage is dropped.
+    /// A storage over an open connection. It is never replaced: once it is lost,
+    /// calls fail until the storage is dropped.
     pub fn from_connection(connection: Connection, timeouts: Timeouts, runtime: Handle) -> Self {
         Self::with_state(None, State::Open(connection), timeouts, runtime)
     }
@@ -135,7 +135,7 @@ impl SurrealStorage {
     pub fn connection(&self) -> StorageResult<Connection> {
         match &*self.shared.state.lock() {
             State::Open(connection) => Ok(connection.clone()),
-            state => Err(state.refusal()),
+            state => Err(state.error()),
         }
     }
 
@@ -166,7 +166,7 @@ impl SurrealStorage {
 }
 
 impl State {
-    fn refusal(&self) -> StorageError {
+    fn error(&self) -> StorageError {
         match self {
             Self::Closed => StorageError::closed("the storage was closed"),
             Self::Lost => StorageError::connection("the connection to the database was lost"),
@@ -176,7 +176,7 @@ impl State {
 }
 
 impl Shared {
-    /// The connection for a call; opened anew if it was lost, or if `first`.
+    /// The connection for a call; a new one if it was lost, or if `first`.
     pub(crate) async fn connection(
         &self,
         left: Duration,
@@ -186,7 +186,7 @@ impl Shared {
             State::Open(connection) => Some(Ok(connection.clone())),
             State::Lost => None,
             State::New if first => None,
-            state => Some(Err(state.refusal())),
+            state => Some(Err(state.error())),
         };
         if let Some(answer) = open(&self.state.lock()) {
             return answer;
@@ -197,12 +197,12 @@ impl Shared {
                 return answer;
             }
             let Some(target) = &self.target else {
-                return Err(self.state.lock().refusal());
+                return Err(self.state.lock().error());
             };
             let connection = Connection::open(target, &self.timeouts).await?;
             let mut state = self.state.lock();
             if matches!(*state, State::Closed) {
-                return Err(state.refusal());
+                return Err(state.error());
             }
             *state = State::Open(connection.clone());
             Ok(connection)
@@ -210,10 +210,15 @@ impl Shared {
         crate::connection::within(left, connect).await
     }
 
-    /// Drops a connection whose server is gone; an embedded database stays,
-    /// since dropping it would lose what it holds in memory.
-    pub(crate) fn lost(&self, connection: &Connection, error: &StorageError, waited: Duration) {
-        // A short deadline of the caller's own says nothing about the server.
+    /// Drops a connection whose server does not answer. An embedded database
+    /// stays open, since dropping it would lose what it holds in memory.
+    pub(crate) fn drop_if_lost(
+        &self,
+        connection: &Connection,
+        error: &StorageError,
+        waited: Duration,
+    ) {
+        // A timeout after a caller's short deadline says nothing about the server.
         let gone = error.kind == ErrorKind::CONNECTION
             || (error.kind == ErrorKind::TIMEOUT && waited * 2 >= self.timeouts.operation);
         if !gone || self.target.is_none() || !connection.address().is_remote() {
@@ -221,14 +226,14 @@ impl Shared {
         }
         let mut state = self.state.lock();
         if matches!(&*state, State::Open(current) if current.is(connection)) {
-            tracing::warn!(%error, "dropping the connection to the database");
+            tracing::warn!(%error, "the connection to the database was lost; the next call opens a new one");
             *state = State::Lost;
-            // Who knows what comes back.
+            // The server may come back with another database.
             self.relationships.lock().clear();
         }
     }
 
-    /// Closes the connection, if the storage has opened it.
+    /// Closes the connection, if this storage has opened it.
     pub(crate) async fn close(&self, left: Duration) -> StorageResult<()> {
         let before = std::mem::replace(&mut *self.state.lock(), State::Closed);
         match before {

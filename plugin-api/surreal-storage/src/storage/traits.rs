@@ -1,6 +1,5 @@
-//! The contract's traits for [`SurrealStorage`]: each method takes its
-//! arguments along to the runtime and runs there as the method of [`Call`] that
-//! has its name.
+//! The contract's traits for [`SurrealStorage`]: each method runs on the runtime,
+//! as the method of [`Call`] with its name.
 
 use super::{Call, SurrealStorage};
 use plugin_api::{

@@ -14,7 +14,7 @@ fn there_and_back(value: &db::Value) -> (Value, db::Value) {
 }
 
 #[test]
-fn every_kind_of_the_database_comes_back_as_it_was() {
+fn every_kind_of_value_survives_a_round_trip() {
     let id = |key: RecordIdKey| db::Value::RecordId(db::RecordId::new("t", key));
     let uuid = Uuid::from_str("018f3f3e-1c1a-7d5e-9d2a-5b6c7d8e9f00").unwrap();
     let object = db::Object::from_iter([("é k".to_owned(), db::Value::Null)]);
@@ -86,13 +86,13 @@ fn every_kind_of_the_database_comes_back_as_it_was() {
 }
 
 #[test]
-fn what_is_no_number_stays_so() {
+fn nan_survives_a_round_trip() {
     let (_, back) = there_and_back(&db::Value::Number(Number::Float(f64::NAN)));
     assert!(matches!(back, db::Value::Number(Number::Float(number)) if number.is_nan()));
 }
 
 #[test]
-fn an_extension_shows_its_kind_and_its_text() {
+fn an_extension_has_its_kind_and_its_text() {
     let Value::Extension(extension) = from_database(db::Value::Duration(Duration::new(90, 0)))
     else {
         panic!("a duration has no variant of its own");
@@ -104,7 +104,7 @@ fn an_extension_shows_its_kind_and_its_text() {
 }
 
 #[test]
-fn a_record_id_shows_as_the_database_writes_it() {
+fn a_record_id_displays_as_in_the_database() {
     for key in [
         RecordIdKey::String("plain".to_owned()),
         RecordIdKey::String("needs quotes".to_owned()),
@@ -118,7 +118,7 @@ fn a_record_id_shows_as_the_database_writes_it() {
 }
 
 #[test]
-fn values_are_nested_no_deeper_than_the_limit() {
+fn a_value_nested_deeper_than_the_limit_is_rejected() {
     let nested = |levels| (0..levels).fold(Value::Null, |value, _| Value::from(vec![value]));
     assert!(to_database(nested(MAX_DEPTH)).is_ok());
     let error = to_database(nested(MAX_DEPTH + 1)).unwrap_err();
@@ -126,7 +126,7 @@ fn values_are_nested_no_deeper_than_the_limit() {
 }
 
 #[test]
-fn bytes_that_encode_nothing_are_refused() {
+fn bytes_that_cannot_be_decoded_are_rejected() {
     for data in [vec![], vec![1, 2, 3], vec![255; 64]] {
         let extension = Extension {
             kind: "decimal".into(),

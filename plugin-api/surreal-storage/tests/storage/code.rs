@@ -127,7 +127,7 @@ fn projects_are_listed_by_name() {
 }
 
 #[test]
-fn deleting_a_project_takes_all_that_is_indexed_along() {
+fn deleting_a_project_deletes_everything_indexed_of_it() {
     let s = storage();
     for id in ["p", "q"] {
         s.create_code_project(&cx(), &project(id, id)).unwrap();
@@ -179,7 +179,7 @@ fn deleting_a_project_takes_all_that_is_indexed_along() {
 }
 
 #[test]
-fn what_is_indexed_is_counted() {
+fn project_stats_count_files_symbols_and_chunks() {
     let s = storage();
     let file = |path: &str, language: &str| CodeFile {
         project_id: "p".into(),
@@ -281,7 +281,7 @@ fn a_file_is_saved_replaced_listed_and_deleted() {
 }
 
 #[test]
-fn a_symbol_comes_back_whole_and_replaced_whole() {
+fn a_symbol_is_read_back_whole_and_replaced_whole() {
     let s = storage();
     let full = CodeSymbol {
         source_code: Some("fn f() {}".into()).into(),
@@ -362,7 +362,7 @@ fn many_symbols_are_stored_in_the_order_given_all_or_none() {
 }
 
 #[test]
-fn symbols_are_found_by_name_file_parent_and_likeness() {
+fn symbols_are_found_by_name_file_parent_and_similarity() {
     let s = storage();
     let child = |path: &str, line, at: usize| CodeSymbol {
         parent_id: Some("S".into()).into(),
@@ -484,7 +484,7 @@ fn chunks_are_saved_listed_found_and_deleted() {
 }
 
 #[test]
-fn a_job_runs_from_pending_to_its_end() {
+fn a_job_goes_from_pending_to_completed() {
     let s: SurrealStorage = storage();
     let new = |status: &str, project: &str| IndexingJob {
         project_id: project.into(),

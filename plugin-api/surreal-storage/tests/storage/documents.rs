@@ -58,7 +58,7 @@ fn a_document_is_saved_replaced_read_and_deleted() {
 }
 
 #[test]
-fn chunks_replace_what_there_was_of_the_document() {
+fn saving_chunks_replaces_all_rows_of_the_document() {
     let s = storage();
     s.save_document(&cx(), "a.md", "whole", &[1.0], &Object::new())
         .unwrap();
@@ -126,7 +126,7 @@ fn chunks_replace_what_there_was_of_the_document() {
 }
 
 #[test]
-fn chunks_need_an_embedding_each() {
+fn chunks_without_an_embedding_each_are_rejected() {
     let s = storage();
     save_chunks(&s, "a.md", &["c0"]);
     for (chunks, embeddings) in [(2, 1), (0, 0), (1, 2)] {

@@ -108,7 +108,7 @@ fn an_event_is_saved_listed_and_deleted_by_its_user_alone() {
 }
 
 #[test]
-fn callers_that_save_events_at_once_all_succeed() {
+fn concurrent_saves_of_events_all_succeed() {
     let s = storage();
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -128,7 +128,7 @@ fn callers_that_save_events_at_once_all_succeed() {
 }
 
 #[test]
-fn words_find_what_has_them_in_any_form() {
+fn a_text_search_finds_every_form_of_a_word() {
     let s = filled();
     let words = |query: &str| {
         contents(
@@ -162,7 +162,7 @@ fn words_find_what_has_them_in_any_form() {
 }
 
 #[test]
-fn an_embedding_finds_what_is_near_and_both_count_half() {
+fn an_embedding_finds_near_events_and_counts_half_beside_words() {
     let s = filled();
     let near = EventSearch {
         embedding: embedding(&[(2, 1.0)]).into(),
@@ -206,7 +206,7 @@ fn an_embedding_finds_what_is_near_and_both_count_half() {
 }
 
 #[test]
-fn without_words_and_embedding_the_newest_come_first() {
+fn a_search_without_text_and_embedding_returns_the_newest_first() {
     let s = filled();
     assert_eq!(
         contents(
@@ -230,7 +230,7 @@ fn without_words_and_embedding_the_newest_come_first() {
 }
 
 #[test]
-fn times_bound_a_search_and_from_wins_over_the_last_hours() {
+fn times_limit_a_search_and_from_overrides_the_last_hours() {
     let s = storage();
     for (days, content) in [
         (0, "today"),

@@ -106,7 +106,7 @@ fn existing() -> SurrealStorage {
 }
 
 #[test]
-fn its_rows_are_read_and_stay_as_they_are() {
+fn rows_of_an_existing_host_are_read_and_not_changed() {
     let s = existing();
     let tables = [
         "kv_memories",
@@ -174,7 +174,7 @@ fn its_rows_are_read_and_stay_as_they_are() {
 }
 
 #[test]
-fn its_rows_are_written_under_their_ids_and_times() {
+fn rows_of_an_existing_host_keep_their_ids_and_times_when_written() {
     let s = existing();
     let before = rows(&s, "kv_memories");
     s.initialize_schema(&cx()).unwrap();
@@ -267,7 +267,7 @@ fn its_rows_are_written_under_their_ids_and_times() {
 }
 
 #[test]
-fn keys_that_rows_share_do_not_stop_it() {
+fn rows_that_share_a_key_do_not_fail_the_initialisation() {
     let s = bare();
     run(
         &s,

@@ -36,7 +36,7 @@ fn a_fact_is_saved_read_replaced_and_deleted() {
 }
 
 #[test]
-fn only_a_fact_that_exists_is_updated() {
+fn updating_a_missing_fact_is_not_found() {
     let s = storage();
     let error = s.update_fact(&cx(), "ada", "k", &1_i64.into()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::NOT_FOUND);
@@ -57,7 +57,7 @@ fn only_a_fact_that_exists_is_updated() {
 }
 
 #[test]
-fn lists_are_of_one_user_and_sorted() {
+fn lists_have_one_users_facts_sorted() {
     let s = storage();
     for (user, key) in [("ada", "b"), ("ada", "a"), ("bob", "c")] {
         s.save_fact(&cx(), user, key, &key.into()).unwrap();
@@ -80,7 +80,7 @@ fn lists_are_of_one_user_and_sorted() {
 }
 
 #[test]
-fn values_of_every_kind_come_back_as_they_were() {
+fn values_of_every_kind_survive_a_round_trip() {
     let s = storage();
     for value in [
         Value::Null,
@@ -127,12 +127,12 @@ fn race(s: &SurrealStorage) {
 }
 
 #[test]
-fn callers_that_create_the_same_key_at_once_make_one_row() {
+fn concurrent_creations_of_a_key_make_one_row() {
     race(&storage());
 }
 
 #[test]
-fn callers_that_create_the_same_key_at_once_make_one_row_on_disk() {
+fn concurrent_creations_of_a_key_make_one_row_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("surrealkv://{}", directory.path().display());
     let s = SurrealStorage::new(target(&url), timeouts(), runtime());

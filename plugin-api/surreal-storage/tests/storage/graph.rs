@@ -89,7 +89,7 @@ fn a_name_that_looks_like_an_id_is_still_a_name() {
 }
 
 #[test]
-fn edges_join_entities_that_exist() {
+fn a_relationship_needs_both_of_its_entities() {
     let s = storage();
     let ada = entity(&s, "Ada");
     entity(&s, "Bob");
@@ -130,7 +130,7 @@ fn edges_join_entities_that_exist() {
 
 /// What raw SurrealQL put beside them tells nothing of a table's edges.
 #[test]
-fn a_type_is_known_by_any_of_its_edges() {
+fn a_relationship_table_is_recognised_by_any_of_its_edges() {
     let s = storage();
     let (ada, bob) = (entity(&s, "Ada"), entity(&s, "Bob"));
     run(
@@ -159,7 +159,7 @@ fn types(s: &SurrealStorage) -> Vec<String> {
 }
 
 #[test]
-fn callers_that_first_use_a_type_at_once_all_succeed() {
+fn concurrent_first_uses_of_a_type_all_succeed() {
     let s = storage();
     let ids: Vec<_> = (0..8).map(|n| entity(&s, &format!("n_{n}"))).collect();
     std::thread::scope(|scope| {
@@ -178,7 +178,7 @@ fn callers_that_first_use_a_type_at_once_all_succeed() {
 }
 
 #[test]
-fn a_walk_is_breadth_first_directed_and_bounded() {
+fn a_traversal_is_breadth_first_directed_and_bounded() {
     let s = storage();
     for name in ["a", "b", "c", "d", "e", "alone"] {
         entity(&s, &format!("n_{name}"));
@@ -218,7 +218,7 @@ fn a_walk_is_breadth_first_directed_and_bounded() {
 }
 
 #[test]
-fn deleting_an_entity_takes_its_edges_along() {
+fn deleting_an_entity_deletes_its_edges() {
     let s = storage();
     let ids: Vec<_> = ["a", "b", "c"]
         .map(|name| entity(&s, &format!("n_{name}")))
@@ -238,7 +238,7 @@ fn deleting_an_entity_takes_its_edges_along() {
 }
 
 #[test]
-fn an_edge_that_outlived_its_entity_leads_nowhere() {
+fn an_edge_without_its_entity_is_not_followed() {
     let s = storage();
     entity(&s, "n_a");
     entity(&s, "n_b");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use surreal_storage::{Connection, SurrealStorage, Timeouts};
 
 #[test]
-fn calls_before_connect_and_after_close_say_so() {
+fn calls_before_connect_and_after_close_fail_with_the_reason() {
     let s = SurrealStorage::new(target("mem://"), timeouts(), runtime());
     assert_eq!(s.ping(&cx()).unwrap_err().kind, ErrorKind::CONNECTION);
     s.connect(&cx()).unwrap();
@@ -29,7 +29,7 @@ fn calls_before_connect_and_after_close_say_so() {
 }
 
 #[test]
-fn initialising_twice_is_initialising_once() {
+fn initialising_the_schema_is_idempotent() {
     let s = bare();
     let structure = || {
         let tables = surreal_storage::schema::TABLES.iter();
@@ -47,7 +47,7 @@ fn initialising_twice_is_initialising_once() {
 }
 
 #[test]
-fn several_may_initialise_at_once() {
+fn concurrent_initialisations_all_succeed() {
     let s = bare();
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -58,7 +58,7 @@ fn several_may_initialise_at_once() {
 }
 
 #[test]
-fn a_deadline_ends_a_call() {
+fn a_call_ends_at_its_deadline() {
     let s = storage();
     let started = Instant::now();
     let context = CallContext::with_timeout(Duration::from_millis(100));
@@ -137,7 +137,7 @@ fn a_query_gives_one_result_for_each_statement_and_one_error_for_all() {
 }
 
 #[test]
-fn what_is_on_disk_is_there_when_it_is_opened_again() {
+fn a_database_on_disk_survives_being_reopened() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("surrealkv://{}", directory.path().display());
     let runtime = || {
@@ -167,7 +167,7 @@ fn what_is_on_disk_is_there_when_it_is_opened_again() {
 }
 
 #[test]
-fn calls_are_safe_from_the_workers_of_any_runtime() {
+fn calls_from_the_workers_of_any_runtime_are_answered() {
     let s = storage();
     // From a worker of the storage's own runtime.
     let call = {
@@ -195,7 +195,7 @@ fn calls_are_safe_from_the_workers_of_any_runtime() {
 }
 
 #[test]
-fn one_worker_is_enough_for_calls_from_it() {
+fn one_worker_suffices_for_calls_from_it() {
     let single = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_stack_size(10 << 20)
@@ -211,7 +211,7 @@ fn one_worker_is_enough_for_calls_from_it() {
 }
 
 #[test]
-fn a_runtime_that_has_ended_closes_its_storages() {
+fn calls_after_the_end_of_the_runtime_fail() {
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

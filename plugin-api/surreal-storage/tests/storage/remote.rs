@@ -30,7 +30,7 @@ fn timeouts(operation: Duration) -> Timeouts {
 }
 
 #[test]
-fn a_server_does_what_an_embedded_database_does() {
+fn a_remote_server_behaves_like_an_embedded_database() {
     let server = server::start();
     for url in [
         format!("http://{}", server.address()),
@@ -69,7 +69,7 @@ fn a_server_does_what_an_embedded_database_does() {
 }
 
 #[test]
-fn users_of_every_level_get_in_and_others_do_not() {
+fn users_of_every_level_can_sign_in_and_others_cannot() {
     let server = server::start();
     let root = connect(server::target(&server, "root", "root"), Timeouts::default());
     run(
@@ -110,7 +110,7 @@ fn users_of_every_level_get_in_and_others_do_not() {
 }
 
 #[test]
-fn names_that_need_quotes_are_namespaces_and_databases_too() {
+fn namespaces_and_databases_may_have_names_that_need_quotes() {
     let server = server::start();
     let target = Target {
         namespace: "a`b c; REMOVE NAMESPACE test".to_owned(),
@@ -123,7 +123,7 @@ fn names_that_need_quotes_are_namespaces_and_databases_too() {
 }
 
 #[test]
-fn a_server_that_is_killed_and_started_again_is_found_again() {
+fn a_storage_reconnects_to_a_server_that_was_killed_and_restarted() {
     let mut server = server::start();
     let s = connect(
         server::target(&server, "root", "root"),
@@ -157,7 +157,7 @@ fn a_server_that_is_killed_and_started_again_is_found_again() {
 }
 
 #[test]
-fn a_short_deadline_of_one_call_does_not_cost_the_connection() {
+fn a_short_deadline_of_one_call_does_not_drop_the_connection() {
     let server = server::start();
     let s = connect(server::target(&server, "root", "root"), Timeouts::default());
     let short = CallContext::with_timeout(Duration::from_millis(50));
@@ -172,7 +172,7 @@ fn a_short_deadline_of_one_call_does_not_cost_the_connection() {
 }
 
 #[test]
-fn what_is_out_of_reach_fails_at_once_and_what_is_mute_in_time() {
+fn an_unreachable_server_fails_at_once_and_a_silent_one_at_the_timeout() {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -197,7 +197,7 @@ fn what_is_out_of_reach_fails_at_once_and_what_is_mute_in_time() {
 }
 
 #[test]
-fn a_path_prefix_is_kept() {
+fn a_path_prefix_in_the_address_is_kept() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     for (path, expected) in [

@@ -124,7 +124,7 @@ fn tables() -> impl Iterator<Item = &'static str> {
 }
 
 #[test]
-fn a_replica_of_the_receipts_is_equal_to_its_primary() {
+fn a_replica_built_from_receipts_equals_its_primary() {
     let (primary, replica) = (storage(), storage());
     carry(&replica, writes(&primary));
     for table in tables() {
@@ -135,7 +135,7 @@ fn a_replica_of_the_receipts_is_equal_to_its_primary() {
 }
 
 #[test]
-fn a_replica_takes_rows_with_columns_of_a_newer_host() {
+fn a_replica_accepts_rows_with_columns_of_a_newer_host() {
     let replica = storage();
     for table in schema::TABLES {
         let mut row = object([("of_tomorrow", object([("deep", 1_i64.into())]).into())]);
@@ -158,7 +158,7 @@ fn a_replica_takes_rows_with_columns_of_a_newer_host() {
 }
 
 #[test]
-fn an_empty_database_needs_the_schema_first() {
+fn calls_fail_until_the_schema_is_initialised() {
     let s = bare();
     assert!(s.get_fact(&cx(), "u", "k").is_err());
     s.initialize_schema(&cx()).unwrap();

@@ -8,7 +8,7 @@ use plugin_api::{
 };
 
 #[test]
-fn counts_are_of_one_user_or_of_all() {
+fn stats_count_one_user_or_all() {
     let s = storage();
     s.save_fact(&cx(), "ada", "k", &"vé".into()).unwrap();
     s.save_fact(&cx(), "bob", "k", &object([("a", 1_i64.into())]).into())
@@ -80,7 +80,7 @@ fn an_empty_database_counts_nothing() {
 }
 
 #[test]
-fn one_search_covers_vectors_graph_and_facts() {
+fn a_hybrid_search_covers_vectors_graph_and_facts() {
     let s = storage();
     s.save_fact(&cx(), "ada", "k", &1_i64.into()).unwrap();
     s.index_vector(

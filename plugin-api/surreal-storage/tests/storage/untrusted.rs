@@ -21,7 +21,7 @@ const ATTACKS: &[&str] = &[
 ];
 
 #[test]
-fn text_stays_text() {
+fn user_text_is_never_run_as_surrealql() {
     let s = storage();
     s.save_fact(&cx(), "victim", "k", &1_i64.into()).unwrap();
     for &text in ATTACKS {
@@ -105,7 +105,7 @@ fn names_of_tables_types_and_ids_are_checked() {
 }
 
 #[test]
-fn values_that_cannot_be_stored_are_refused() {
+fn values_that_cannot_be_stored_are_rejected() {
     let s = storage();
     let mut deep = Value::Null;
     for _ in 0..1000 {
@@ -144,7 +144,7 @@ fn values_that_cannot_be_stored_are_refused() {
 }
 
 #[test]
-fn large_texts_pass() {
+fn large_texts_are_stored() {
     let s = storage();
     let text = "x".repeat(4 << 20);
     s.save_fact(&cx(), "ada", "k", &text.as_str().into())

@@ -6,7 +6,7 @@ use plugin_api::{
 };
 
 #[test]
-fn the_nearest_come_first_and_only_of_the_user() {
+fn a_search_returns_the_users_own_memories_nearest_first() {
     let s = storage();
     let metadata = object([
         ("tag", "x".into()),
@@ -80,7 +80,7 @@ fn limit_0_means_10_and_ties_are_sorted_by_id() {
 }
 
 #[test]
-fn odd_embeddings_are_padded_cut_or_like_nothing() {
+fn embeddings_of_other_widths_are_padded_or_cut_and_nan_has_similarity_0() {
     let s = storage();
     let long: Vec<f32> = (0..1000_u16).map(f32::from).collect();
     for (content, vector) in [

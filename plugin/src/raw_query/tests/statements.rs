@@ -1,5 +1,5 @@
-//! The statements whose verdicts are known; texts for other tests are made of
-//! them, too.
+//! Statements with their expected classifications; other tests build their texts
+//! from them.
 
 /// Statements, each with its classification.
 pub(super) const STATEMENTS: &[(&str, &str)] = &[

@@ -34,7 +34,7 @@ fn checked(progress: f64) -> StorageResult<f64> {
         Ok(progress)
     } else {
         Err(StorageError::invalid_input(format!(
-            "the progress is {progress}: give a number from 0 to 1"
+            "the progress is {progress}; give a number from 0 to 1"
         )))
     }
 }

@@ -57,7 +57,7 @@ fn row(symbol: CodeSymbol) -> Object {
     }
 }
 
-/// Holds for symbols of the types in `$types`, or of any if there are none.
+/// True for symbols of the types in `$types`, or of any if there are none.
 const OF_TYPES: &str = "(array::is_empty($types) OR symbol_type IN $types)";
 
 fn types(symbol_types: Vec<RString>) -> Value {

@@ -86,7 +86,10 @@ fn write(key: u8, value: i64) -> SyncOperation {
     };
     match key % 6 {
         4 => SyncOperation::upsert("events", row("events", "e")),
-        5 => SyncOperation::replace_document("d", vec![row("knowledge_base", "d")]),
+        5 => SyncOperation::replace_document(
+            crate::sync_types::document_key("d"),
+            vec![row("knowledge_base", "d")],
+        ),
         key => fact(&format!("k{key}"), value),
     }
 }

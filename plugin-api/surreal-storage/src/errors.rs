@@ -1,4 +1,4 @@
-//! What the database's errors mean for a caller.
+//! The meaning of the database's errors for a caller.
 
 use plugin_api::error::{ErrorKind, StorageError};
 use surrealdb::{
@@ -6,10 +6,10 @@ use surrealdb::{
     types::{AuthError, ErrorDetails, NotAllowedError, QueryError},
 };
 
-/// Errors that the database has no kind for: how their text begins, and what
-/// they are. Only the beginning, since the rest may quote what a user stored.
+/// Errors that the database has no kind for, by the beginning of their text: the
+/// rest may quote what a user stored.
 const BY_TEXT: &[(&str, ErrorKind)] = &[
-    // A unique index: somebody else has created the row in the meantime.
+    // A unique index: another caller has created the row in the meantime.
     ("Database index `", ErrorKind::CONFLICT),
     ("Couldn't coerce value", ErrorKind::INVALID_INPUT),
     ("Missing COMMIT statement", ErrorKind::INVALID_INPUT),
@@ -18,14 +18,14 @@ const BY_TEXT: &[(&str, ErrorKind)] = &[
     ("Anonymous access not allowed", ErrorKind::CONNECTION),
 ];
 
-/// What the caller gets for an error of the database.
+/// The contract's error for one of the database.
 pub(crate) fn storage_error(error: &Error) -> StorageError {
     StorageError::new(kind(error), error.message())
 }
 
-/// True for the errors of statements that only fell with another one's: the
-/// reason stands with the other.
-pub(crate) fn is_consequence(error: &Error) -> bool {
+/// Did the statement fail only because another one did? Then the reason is in
+/// the error of that one.
+pub(crate) fn is_follow_up(error: &Error) -> bool {
     matches!(
         error.query_details(),
         Some(QueryError::NotExecuted | QueryError::Cancelled)

@@ -1,0 +1,139 @@
+//! [`Store`]: the entries of the tombstones, on disk as far as that works and in
+//! memory until it does.
+
+use super::{Changes, TombstoneError, files::Files, files::Found};
+use crate::self_healing::{Fault, SelfHealingStore};
+use parking_lot::Mutex;
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Entries by their bytes. What cannot be written now counts all the same, and
+/// is written once it can be.
+pub(super) struct Store {
+    files: SelfHealingStore<Files>,
+    /// Where they are opened; none if they were given open.
+    dir: Option<PathBuf>,
+    sync_always: bool,
+    unsynced: AtomicBool,
+    /// What could not be written yet. Locked for every write.
+    unwritten: Mutex<Changes>,
+    any_unwritten: AtomicBool,
+}
+
+impl Store {
+    /// One that [`Store::recover`] has yet to open, in `dir` if there is one.
+    /// With `sync_always` each write is synced to the disk.
+    pub(super) fn unopened(dir: Option<&Path>, sync_always: bool) -> Self {
+        Self {
+            files: SelfHealingStore::unopened(),
+            dir: dir.map(Path::to_owned),
+            sync_always,
+            unsynced: AtomicBool::new(false),
+            unwritten: Mutex::default(),
+            any_unwritten: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes these files. `install` gets what they hold.
+    pub(super) fn open(
+        &self,
+        files: Files,
+        install: impl FnOnce(Found),
+    ) -> Result<(), TombstoneError> {
+        self.files.recover(
+            |_| {
+                install(files.load()?);
+                Ok::<_, TombstoneError>(files)
+            },
+            |files| files,
+        )?;
+        Ok(())
+    }
+
+    /// Opens the files if they are not open, and writes what could not be
+    /// written. Damaged ones are set aside; the new ones then get what `known`
+    /// returns. `install` gets what the opened files hold, before anybody else
+    /// can use them.
+    pub(super) fn recover(
+        &self,
+        known: impl Fn() -> Changes,
+        install: impl Fn(Found),
+    ) -> Result<(), TombstoneError> {
+        if let Some(dir) = &self.dir {
+            self.files.recover(
+                |damaged| {
+                    let rewrite = || self.add_unwritten(known());
+                    let files = Files::open_or_set_aside(dir, damaged, rewrite)?;
+                    install(files.load()?);
+                    Ok::<_, TombstoneError>(files)
+                },
+                |files| files,
+            )?;
+        }
+        match self.any_unwritten() {
+            true => self.write(Changes::new()),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds what is not in the files; later changes of the same entries stay.
+    fn add_unwritten(&self, changes: Changes) {
+        let mut unwritten = self.unwritten.lock();
+        for (entry, value) in changes {
+            unwritten.entry(entry).or_insert(value);
+        }
+        self.any_unwritten
+            .store(!unwritten.is_empty(), Ordering::Release);
+    }
+
+    /// Is there anything that could not be written yet?
+    pub(super) fn any_unwritten(&self) -> bool {
+        self.any_unwritten.load(Ordering::Acquire)
+    }
+
+    /// Writes changes, and what could not be written before, all or none.
+    pub(super) fn write(&self, changes: Changes) -> Result<(), TombstoneError> {
+        let mut unwritten = self.unwritten.lock();
+        unwritten.extend(changes);
+        let written = self
+            .files
+            .with(|files| files.write(&unwritten, self.sync_always));
+        if written.is_ok() {
+            unwritten.clear();
+            self.unsynced.store(true, Ordering::Relaxed);
+        }
+        self.any_unwritten
+            .store(!unwritten.is_empty(), Ordering::Release);
+        written
+    }
+
+    /// The value of an entry.
+    pub(super) fn read(&self, entry: &[u8]) -> Result<Option<Vec<u8>>, TombstoneError> {
+        if self.any_unwritten()
+            && let Some(value) = self.unwritten.lock().get(entry)
+        {
+            return Ok(value.clone());
+        }
+        self.files.with(|files| files.read(entry))
+    }
+
+    /// Syncs what was written to the disk, if there is anything new.
+    pub(super) fn sync(&self) -> Result<(), TombstoneError> {
+        match self.unsynced.swap(false, Ordering::Relaxed) {
+            true => self.files.with(Files::sync),
+            false => Ok(()),
+        }
+    }
+
+    /// Why the files cannot be used; none if they can.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.files.fault()
+    }
+
+    /// Closes the files for good.
+    pub(super) fn close(&self) {
+        self.files.close();
+    }
+}
