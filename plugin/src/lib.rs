@@ -10,6 +10,8 @@
 //! | [`replication`] | everything that works in between, put together |
 //! | [`wrapped_storage`] | the door through which the host calls the storage |
 //! | [`connection`] | a secondary's connection: opened, watched, opened again |
+//! | [`secondary_state`] | what a secondary is doing, and every transition of that |
+//! | [`error_policy`] | what is done about an error, by its kind and by what failed |
 //! | [`synced_storage`] | the write path: the primary first, then the log |
 //! | [`key_locks`] | who may write what at the same time |
 //! | [`sync_types`] | what travels: [`SyncOperation`](sync_types::SyncOperation) |
@@ -28,6 +30,7 @@
 pub mod config;
 pub mod connection;
 pub mod dedup;
+pub mod error_policy;
 pub mod fail_points;
 pub mod http;
 pub mod key_locks;
@@ -38,6 +41,7 @@ pub mod module;
 pub mod query_merger;
 pub mod raw_query;
 pub mod replication;
+pub mod secondary_state;
 pub mod self_healing;
 pub mod status;
 pub mod sync_executor;

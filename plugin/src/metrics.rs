@@ -1,9 +1,6 @@
 //! The status as numbers, in Prometheus' text format.
 
-use crate::{
-    connection::Phase,
-    status::{Health, SecondaryStatus, Status},
-};
+use crate::status::{Health, SecondaryStatus, Status};
 use std::fmt::Write as _;
 
 /// The media type of the format.
@@ -58,7 +55,7 @@ const OF_EACH_SECONDARY: &[Metric<SecondaryStatus>] = &[
         name: "db_sync_connected",
         kind: "gauge",
         help: "1 while the secondary is connected.",
-        value: |of| Some(flag(of.state == Phase::Connected)),
+        value: |of| Some(flag(of.state.is_connected())),
     },
     Metric {
         name: "db_sync_connects_total",
@@ -94,13 +91,13 @@ const OF_EACH_SECONDARY: &[Metric<SecondaryStatus>] = &[
         name: "db_sync_copied_operations_total",
         kind: "counter",
         help: "Operations copied since the module was provisioned.",
-        value: |of| Some(count(of.copied.applied)),
+        value: |of| Some(count(of.replicated.applied)),
     },
     Metric {
         name: "db_sync_batch_seconds",
         kind: "gauge",
         help: "How long the latest batch took on the secondary.",
-        value: |of| Some(of.copied.batch_latency_ms / 1e3),
+        value: |of| Some(of.replicated.batch_latency_ms / 1e3),
     },
     Metric {
         name: "db_sync_retries",

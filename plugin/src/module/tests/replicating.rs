@@ -74,8 +74,8 @@ fn what_is_written_is_copied_through_an_outage_and_a_restart_of_the_module() {
     let storage = host.wrap(&module);
     host.save(&storage, "a").unwrap();
     let status = wait_for(&module, is_drained);
-    assert_eq!(status["secondaries"][0]["state"], "connected");
-    assert!(status["secondaries"][0]["copied"]["applied"].as_u64() >= Some(1));
+    assert_eq!(status["secondaries"][0]["state"], "streaming");
+    assert!(status["secondaries"][0]["replicated"]["applied"].as_u64() >= Some(1));
     assert!(Bare::of(&server).fact("a").is_some());
 
     // The secondary is emptied by its death: it keeps nothing on disk.
@@ -191,7 +191,7 @@ fn a_verification_finds_and_repairs_what_differs() {
             &facts["rows"],
             &facts["missing"],
             &facts["different"],
-            &facts["only_there"]
+            &facts["only_on_secondary"]
         ),
         (&3.into(), &1.into(), &1.into(), &1.into()),
         "{report:#}"
@@ -208,7 +208,10 @@ fn a_verification_finds_and_repairs_what_differs() {
     });
     let report = verify("");
     assert_eq!(report["equal"], false);
-    assert_eq!(report["skipped"]["secondary"], "it is not connected");
+    assert_eq!(
+        report["skipped"]["secondary"],
+        "the secondary is not connected"
+    );
     module.cleanup().unwrap();
 }
 
