@@ -3,7 +3,7 @@ use super::*;
 /// The secondary's database, used without the module.
 pub(super) struct SecondaryDatabase {
     runtime: Runtime,
-    storage: SurrealStorage,
+    pub(super) storage: SurrealStorage,
 }
 
 impl SecondaryDatabase {
