@@ -31,6 +31,7 @@ use crate::{
     sync_queue::{QueueError, SyncQueue},
 };
 use plugin_api::storage::FullStorage;
+use prometheus_client::metrics::histogram::Histogram;
 use replicator::Replicator;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::{
@@ -145,6 +146,15 @@ impl SyncExecutor {
             .iter()
             .find(|replicator| replicator.name() == secondary)
             .map(|replicator| replicator.progress.snapshot())
+    }
+
+    /// How long its batches took, in seconds; none for a secondary that is not
+    /// configured.
+    pub fn batch_seconds(&self, secondary: &str) -> Option<Histogram> {
+        self.replicators
+            .iter()
+            .find(|replicator| replicator.name() == secondary)
+            .map(|replicator| replicator.progress.batch_seconds())
     }
 
     /// The scans of a secondary's tables that are under way, by table.
