@@ -6,7 +6,7 @@
 
 use crate::{metrics, replication::Replication, status::Health};
 use plugin_api::{
-    error::{ErrorKind, StorageError, StorageResult},
+    error::{ErrorKind, ModuleResult, StorageError},
     module::{HttpEndpointProvider, HttpRequest, HttpResponse, HttpRoute},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -320,7 +320,7 @@ where
         ROUTES.iter().map(route).collect()
     }
 
-    fn handle(&self, request: &HttpRequest) -> StorageResult<HttpResponse> {
+    fn handle(&self, request: &HttpRequest) -> ModuleResult<HttpResponse> {
         match self.route(request) {
             Ok(response) => Ok(response),
             Err(HttpError { status, message }) => Ok(HttpResponse {

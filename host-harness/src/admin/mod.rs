@@ -10,7 +10,7 @@ pub use status::{ReplicationStatus, SecondaryState};
 use crate::host::Host;
 use plugin_api::{
     abi_stable::std_types::Tuple2,
-    error::StorageError,
+    error::ModuleError,
     module::{HttpEndpointProvider, HttpEndpoints, HttpRequest},
 };
 use serde_json::Value as Json;
@@ -43,7 +43,7 @@ pub enum AdminError {
     },
     /// The module could not answer.
     #[error("{0}")]
-    Module(#[from] StorageError),
+    Module(#[from] ModuleError),
     /// The host cannot be reached, or did not answer.
     #[error("cannot reach {url}: {reason}; is `host-harness serve` running there?")]
     Unreachable {
@@ -185,7 +185,7 @@ fn local(
     route: &str,
     query: &[(&str, &str)],
     body: Vec<u8>,
-) -> Result<(u16, Vec<u8>), StorageError> {
+) -> Result<(u16, Vec<u8>), ModuleError> {
     let response = endpoints.handle(&HttpRequest {
         method: match method {
             Method::Get => "GET",

@@ -17,7 +17,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::{ModuleError, ModuleResult},
     module::{
         HttpEndpoints, Module, ModuleConfig, ModuleInfo, StorageWrapper, StorageWrapperProvider,
     },
@@ -65,14 +65,14 @@ struct Running {
 
 impl State {
     /// The error of a call that is not allowed in this state.
-    fn error(&self) -> StorageError {
+    fn error(&self) -> ModuleError {
         match self {
             Self::CleanedUp => {
-                StorageError::closed("the module was cleaned up; load it again to use it")
+                ModuleError::closed("the module was cleaned up; load it again to use it")
             }
-            Self::New => StorageError::invalid_input("the module is not provisioned"),
+            Self::New => ModuleError::invalid_input("the module is not provisioned"),
             Self::Disabled | Self::Running(_) => {
-                StorageError::invalid_input("the module is already provisioned")
+                ModuleError::invalid_input("the module is already provisioned")
             }
         }
     }
@@ -83,7 +83,7 @@ impl Module for ReplicationModule {
         info()
     }
 
-    fn provision(&self, module: ModuleConfig) -> StorageResult<()> {
+    fn provision(&self, module: ModuleConfig) -> ModuleResult<()> {
         let mut state = self.state.lock();
         if !matches!(*state, State::New) {
             return Err(state.error());
@@ -112,14 +112,14 @@ impl Module for ReplicationModule {
         Ok(())
     }
 
-    fn validate(&self) -> StorageResult<()> {
+    fn validate(&self) -> ModuleResult<()> {
         match &*self.state.lock() {
             State::Disabled | State::Running(_) => Ok(()),
             other => Err(other.error()),
         }
     }
 
-    fn cleanup(&self) -> StorageResult<()> {
+    fn cleanup(&self) -> ModuleResult<()> {
         clean_up(&self.state)
     }
 
@@ -149,7 +149,7 @@ impl Drop for ReplicationModule {
 
 /// Closes the wrapped storage first, so that no write is accepted that would
 /// not be replicated; then drains the log and stops.
-fn clean_up(state: &Mutex<State>) -> StorageResult<()> {
+fn clean_up(state: &Mutex<State>) -> ModuleResult<()> {
     // Not locked while draining: calls meanwhile get their error at once.
     let former = std::mem::replace(&mut *state.lock(), State::CleanedUp);
     let State::Running(running) = former else {
@@ -179,7 +179,7 @@ struct Wrapper {
 }
 
 impl StorageWrapperProvider for Wrapper {
-    fn wrap_storage(&self, primary: FullStorage) -> StorageResult<FullStorage> {
+    fn wrap_storage(&self, primary: FullStorage) -> ModuleResult<FullStorage> {
         match &mut *self.state.lock() {
             State::Disabled => Ok(primary),
             State::Running(Running {
