@@ -17,6 +17,8 @@ const FIRST_BUILD: &str = "8.5 minutes on two cores";
 
 /// How often progress is reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is checked whether a report is due, while Cargo says nothing.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Cargo, as from a shell.
 pub(crate) fn cargo() -> Command {
@@ -67,7 +69,7 @@ pub(crate) fn build(
     }
     let mut files = Vec::new();
     loop {
-        match messages.recv_timeout(REPORT_INTERVAL) {
+        match messages.recv_timeout(POLL_INTERVAL) {
             Ok(line) => {
                 let message = serde_json::from_str(&line).unwrap_or_default();
                 files.extend(built_files(&message));
