@@ -50,9 +50,9 @@ const ROUTES: &[Route] = &[
         path: "/api/db-sync/metrics",
         about: "The status as metrics, in Prometheus' text format.",
         handle: |replication, _| {
-            let text = metrics::encode(replication.status()).map_err(|error| {
-                HttpError::new(500, format!("the metrics could not be encoded: {error}"))
-            })?;
+            let text = metrics::encode(replication.status(), replication.batch_seconds()).map_err(
+                |error| HttpError::new(500, format!("the metrics could not be encoded: {error}")),
+            )?;
             Ok(HttpResponse {
                 status: 200,
                 content_type: metrics::CONTENT_TYPE.into(),

@@ -1,6 +1,7 @@
 //! The [`Status`] as metrics in Prometheus' text format.
 //!
-//! The status is read when it is scraped, so nothing is counted twice. Names
+//! The status is read when it is scraped, so nothing is counted twice; only
+//! durations of which all are of interest are collected, in a histogram. Names
 //! follow the conventions of Prometheus: base units, `_total` for counters.
 
 use crate::{
@@ -10,21 +11,27 @@ use crate::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, prometheus_text},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
     registry::Registry,
 };
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// The media type of the format.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// The metrics of `status`.
+/// The metrics of `status`, and how long the batches of each secondary took.
 ///
 /// # Errors
 /// What the encoder reports; encoding into memory does not fail.
-pub fn encode(status: Status) -> Result<String, fmt::Error> {
+pub fn encode(
+    status: Status,
+    batch_seconds: BTreeMap<String, Histogram>,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(StatusCollector(status)));
+    registry.register_collector(Box::new(StatusCollector {
+        status,
+        batch_seconds,
+    }));
     let mut text = String::new();
     prometheus_text::encode(&mut text, &registry)?;
     Ok(text)
@@ -106,11 +113,6 @@ const SECONDARY: &[Metric<SecondaryStatus>] = &[
         sample: Counter(|secondary| secondary.replicated.applied),
     },
     Metric {
-        name: "db_sync_batch_duration_seconds",
-        help: "Duration of the latest batch on the secondary.",
-        sample: Seconds(|secondary| Some(secondary.replicated.batch_latency_ms / 1e3)),
-    },
-    Metric {
         name: "db_sync_retry_queue_operations",
         help: "Rejected operations that wait for a retry.",
         sample: Gauge(|secondary| secondary.retries as u64),
@@ -126,6 +128,9 @@ const SECONDARY: &[Metric<SecondaryStatus>] = &[
         sample: Gauge(|secondary| secondary.resync.len() as u64),
     },
 ];
+
+const BATCH_NAME: &str = "db_sync_batch_duration_seconds";
+const BATCH_HELP: &str = "Durations of the batches on the secondary.";
 
 const STATE_NAME: &str = "db_sync_secondary_state";
 const STATE_HELP: &str = "1 for the state that the secondary is in, 0 for the others.";
@@ -175,20 +180,27 @@ pub(crate) fn descriptions() -> Vec<[String; 4]> {
             metric.help.into(),
         ]
     }
+    let batch = [BATCH_NAME, "histogram", "secondary", BATCH_HELP];
     let state = [STATE_NAME, "gauge", "secondary, state", STATE_HELP];
     let module = MODULE.iter().map(|metric| of(metric, ""));
     let secondary = SECONDARY.iter().map(|metric| of(metric, "secondary"));
-    let rest = std::iter::once(state.map(str::to_owned));
+    let rest = [batch, state].map(|of| of.map(str::to_owned));
     module.chain(secondary).chain(rest).collect()
 }
 
 /// Encodes one status.
 #[derive(Debug)]
-struct StatusCollector(Status);
+struct StatusCollector {
+    status: Status,
+    batch_seconds: BTreeMap<String, Histogram>,
+}
 
 impl Collector for StatusCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self(status) = self;
+        let Self {
+            status,
+            batch_seconds,
+        } = self;
         for metric in MODULE {
             let samples = metric.describe(&mut encoder)?;
             metric.encode_sample(samples, status)?;
@@ -200,11 +212,20 @@ impl Collector for StatusCollector {
                 metric.encode_sample(samples.encode_family(&labels)?, secondary)?;
             }
         }
+        let mut batches =
+            encoder.encode_descriptor(BATCH_NAME, BATCH_HELP, None, MetricType::Histogram)?;
+        for (secondary, histogram) in batch_seconds {
+            let labels = [("secondary", secondary.as_str())];
+            histogram.encode(batches.encode_family(&labels)?)?;
+        }
         let mut states =
             encoder.encode_descriptor(STATE_NAME, STATE_HELP, None, MetricType::Gauge)?;
         for secondary in &status.secondaries {
             for state in SecondaryState::ALL {
-                let labels = [("secondary", secondary.name.as_str()), ("state", state.name())];
+                let labels = [
+                    ("secondary", secondary.name.as_str()),
+                    ("state", state.name()),
+                ];
                 let is_in_state = ConstGauge::new(u64::from(secondary.state == state));
                 is_in_state.encode(states.encode_family(&labels)?)?;
             }
@@ -223,7 +244,7 @@ mod tests {
         sync_executor::Progress,
     };
     use plugin_api::value::Timestamp;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
         SecondaryStatus {
@@ -239,7 +260,7 @@ mod tests {
             last_error: None,
             latency_ms: None,
             backlog: BacklogStatus::default(),
-            copied: Progress::default(),
+            replicated: Progress::default(),
             retries: 0,
             dead_letters: 0,
             resync: Vec::new(),
@@ -278,7 +299,10 @@ mod tests {
         /// metric that was not described before it.
         fn of(status: Status) -> Self {
             let mut scrape = Self::default();
-            for line in encode(status).unwrap().lines() {
+            let histogram = Histogram::new([0.1, 1.0]);
+            histogram.observe(0.25);
+            let batch_seconds = BTreeMap::from([("office".to_owned(), histogram)]);
+            for line in encode(status, batch_seconds).unwrap().lines() {
                 if let Some(help) = line.strip_prefix("# HELP ") {
                     let (name, help) = help.split_once(' ').unwrap();
                     let family = (!help.is_empty(), String::new());
@@ -289,7 +313,14 @@ mod tests {
                 } else {
                     let (sample, value) = line.rsplit_once(' ').unwrap();
                     let name = sample.split('{').next().unwrap();
-                    assert!(scrape.families.contains_key(name), "{line}");
+                    let is_described = |name: &str| scrape.families.contains_key(name);
+                    let of_histogram = ["_bucket", "_sum", "_count"]
+                        .iter()
+                        .find_map(|suffix| name.strip_suffix(suffix));
+                    assert!(
+                        is_described(name) || of_histogram.is_some_and(is_described),
+                        "{line}"
+                    );
                     let value = value.parse().unwrap();
                     let before = scrape.samples.insert(sample.to_owned(), value);
                     assert!(before.is_none(), "{line} is there twice");
@@ -307,8 +338,12 @@ mod tests {
         assert!(scrape.families.keys().eq(&expected), "{expected:?}");
         for (name, (has_help, kind)) in &scrape.families {
             assert!(has_help, "{name}");
-            let is_counter = name.ends_with("_total");
-            assert_eq!(kind, if is_counter { "counter" } else { "gauge" }, "{name}");
+            let expected = match name.as_str() {
+                BATCH_NAME => "histogram",
+                name if name.ends_with("_total") => "counter",
+                _ => "gauge",
+            };
+            assert_eq!(kind, expected, "{name}");
         }
     }
 
@@ -322,8 +357,7 @@ mod tests {
             ..BacklogStatus::default()
         };
         office.latency_ms = Some(12.5);
-        office.copied.applied = 30;
-        office.copied.batch_latency_ms = 250.0;
+        office.replicated.applied = 30;
         (office.retries, office.dead_letters) = (3, 4);
         let archive = secondary("archive", SecondaryState::Unreachable);
         let samples = Scrape::of(status(vec![office, archive])).samples;
@@ -347,7 +381,18 @@ mod tests {
                 "db_sync_replicated_operations_total{secondary=\"office\"}",
                 30.0,
             ),
-            ("db_sync_batch_duration_seconds{secondary=\"office\"}", 0.25),
+            (
+                "db_sync_batch_duration_seconds_sum{secondary=\"office\"}",
+                0.25,
+            ),
+            (
+                "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"0.1\"}",
+                0.0,
+            ),
+            (
+                "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"1\"}",
+                1.0,
+            ),
             ("db_sync_retry_queue_operations{secondary=\"office\"}", 3.0),
             ("db_sync_dead_letters{secondary=\"office\"}", 4.0),
             ("db_sync_resync_tables{secondary=\"office\"}", 0.0),
@@ -362,16 +407,19 @@ mod tests {
 
     #[test]
     fn a_secondary_is_in_one_state() {
-        let labels: BTreeSet<&str> = STATES.iter().map(|&(_, label)| label).collect();
-        assert_eq!(labels.len(), STATES.len());
+        let names: BTreeSet<&str> = SecondaryState::ALL
+            .iter()
+            .map(|state| state.name())
+            .collect();
+        assert_eq!(names.len(), SecondaryState::ALL.len());
         for state in SecondaryState::ALL {
             let json = serde_json::to_value(state).unwrap();
-            assert_eq!(json, label, "the state has the same name in the status");
+            assert_eq!(json, state.name(), "the status has the same name");
             let samples = Scrape::of(status(vec![secondary("office", state)])).samples;
-            for &(_, other) in STATES {
+            for other in &names {
                 let sample =
                     format!("db_sync_secondary_state{{secondary=\"office\",state=\"{other}\"}}");
-                let expected = f64::from(u8::from(other == label));
+                let expected = f64::from(u8::from(*other == state.name()));
                 assert_eq!(samples.get(&sample), Some(&expected), "{sample}");
             }
         }

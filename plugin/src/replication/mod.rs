@@ -37,7 +37,9 @@ use plugin_api::{
     storage::FullStorage,
     value::Timestamp,
 };
+use prometheus_client::metrics::histogram::Histogram;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -276,6 +278,17 @@ impl Replication {
             resync: resync.collect(),
             ..SecondaryStatus::of_connection(config, &snapshot)
         }
+    }
+
+    /// How long the batches of each secondary took, in seconds.
+    pub fn batch_seconds(&self) -> BTreeMap<String, Histogram> {
+        let executor = self.pipeline.as_ref().map(|pipeline| &pipeline.executor);
+        let of = |name: String| Some((executor?.batch_seconds(&name)?, name));
+        self.secondaries()
+            .into_iter()
+            .filter_map(of)
+            .map(|(histogram, name)| (name, histogram))
+            .collect()
     }
 
     /// Lets the log drain for up to `drain`, then ends all work and frees

@@ -38,6 +38,7 @@ use crate::{
 use context::Context;
 use plugin_api::storage::FullStorage;
 use progress::Counters;
+use prometheus_client::metrics::histogram::Histogram;
 use rejection::RetryQueue;
 use replicator::Replicator;
 use resync::ResyncScanner;
@@ -157,6 +158,12 @@ impl SyncExecutor {
     /// Counts and rates of a secondary; none for one that is not configured.
     pub fn progress(&self, secondary: &str) -> Option<Progress> {
         Some(self.context(secondary)?.progress.snapshot())
+    }
+
+    /// How long its batches took, in seconds; none for a secondary that is not
+    /// configured.
+    pub fn batch_seconds(&self, secondary: &str) -> Option<Histogram> {
+        Some(self.context(secondary)?.progress.batch_seconds())
     }
 
     /// The scans of a secondary's tables that are under way, by table.

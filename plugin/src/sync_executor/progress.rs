@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use plugin_api::value::Timestamp;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -41,6 +42,7 @@ pub(super) struct Counters {
     scans: Mutex<BTreeMap<String, ScanProgress>>,
     applied: AtomicU64,
     batches: AtomicU64,
+    batch_seconds: Histogram,
     rejected: AtomicU64,
     recent: Mutex<Recent>,
 }
@@ -59,6 +61,8 @@ impl Default for Counters {
             applied: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            // From 1 ms to 33 s, beyond the default of operation_timeout.
+            batch_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             recent: Mutex::new(Recent {
                 since: Instant::now(),
                 applied: 0,
@@ -88,6 +92,7 @@ impl Counters {
         let operations = operations as u64;
         self.applied.fetch_add(operations, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
+        self.batch_seconds.observe(latency.as_secs_f64());
         let mut recent = self.recent.lock();
         recent.roll();
         recent.applied += operations;
@@ -111,6 +116,10 @@ impl Counters {
 
     pub(super) fn rejected(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn batch_seconds(&self) -> Histogram {
+        self.batch_seconds.clone()
     }
 
     pub(super) fn snapshot(&self) -> Progress {
