@@ -386,11 +386,11 @@ mod tests {
                 0.25,
             ),
             (
-                "db_sync_batch_duration_seconds_bucket{le=\"0.1\",secondary=\"office\"}",
+                "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"0.1\"}",
                 0.0,
             ),
             (
-                "db_sync_batch_duration_seconds_bucket{le=\"1.0\",secondary=\"office\"}",
+                "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"1\"}",
                 1.0,
             ),
             ("db_sync_retry_queue_operations{secondary=\"office\"}", 3.0),
@@ -407,20 +407,19 @@ mod tests {
 
     #[test]
     fn a_secondary_is_in_one_state() {
-        let labels: BTreeSet<&str> = SecondaryState::ALL.iter().map(|it| it.name()).collect();
-        assert_eq!(labels.len(), SecondaryState::ALL.len());
+        let names: BTreeSet<&str> = SecondaryState::ALL
+            .iter()
+            .map(|state| state.name())
+            .collect();
+        assert_eq!(names.len(), SecondaryState::ALL.len());
         for state in SecondaryState::ALL {
             let json = serde_json::to_value(state).unwrap();
-            assert_eq!(
-                json,
-                state.name(),
-                "the state has the same name in the status"
-            );
+            assert_eq!(json, state.name(), "the status has the same name");
             let samples = Scrape::of(status(vec![secondary("office", state)])).samples;
-            for other in SecondaryState::ALL {
+            for other in &names {
                 let sample =
                     format!("db_sync_secondary_state{{secondary=\"office\",state=\"{other}\"}}");
-                let expected = f64::from(u8::from(other == state));
+                let expected = f64::from(u8::from(*other == state.name()));
                 assert_eq!(samples.get(&sample), Some(&expected), "{sample}");
             }
         }
