@@ -19,7 +19,9 @@
 //! | [`sync_queue`] | the durable log of operations, with retries and dead letters |
 //! | [`sync_executor`] | applies the log to each secondary |
 //! | [`connection`] | connects to a secondary, checks its health, reconnects |
+//! | [`secondary_state`] | what a secondary is doing, and every transition of that |
 //! | **shared** | |
+//! | [`error_policy`] | what is done about an error, by its kind and by what failed |
 //! | [`dedup`] | keys: which rows of two databases are the same |
 //! | [`tombstones`] | deleted rows, which merged reads leave out |
 //! | [`key_locks`] | orders concurrent writes of the same key |
@@ -34,6 +36,7 @@
 pub mod config;
 pub mod connection;
 pub mod dedup;
+pub mod error_policy;
 pub mod fail_points;
 pub mod http;
 pub mod key_locks;
@@ -44,6 +47,7 @@ pub mod module;
 pub mod query_merger;
 pub mod raw_query;
 pub mod replication;
+pub mod secondary_state;
 pub mod self_healing;
 pub mod status;
 pub mod sync_executor;

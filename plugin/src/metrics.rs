@@ -4,7 +4,7 @@
 //! follow the conventions of Prometheus: base units, `_total` for counters.
 
 use crate::{
-    connection::Phase,
+    secondary_state::SecondaryState,
     status::{Health, SecondaryStatus, Status},
 };
 use prometheus_client::{
@@ -73,7 +73,7 @@ const SECONDARY: &[Metric<SecondaryStatus>] = &[
     Metric {
         name: "db_sync_connected",
         help: "1 while the secondary is connected.",
-        sample: Gauge(|secondary| u64::from(secondary.state == Phase::Connected)),
+        sample: Gauge(|secondary| u64::from(secondary.state.is_connected())),
     },
     Metric {
         name: "db_sync_connects",
@@ -103,12 +103,12 @@ const SECONDARY: &[Metric<SecondaryStatus>] = &[
     Metric {
         name: "db_sync_replicated_operations",
         help: "Operations replicated since the module was provisioned.",
-        sample: Counter(|secondary| secondary.copied.applied),
+        sample: Counter(|secondary| secondary.replicated.applied),
     },
     Metric {
         name: "db_sync_batch_duration_seconds",
         help: "Duration of the latest batch on the secondary.",
-        sample: Seconds(|secondary| Some(secondary.copied.batch_latency_ms / 1e3)),
+        sample: Seconds(|secondary| Some(secondary.replicated.batch_latency_ms / 1e3)),
     },
     Metric {
         name: "db_sync_retry_queue_operations",
@@ -125,15 +125,6 @@ const SECONDARY: &[Metric<SecondaryStatus>] = &[
         help: "Tables with a resync request.",
         sample: Gauge(|secondary| secondary.resync.len() as u64),
     },
-];
-
-/// The states of a secondary, each with its label.
-const STATES: &[(Phase, &str)] = &[
-    (Phase::Connecting, "connecting"),
-    (Phase::Connected, "connected"),
-    (Phase::Unreachable, "unreachable"),
-    (Phase::Refused, "refused"),
-    (Phase::Stopped, "stopped"),
 ];
 
 const STATE_NAME: &str = "db_sync_secondary_state";
@@ -212,8 +203,9 @@ impl Collector for StatusCollector {
         let mut states =
             encoder.encode_descriptor(STATE_NAME, STATE_HELP, None, MetricType::Gauge)?;
         for secondary in &status.secondaries {
-            for &(state, label) in STATES {
-                let labels = [("secondary", secondary.name.as_str()), ("state", label)];
+            for state in SecondaryState::ALL {
+                let name = secondary.name.as_str();
+                let labels = [("secondary", name), ("state", state.name())];
                 let is_in_state = ConstGauge::new(u64::from(secondary.state == state));
                 is_in_state.encode(states.encode_family(&labels)?)?;
             }
@@ -234,7 +226,7 @@ mod tests {
     use plugin_api::value::Timestamp;
     use std::collections::{BTreeMap, BTreeSet};
 
-    fn secondary(name: &str, state: Phase) -> SecondaryStatus {
+    fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
         SecondaryStatus {
             name: name.to_owned(),
             address: "ws://localhost/".to_owned(),
@@ -248,7 +240,7 @@ mod tests {
             last_error: None,
             latency_ms: None,
             backlog: BacklogStatus::default(),
-            copied: Progress::default(),
+            replicated: Progress::default(),
             retries: 0,
             dead_letters: 0,
             resync: Vec::new(),
@@ -310,7 +302,7 @@ mod tests {
 
     #[test]
     fn each_metric_has_a_help_and_the_type_of_its_name() {
-        let scrape = Scrape::of(status(vec![secondary("office", Phase::Connected)]));
+        let scrape = Scrape::of(status(vec![secondary("office", SecondaryState::Streaming)]));
         let expected: BTreeSet<String> =
             descriptions().into_iter().map(|[name, ..]| name).collect();
         assert!(scrape.families.keys().eq(&expected), "{expected:?}");
@@ -323,7 +315,7 @@ mod tests {
 
     #[test]
     fn each_secondary_has_samples_of_its_own() {
-        let mut office = secondary("office", Phase::Connected);
+        let mut office = secondary("office", SecondaryState::Streaming);
         office.backlog = BacklogStatus {
             operations: 7,
             bytes: 700,
@@ -331,10 +323,10 @@ mod tests {
             ..BacklogStatus::default()
         };
         office.latency_ms = Some(12.5);
-        office.copied.applied = 30;
-        office.copied.batch_latency_ms = 250.0;
+        office.replicated.applied = 30;
+        office.replicated.batch_latency_ms = 250.0;
         (office.retries, office.dead_letters) = (3, 4);
-        let archive = secondary("archive", Phase::Unreachable);
+        let archive = secondary("archive", SecondaryState::Unreachable);
         let samples = Scrape::of(status(vec![office, archive])).samples;
         for (sample, value) in [
             ("db_sync_healthy", 1.0),
@@ -371,13 +363,13 @@ mod tests {
 
     #[test]
     fn a_secondary_is_in_one_state() {
-        let labels: BTreeSet<&str> = STATES.iter().map(|&(_, label)| label).collect();
-        assert_eq!(labels.len(), STATES.len());
-        for &(state, label) in STATES {
+        let labels = SecondaryState::ALL.map(SecondaryState::name);
+        assert_eq!(BTreeSet::from(labels).len(), labels.len());
+        for (state, label) in SecondaryState::ALL.into_iter().zip(labels) {
             let json = serde_json::to_value(state).unwrap();
             assert_eq!(json, label, "the state has the same name in the status");
             let samples = Scrape::of(status(vec![secondary("office", state)])).samples;
-            for &(_, other) in STATES {
+            for other in labels {
                 let sample =
                     format!("db_sync_secondary_state{{secondary=\"office\",state=\"{other}\"}}");
                 let expected = f64::from(u8::from(other == label));

@@ -56,7 +56,7 @@ pub trait StoreError: std::fmt::Display + Sized {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// What happened.
-    pub what: String,
+    pub problem: String,
     #[serde(skip)]
     severity: Severity,
 }
@@ -96,7 +96,7 @@ impl<S> SelfHealingStore<S> {
         Self {
             slot: RwLock::new(Slot::Unavailable),
             fault: Mutex::new(Some(Fault {
-                what: "it is not open yet".to_owned(),
+                problem: "it is not open yet".to_owned(),
                 severity: Severity::Environment,
             })),
             unclear: AtomicU32::new(0),
@@ -133,7 +133,7 @@ impl<S> SelfHealingStore<S> {
         {
             tracing::error!(%error, "a database of the module fails; it is opened again");
             *fault = Some(Fault {
-                what: error.to_string(),
+                problem: error.to_string(),
                 severity,
             });
         }
@@ -176,8 +176,8 @@ impl<S> SelfHealingStore<S> {
             Ok(opened) => opened,
             Err(error) => {
                 let mut known = self.fault.lock();
-                let what = error.to_string();
-                if known.as_ref().is_none_or(|known| known.what != what) {
+                let problem = error.to_string();
+                if known.as_ref().is_none_or(|known| known.problem != problem) {
                     tracing::error!(%error, "a database of the module cannot be opened; it is tried again");
                 }
                 // What is damaged was set aside, or the next call tries that.
@@ -185,7 +185,7 @@ impl<S> SelfHealingStore<S> {
                 if severity == Severity::Environment {
                     self.unclear.store(0, Ordering::Relaxed);
                 }
-                *known = Some(Fault { what, severity });
+                *known = Some(Fault { problem, severity });
                 return Err(error);
             }
         };

@@ -1,4 +1,4 @@
-//! Waits between attempts: exponential, with jitter.
+//! [`Backoff`]: waits between attempts, exponential, with jitter.
 
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ impl Backoff {
     }
 }
 
-/// Somewhere in the upper half of `longest`, so that many who wait for the same
-/// thing do not come back at the same instant.
+/// A random wait in the upper half of `longest`, so that those who wait for the
+/// same thing do not all retry at the same instant.
 pub(crate) fn jitter(longest: Duration) -> Duration {
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -1,24 +1,31 @@
-//! The connection to a secondary: opened, watched, and opened again.
+//! [`SecondaryConnectionManager`]: the connection to a secondary, opened,
+//! watched, and opened again.
 //!
 //! The SDK does not tell when a server is gone: a call on an open client hangs
 //! and is kept, to run after the SDK has reconnected by itself. So a client
-//! that failed a call or a health check is never used again. Its
-//! [`Session`] is taken back, and once everyone has let go of it what it held
-//! is gone too. Only a new client, which fails at once while the server is
-//! away, starts the next session.
+//! that failed a call or a health check is never used again. Its [`Session`]
+//! is withdrawn, and closes once everybody who holds it has dropped it. Only a
+//! new client, which fails at once while the server is away, starts the next
+//! session.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `backoff` | waits between attempts |
+//! | `port` | whether a server still listens |
 
 mod backoff;
 mod port;
-mod state;
 #[cfg(test)]
 mod tests;
 
-pub use state::{ConnectionFailure, ConnectionState, Phase};
-
-use crate::config::{SecondaryConfig, Settings};
+use crate::{
+    config::{SecondaryConfig, Settings},
+    error_policy::{self, Action, Call},
+    secondary_state::{Applied, Event, SecondaryState, StateMachine},
+};
 use arc_swap::ArcSwapOption;
 pub(crate) use backoff::{Backoff, jitter};
-use plugin_api::error::{ErrorKind, StorageError, StorageResult};
+use plugin_api::error::{StorageError, StorageResult};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -34,7 +41,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// What a connection lives by.
+/// How a secondary is connected.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionPolicy {
     /// How long connecting and each call may take.
@@ -43,9 +50,9 @@ pub struct ConnectionPolicy {
     pub health_check_interval: Duration,
     /// The longest wait between two attempts to connect.
     pub reconnect_backoff: Duration,
-    /// Must the tables be prepared? Where nothing is copied, a user who may
-    /// only read is enough.
-    pub schema_required: bool,
+    /// Is anything replicated to the secondary? If so its tables have to be
+    /// prepared; if not, a user who may only read is enough.
+    pub replicates: bool,
 }
 
 impl From<&Settings> for ConnectionPolicy {
@@ -57,7 +64,7 @@ impl From<&Settings> for ConnectionPolicy {
             },
             health_check_interval: settings.health_check_interval,
             reconnect_backoff: settings.reconnect_backoff,
-            schema_required: settings.sync_enabled,
+            replicates: settings.sync_enabled,
         }
     }
 }
@@ -78,7 +85,8 @@ pub struct Session {
     pub generation: u64,
 }
 
-/// Keeps one secondary connected, in the background.
+/// Keeps one secondary connected, in the background, and its
+/// [`SecondaryState`] up to date.
 #[derive(Debug)]
 pub struct SecondaryConnectionManager {
     shared: Arc<Shared>,
@@ -89,10 +97,10 @@ pub struct SecondaryConnectionManager {
 struct Shared {
     config: SecondaryConfig,
     policy: ConnectionPolicy,
-    /// The open session. Written only inside a change of `state`, so that the
+    /// The open session. Written only inside a change of `machine`, so that the
     /// two never disagree; read without a lock.
     session: ArcSwapOption<Session>,
-    state: watch::Sender<ConnectionState>,
+    machine: watch::Sender<StateMachine>,
 }
 
 impl SecondaryConnectionManager {
@@ -102,7 +110,7 @@ impl SecondaryConnectionManager {
             config,
             policy,
             session: ArcSwapOption::empty(),
-            state: watch::Sender::new(ConnectionState::new()),
+            machine: watch::Sender::new(StateMachine::new(policy.replicates)),
         });
         let work = Arc::clone(&shared).run(runtime.clone());
         Arc::new(Self {
@@ -131,53 +139,69 @@ impl SecondaryConnectionManager {
         self.shared.session.load_full()
     }
 
+    /// What the secondary is doing.
+    pub fn state(&self) -> SecondaryState {
+        self.shared.machine.borrow().state()
+    }
+
+    /// What the secondary is doing, and the session that this is about. There
+    /// is one if the state says that it is connected.
+    pub fn state_and_session(&self) -> (SecondaryState, Option<Arc<Session>>) {
+        let machine = self.shared.machine.borrow();
+        (machine.state(), self.session())
+    }
+
+    /// Everything that is known about the secondary's state.
+    pub fn snapshot(&self) -> StateMachine {
+        self.shared.machine.borrow().clone()
+    }
+
+    /// The state and its changes.
+    pub fn subscribe(&self) -> watch::Receiver<StateMachine> {
+        self.shared.machine.subscribe()
+    }
+
     /// Waits for a session; none once the manager is shut down.
     pub async fn connected(&self) -> Option<Arc<Session>> {
         let mut states = self.subscribe();
         loop {
-            let settled =
-                |state: &ConnectionState| matches!(state.phase, Phase::Connected | Phase::Stopped);
-            let phase = states.wait_for(settled).await.ok()?.phase;
-            match self.session() {
-                Some(session) => return Some(session),
-                None if phase == Phase::Stopped => return None,
-                // Lost again between the two looks.
-                None => {}
+            let settled = |machine: &StateMachine| {
+                let state = machine.state();
+                state.is_connected() || state == SecondaryState::Stopped
+            };
+            states.wait_for(settled).await.ok()?;
+            match self.state_and_session() {
+                (SecondaryState::Stopped, _) => return None,
+                (_, Some(session)) => return Some(session),
+                // Lost again in between.
+                _ => {}
             }
         }
     }
 
-    /// Says that a call on `session` failed with a `Connection` or `Timeout`
-    /// error: the session is given up and a new one opened. A report about an
-    /// older session than the open one does nothing.
+    /// Notes what was observed of the secondary, and logs a change of its state.
+    pub(crate) fn note(&self, event: Event<'_>) {
+        self.shared.apply(event, None);
+    }
+
+    /// Reports that a call on `session` failed in a way that only a new session
+    /// can fix: the session is withdrawn and another one opened. A report about
+    /// an older session than the open one does nothing.
     pub fn lost(&self, session: &Session, error: &StorageError) {
         self.shared.lose(session.generation, error);
     }
 
-    /// Looks whether anybody still listens at the server's address: an error if
-    /// not, none if so or if that cannot be told soon. Blocks for a second at
+    /// Probes the server's port: an error if nobody listens there, none if
+    /// somebody does or if that cannot be told soon. Blocks for a second at
     /// most, beside resolving a name.
     pub fn is_gone(&self) -> Option<StorageError> {
-        port::nobody_listens(&self.shared.config.address)
+        port::probe(&self.shared.config.address)
     }
 
-    /// What is known about the connection now.
-    pub fn state(&self) -> ConnectionState {
-        self.shared.state.borrow().clone()
-    }
-
-    /// The state and its changes.
-    pub fn subscribe(&self) -> watch::Receiver<ConnectionState> {
-        self.shared.state.subscribe()
-    }
-
-    /// Gives the session up and connects no more. Doing it twice is doing it once.
+    /// Withdraws the session and connects no more. Idempotent.
     pub fn shutdown(&self) {
         self.task.abort();
-        self.shared.state.send_modify(|state| {
-            self.shared.session.store(None);
-            state.enter(Phase::Stopped);
-        });
+        self.note(Event::ShutDown);
     }
 }
 
@@ -187,26 +211,48 @@ impl Drop for SecondaryConnectionManager {
     }
 }
 
-/// Does the error say that the server is not there?
-fn is_gone(error: &StorageError) -> bool {
-    matches!(error.kind, ErrorKind::CONNECTION | ErrorKind::TIMEOUT)
-}
-
 impl Shared {
+    /// Applies an event to the state, and keeps the session in step with it.
+    /// True unless the event was ignored.
+    fn apply(&self, event: Event<'_>, opened: Option<Arc<Session>>) -> bool {
+        let mut transition = None;
+        let noted = self.machine.send_if_modified(|machine| {
+            let Applied::Noted(change) = machine.apply(event) else {
+                return false;
+            };
+            if opened.is_some() || !machine.state().is_connected() {
+                self.session.store(opened);
+            }
+            transition = change;
+            true
+        });
+        // Not under the lock: the host's logger may ask for the status.
+        if let Some(transition) = transition {
+            transition.log(&self.config.name);
+        }
+        noted
+    }
+
     async fn run(self: Arc<Self>, runtime: Handle) {
         let ceiling = self.policy.reconnect_backoff;
         let mut backoff = Backoff::new(ceiling);
         for generation in 1.. {
-            let began = loop {
+            let opened_at = loop {
                 match self.open(generation, &runtime).await {
                     Ok(session) => break self.begin(session),
-                    Err(error) => self.note_failure(&error),
+                    Err(error) => {
+                        tracing::debug!(
+                            secondary = self.config.name, %error,
+                            "an attempt to connect to the secondary failed"
+                        );
+                        self.apply(Event::ConnectFailed(&error), None);
+                    }
                 }
                 sleep(backoff.wait()).await;
             };
             self.watch(generation).await;
-            // A session that ends as soon as it began is a failed attempt too.
-            if began.elapsed() >= ceiling {
+            // A session that ends soon after it began is a failed attempt too.
+            if opened_at.elapsed() >= ceiling {
                 backoff.reset();
             }
             sleep(backoff.wait()).await;
@@ -217,14 +263,18 @@ impl Shared {
         let timeouts = self.policy.timeouts;
         let connection = Connection::open(&self.config.target(), &timeouts).await?;
         let schema = match schema::initialize(&connection, timeouts.operation).await {
-            Err(error) if self.policy.schema_required || is_gone(&error) => {
-                return Err(error.context("preparing the secondary's tables"));
-            }
+            Ok(report) => report,
             Err(error) => {
-                tracing::debug!(secondary = self.config.name, %error, "its tables stay as they are");
+                let policy = error_policy::of(Call::PrepareSchema, error.kind);
+                if self.policy.replicates || policy.action != Action::Skip {
+                    return Err(error.context("preparing the secondary's tables"));
+                }
+                tracing::debug!(
+                    secondary = self.config.name, %error,
+                    "the secondary's tables stay as they are"
+                );
                 SchemaReport::default()
             }
-            Ok(report) => report,
         };
         Ok(Session {
             storage: SurrealStorage::from_connection(connection.clone(), timeouts, runtime.clone()),
@@ -237,29 +287,13 @@ impl Shared {
     fn begin(&self, session: Session) -> Instant {
         let generation = session.generation;
         let without_index = session.schema.without_unique_index.clone();
-        let begun = self.state.send_if_modified(|state| {
-            if state.phase == Phase::Stopped {
-                return false;
-            }
-            self.session.store(Some(Arc::new(session)));
-            state.generation = generation;
-            state.attempts = 0;
-            state.enter(Phase::Connected)
-        });
-        if !begun {
-            return Instant::now();
-        }
-        tracing::info!(
-            secondary = self.config.name,
-            address = self.config.address.as_str(),
-            generation,
-            "the secondary is connected"
-        );
-        if !without_index.is_empty() {
+        let begun = self.apply(Event::Connected { generation }, Some(Arc::new(session)));
+        if begun && !without_index.is_empty() {
             tracing::warn!(
                 secondary = self.config.name,
                 tables = without_index.join(", "),
-                "tables of the secondary hold rows that share a key, so it cannot keep keys unique; remove all but one of each"
+                "tables of the secondary hold several rows with the same key, so their unique \
+                 index could not be created; remove all but one row of each key"
             );
         }
         Instant::now()
@@ -267,8 +301,8 @@ impl Shared {
 
     /// Checks the session until it is lost.
     async fn watch(&self, generation: u64) {
-        let mut states = self.state.subscribe();
-        let lost = |state: &ConnectionState| state.phase != Phase::Connected;
+        let mut states = self.machine.subscribe();
+        let lost = |machine: &StateMachine| !machine.state().is_connected();
         // A sign of life takes no longer than a connection does.
         let timeouts = self.policy.timeouts;
         let ping_timeout = timeouts.connect.min(timeouts.operation);
@@ -285,59 +319,23 @@ impl Shared {
                 _ = states.wait_for(lost) => return,
             };
             match answer {
-                Ok(()) => self
-                    .state
-                    .send_modify(|state| state.latency = Some(began.elapsed())),
+                Ok(()) => {
+                    let latency = began.elapsed();
+                    self.apply(
+                        Event::HealthChecked {
+                            generation,
+                            latency,
+                        },
+                        None,
+                    );
+                }
                 Err(error) => self.lose(generation, &error.context("health check")),
             }
         }
     }
 
-    /// Takes the session back, if it is still the one of `generation`.
+    /// Withdraws the session, if it is still the one of `generation`.
     fn lose(&self, generation: u64, error: &StorageError) {
-        let lost = self.state.send_if_modified(|state| {
-            let current = state.phase == Phase::Connected && state.generation == generation;
-            if current {
-                self.session.store(None);
-                state.fail(error);
-                // Whatever was wrong with a call, the server had let us in.
-                state.enter(Phase::Unreachable);
-            }
-            current
-        });
-        if lost {
-            tracing::warn!(
-                secondary = self.config.name,
-                error = %error.message,
-                "the connection to the secondary is lost; writes wait in the log, reads are the primary's; it is opened again as soon as the server answers"
-            );
-        }
-    }
-
-    /// Notes a failed attempt: a warning when that is news, else a detail.
-    fn note_failure(&self, error: &StorageError) {
-        let mut news = None;
-        self.state.send_if_modified(|state| {
-            if state.phase == Phase::Stopped {
-                return false;
-            }
-            let changed = state.fail(error);
-            news = changed.then_some(state.phase);
-            true
-        });
-        let (secondary, error) = (&self.config.name, &error.message);
-        match news {
-            Some(Phase::Refused) => tracing::warn!(
-                secondary,
-                %error,
-                "the secondary refuses the connection; mend what the error names, it is tried again by itself"
-            ),
-            Some(_) => tracing::warn!(
-                secondary,
-                %error,
-                "the secondary cannot be reached; writes wait in the log, reads are the primary's; it is tried again by itself"
-            ),
-            None => tracing::debug!(secondary, %error, "the secondary is still not connected"),
-        }
+        self.apply(Event::Lost { generation, error }, None);
     }
 }

@@ -1,5 +1,5 @@
-//! Does anybody listen at an address? The quickest sign that a server is gone:
-//! the SDK hides a socket that was closed.
+//! Probing the port of a server: the quickest sign that it is gone. The SDK
+//! hides a socket that was closed.
 
 use plugin_api::error::StorageError;
 use std::{
@@ -10,15 +10,15 @@ use std::{
 use surreal_storage::target::Address;
 use url::Url;
 
-/// How long looking may take.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long a probe may take.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An error if nobody listens at `address`. None if somebody does, or if that
 /// cannot be told soon. Blocks for a second at most, and for as long as it takes
 /// to resolve a name.
-pub(super) fn nobody_listens(address: &Address) -> Option<StorageError> {
+pub(super) fn probe(address: &Address) -> Option<StorageError> {
     let url = Url::parse(address.as_str()).ok()?;
-    let deadline = Instant::now() + LOOK;
+    let deadline = Instant::now() + TIMEOUT;
     let mut refusal = None;
     for address in url.socket_addrs(|| None).ok()? {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -30,9 +30,7 @@ pub(super) fn nobody_listens(address: &Address) -> Option<StorageError> {
             _ => return None,
         }
     }
-    refusal.map(|error| {
-        StorageError::connection(format!("the server does not listen any more: {error}"))
-    })
+    refusal.map(|error| StorageError::connection(format!("the server no longer listens: {error}")))
 }
 
 #[cfg(test)]
@@ -54,11 +52,11 @@ mod tests {
     }
 
     #[test]
-    fn a_port_with_a_listener_is_no_sign_and_one_without_is() {
+    fn only_a_port_without_a_listener_is_an_error() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = address(&listener);
-        assert!(nobody_listens(&address).is_none());
+        assert!(probe(&address).is_none());
         drop(listener);
-        assert!(nobody_listens(&address).is_some());
+        assert!(probe(&address).is_some());
     }
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::test_server;
+use crate::{secondary_state::SecondaryState::*, test_server};
 use plugin_api::value::Object;
 use server_process::SecondaryServer;
 
@@ -12,19 +12,19 @@ const QUICK: ConnectionPolicy = ConnectionPolicy {
     },
     health_check_interval: Duration::from_millis(100),
     reconnect_backoff: Duration::from_millis(300),
-    schema_required: true,
+    replicates: true,
 };
 
 /// Waits for a state, and fails with the one that there is.
 async fn reaches(
     manager: &SecondaryConnectionManager,
-    wanted: impl Fn(&ConnectionState) -> bool,
-) -> ConnectionState {
+    wanted: impl Fn(&StateMachine) -> bool,
+) -> StateMachine {
     let mut states = manager.subscribe();
     let reached = timeout(Duration::from_secs(60), states.wait_for(wanted))
         .await
         .map(|state| state.unwrap().clone());
-    reached.unwrap_or_else(|_| panic!("not reached; the state is {:?}", manager.state()))
+    reached.unwrap_or_else(|_| panic!("not reached; the state is {:?}", manager.snapshot()))
 }
 
 fn start(server: &SecondaryServer, password: &str) -> Arc<SecondaryConnectionManager> {
@@ -32,17 +32,17 @@ fn start(server: &SecondaryServer, password: &str) -> Arc<SecondaryConnectionMan
     SecondaryConnectionManager::start(secondary, QUICK, Handle::current())
 }
 
-fn is(phase: Phase) -> impl Fn(&ConnectionState) -> bool {
-    move |state| state.phase == phase
+fn is(wanted: SecondaryState) -> impl Fn(&StateMachine) -> bool {
+    move |machine| machine.state() == wanted
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_comes_goes_and_comes_back() {
+async fn a_server_that_starts_dies_and_restarts_gets_a_new_session_each_time() {
     let mut server = test_server::down();
     let manager = start(&server, "root");
-    let state = reaches(&manager, |state| state.attempts >= 3).await;
-    assert_eq!(state.phase, Phase::Unreachable);
-    assert!(state.last_error.is_some() && manager.session().is_none());
+    let state = reaches(&manager, |state| state.attempts() >= 3).await;
+    assert_eq!(state.state(), Unreachable);
+    assert!(state.last_error().is_some() && manager.session().is_none());
 
     server.restart().unwrap();
     let session = manager.connected().await.unwrap();
@@ -53,26 +53,26 @@ async fn a_server_that_comes_goes_and_comes_back() {
         .await
         .unwrap();
     drop(session);
-    reaches(&manager, |state| state.latency.is_some()).await;
+    reaches(&manager, |state| state.latency().is_some()).await;
 
     server.kill();
-    reaches(&manager, is(Phase::Unreachable)).await;
+    reaches(&manager, is(Unreachable)).await;
     assert!(manager.session().is_none());
     server.restart().unwrap();
     let session = manager.connected().await.unwrap();
     assert_eq!(session.generation, 2);
-    assert_eq!(manager.state().attempts, 0);
+    assert_eq!(manager.snapshot().attempts(), 0);
     manager.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_paused_server_is_noticed_and_found_again() {
+async fn a_server_that_hangs_is_unreachable_until_it_answers_again() {
     let server = test_server::start();
     let manager = start(&server, "root");
     manager.connected().await.unwrap();
     server.pause().unwrap();
-    let state = reaches(&manager, is(Phase::Unreachable)).await;
-    let error = state.last_error.unwrap().message;
+    let state = reaches(&manager, is(Unreachable)).await;
+    let error = state.last_error().unwrap().message.clone();
     assert!(error.contains("health check"), "{error}");
     server.resume().unwrap();
     assert_eq!(manager.connected().await.unwrap().generation, 2);
@@ -80,25 +80,25 @@ async fn a_paused_server_is_noticed_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_password_is_refused_and_told_apart() {
+async fn a_wrong_password_is_rejected_rather_than_unreachable() {
     let server = test_server::start();
     let manager = start(&server, "not-the-password");
-    let state = reaches(&manager, |state| state.attempts >= 2).await;
-    assert_eq!(state.phase, Phase::Refused);
-    let error = state.last_error.unwrap().message;
+    let state = reaches(&manager, |state| state.attempts() >= 2).await;
+    assert_eq!(state.state(), Rejected);
+    let error = state.last_error().unwrap().message.clone();
     assert!(error.contains("check username and password"), "{error}");
     assert!(!error.contains("not-the-password"), "{error}");
     manager.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reported_loss_opens_a_new_session_and_an_old_report_does_not() {
+async fn reporting_the_open_session_lost_opens_another_and_an_older_report_does_nothing() {
     let server = test_server::start();
     let manager = start(&server, "root");
     let first = manager.connected().await.unwrap();
     let error = StorageError::timeout("a call hung");
     manager.lost(&first, &error);
-    assert!(manager.session().is_none(), "taken back at once");
+    assert!(manager.session().is_none(), "withdrawn at once");
     let second = manager.connected().await.unwrap();
     assert_eq!(second.generation, 2);
     manager.lost(&first, &error);
@@ -113,7 +113,7 @@ async fn a_reported_loss_opens_a_new_session_and_an_old_report_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_shutdown_nobody_waits() {
+async fn shutdown_ends_every_wait_for_a_session() {
     let server = test_server::down();
     let manager = start(&server, "root");
     let waiting = tokio::spawn({
@@ -124,11 +124,11 @@ async fn after_shutdown_nobody_waits() {
     manager.shutdown();
     assert!(waiting.await.unwrap());
     assert!(manager.connected().await.is_none());
-    assert_eq!(manager.state().phase, Phase::Stopped);
+    assert_eq!(manager.state(), Stopped);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
+async fn a_user_who_may_only_read_is_enough_where_nothing_is_replicated() {
     let server = test_server::start();
     let owner = start(&server, "root");
     let session = owner.connected().await.unwrap();
@@ -140,9 +140,9 @@ async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
         .unwrap();
     owner.shutdown();
 
-    let reader = |schema_required| {
+    let reader = |replicates| {
         let policy = ConnectionPolicy {
-            schema_required,
+            replicates,
             ..QUICK
         };
         SecondaryConnectionManager::start(
@@ -151,15 +151,15 @@ async fn a_user_who_may_only_read_is_enough_where_nothing_is_copied() {
             Handle::current(),
         )
     };
-    let copying = reader(true);
-    let state = reaches(&copying, |state| state.attempts > 0).await;
-    assert_eq!(state.phase, Phase::Refused, "{state:?}");
-    let error = state.last_error.unwrap().message;
+    let replicating = reader(true);
+    let state = reaches(&replicating, |state| state.attempts() > 0).await;
+    assert_eq!(state.state(), Rejected, "{state:?}");
+    let error = state.last_error().unwrap().message.clone();
     assert!(
         error.contains("preparing the secondary's tables"),
         "{error}"
     );
-    copying.shutdown();
+    replicating.shutdown();
     let reading = reader(false);
     assert!(reading.connected().await.is_some());
     reading.shutdown();

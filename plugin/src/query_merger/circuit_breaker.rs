@@ -1,6 +1,7 @@
 //! [`CircuitBreaker`]: what the merger knows of one secondary from its answers so far.
 
 use super::backend::{Backend, Secondary};
+use crate::error_policy::{self, Action, Call};
 use parking_lot::Mutex;
 use plugin_api::error::{ErrorKind, StorageError};
 use std::{
@@ -96,7 +97,10 @@ impl CircuitBreaker {
             Some(_) => Condition::Failing,
             None => Condition::Answering,
         };
-        if let Some(error) = error.filter(|error| error.kind == ErrorKind::CONNECTION) {
+        let reconnects = |error: &&StorageError| {
+            error_policy::of(Call::ReadSecondary, error.kind).action == Action::Reconnect
+        };
+        if let Some(error) = error.filter(reconnects) {
             self.secondary.lost(connection, error);
         }
         self.now(condition, error);

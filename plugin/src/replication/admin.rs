@@ -1,9 +1,9 @@
-//! Steering replication while it works.
+//! What an operator can ask of replication while it works.
 
-use super::{Replication, log_error};
+use super::Replication;
 use crate::{
     config::{nearest, selectable},
-    sync_queue::{DeadLetter, EVERY_TABLE, SyncQueue},
+    sync_queue::{DeadLetter, EVERY_TABLE, QueueError, SyncQueue},
 };
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -12,19 +12,19 @@ use plugin_api::{
 use surreal_storage::schema::{RELATIONSHIPS, relationships::replicated_tables};
 
 impl Replication {
-    /// Stops copying. Without effect where nothing is copied.
+    /// Pauses replication. Without effect if `sync_enabled` is false.
     pub fn pause(&self) {
         if let Some(pipeline) = &self.pipeline {
             pipeline.executor.pause();
-            tracing::info!("copying is paused");
+            tracing::info!("replication is paused; writes wait in the log");
         }
     }
 
-    /// Goes on copying.
+    /// Resumes replication.
     pub fn resume(&self) {
         if let Some(pipeline) = &self.pipeline {
             pipeline.executor.resume();
-            tracing::info!("copying goes on");
+            tracing::info!("replication is resumed");
         }
     }
 
@@ -32,43 +32,46 @@ impl Replication {
         match &self.pipeline {
             Some(pipeline) => Ok(&pipeline.queue),
             None => Err(StorageError::unsupported(
-                "nothing is copied: set sync_enabled to true",
+                "replication is disabled; set sync_enabled to true",
             )),
         }
     }
 
-    /// What a secondary refused for good.
+    /// The dead letters of a secondary.
     ///
     /// # Errors
     /// If the log cannot be read.
     pub fn dead_letters(&self, secondary: &str) -> StorageResult<Vec<DeadLetter>> {
-        self.queue()?.dead_letters(secondary).map_err(log_error)
+        Ok(self.queue()?.dead_letters(secondary)?)
     }
 
-    /// Queues dead letters again; all for no ids. Returns how many.
+    /// Retries dead letters with these ids; all if there are none. Returns how
+    /// many.
     ///
     /// # Errors
     /// If the log cannot be read or written.
     pub fn replay(&self, secondaries: &[String], ids: &[String]) -> StorageResult<usize> {
         let queue = self.queue()?;
         let replayed = secondaries.iter().map(|name| queue.replay(name, ids));
-        replayed.sum::<Result<usize, _>>().map_err(log_error)
+        Ok(replayed.sum::<Result<usize, QueueError>>()?)
     }
 
-    /// Drops dead letters; all for no ids. Returns how many.
+    /// Drops dead letters with these ids; all if there are none. Returns how
+    /// many.
     ///
     /// # Errors
     /// If the log cannot be read or written.
     pub fn discard(&self, secondaries: &[String], ids: &[String]) -> StorageResult<usize> {
         let queue = self.queue()?;
         let discarded = secondaries.iter().map(|name| queue.discard(name, ids));
-        discarded.sum::<Result<usize, _>>().map_err(log_error)
+        Ok(discarded.sum::<Result<usize, QueueError>>()?)
     }
 
-    /// Has tables copied again, in the background; all for no tables.
+    /// Requests a resync of these tables, which runs in the background; of all
+    /// tables if none are named.
     ///
     /// # Errors
-    /// A table that is not replicated, or the primary does not list its tables.
+    /// If a table is not replicated, or the primary cannot list its tables.
     pub fn resync(&self, secondaries: &[String], tables: &[String]) -> StorageResult<()> {
         let queue = self.queue()?;
         let tables = match tables {
@@ -77,13 +80,13 @@ impl Replication {
         };
         for secondary in secondaries {
             for table in &tables {
-                queue.request_resync(secondary, table, "asked for");
+                queue.request_resync(secondary, table, "requested by an operator");
             }
         }
         Ok(())
     }
 
-    /// The tables of these names; all that are replicated for no names.
+    /// The tables with these names; all that are replicated if none are named.
     /// `relationships` stands for the tables of all relationship types.
     pub(super) fn replicated(&self, names: &[String]) -> StorageResult<Vec<String>> {
         let context = CallContext::with_timeout(self.config.settings.operation_timeout);

@@ -1,10 +1,10 @@
 //! [`PrimaryFlag`]: the log's dirty flag, kept in the primary.
 //!
-//! What the log misses is writes that the primary took. So the primary is the
-//! one place that is there whenever there is something to remember, and it is
-//! as durable as the writes themselves: one row of a table of the module's own,
-//! made only when the log fails or nothing is copied, and removed once nothing
-//! is missing.
+//! The flag says that the log misses writes that the primary has committed. The
+//! primary is the one place that is available whenever there is such a write,
+//! and it is as durable as the write itself. The flag is a row in a table of the
+//! module's own, written only if the log fails or replication is disabled, and
+//! removed once nothing is missing.
 
 use super::{log_dir, on_own_thread};
 use crate::sync_queue::DirtyFlag;
@@ -20,7 +20,7 @@ use std::{
 };
 use surreal_storage::schema::DIRTY_FLAG_TABLE;
 
-/// How long the primary may take. A write waits for it, once.
+/// How long the primary may take. One write waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The flag of one log: a row named after its `queue_dir`.
@@ -37,7 +37,7 @@ impl PrimaryFlag {
         }
     }
 
-    /// On a thread of its own: the log may fail those who must not block.
+    /// On a thread of its own: the log may fail on a thread that must not block.
     fn ask(&self, sql: impl Into<String>) -> StorageResult<Value> {
         let (primary, sql) = (self.primary.clone(), sql.into());
         let parameters = Object::new().with("row", self.row.clone());
@@ -53,15 +53,15 @@ impl DirtyFlag for PrimaryFlag {
             "DEFINE TABLE IF NOT EXISTS {DIRTY_FLAG_TABLE} SCHEMALESS;
              UPSERT $row SET incomplete = true RETURN NONE;"
         );
-        self.ask(set).map(drop).map_err(|error| told(&error))
+        self.ask(set).map(drop).map_err(|error| message(&error))
     }
 
     fn is_set(&self) -> Result<bool, String> {
         match self.ask("SELECT VALUE incomplete FROM $row") {
             Ok(answer) => Ok(!answer.first_rows().is_empty()),
-            // Nothing was ever missing.
+            // The table was never created: the flag was never set.
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(false),
-            Err(error) => Err(told(&error)),
+            Err(error) => Err(message(&error)),
         }
     }
 
@@ -69,47 +69,48 @@ impl DirtyFlag for PrimaryFlag {
         match self.ask("DELETE $row RETURN NONE") {
             // It was never set.
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(()),
-            answer => answer.map(drop).map_err(|error| told(&error)),
+            answer => answer.map(drop).map_err(|error| message(&error)),
         }
     }
 }
 
-/// What a start with `sync_enabled: false` leaves for the next one that copies.
+/// Sets the dirty flag while `sync_enabled` is false, so that the next start
+/// that replicates resyncs what was written meanwhile.
 pub(super) struct DisabledMarker {
     flag: PrimaryFlag,
-    is_noted: AtomicBool,
-    is_told: AtomicBool,
+    is_set: AtomicBool,
+    is_logged: AtomicBool,
 }
 
 impl DisabledMarker {
-    /// Where there is a log, it misses what is written from now on.
+    /// A log that exists misses what is written from now on.
     pub(super) fn new(primary: &FullStorage, queue_dir: &Path) -> Self {
         let has_log = log_dir(queue_dir).try_exists().unwrap_or(true);
         Self {
             flag: PrimaryFlag::new(primary.clone(), queue_dir),
-            is_noted: AtomicBool::new(!has_log),
-            is_told: AtomicBool::new(false),
+            is_set: AtomicBool::new(!has_log),
+            is_logged: AtomicBool::new(false),
         }
     }
 
-    /// Notes it, unless that is done. False if it has to be tried again.
-    pub(super) fn note(&self) -> bool {
-        if self.is_noted.load(Ordering::Relaxed) {
+    /// Sets the flag, unless that is done. False if it has to be retried.
+    pub(super) fn set(&self) -> bool {
+        if self.is_set.load(Ordering::Relaxed) {
             return true;
         }
         match self.flag.set() {
-            Ok(()) => self.is_noted.store(true, Ordering::Relaxed),
-            Err(error) if !self.is_told.swap(true, Ordering::Relaxed) => tracing::warn!(
+            Ok(()) => self.is_set.store(true, Ordering::Relaxed),
+            Err(error) if !self.is_logged.swap(true, Ordering::Relaxed) => tracing::warn!(
                 %error,
-                "it cannot be noted yet that nothing is copied; if the process ends now, run \
-                 resync once sync_enabled is true again"
+                "the dirty flag could not be set on the primary; it is retried. If the process \
+                 ends before that, POST /api/db-sync/resync once sync_enabled is true again"
             ),
             Err(_) => {}
         }
-        self.is_noted.load(Ordering::Relaxed)
+        self.is_set.load(Ordering::Relaxed)
     }
 }
 
-fn told(error: &StorageError) -> String {
+fn message(error: &StorageError) -> String {
     format!("the primary: {error}")
 }

@@ -1,5 +1,12 @@
 //! [`Replication`]: everything that works between provisioning and cleanup,
 //! put together.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `admin` | pausing, dead letters, resyncs: what an operator can ask for |
+//! | [`verify`] | comparing the secondaries with the primary |
+//! | `dirty_flag` | the flag in the primary that says that the log misses writes |
+//! | `recovery_task` | reopening the log and the tombstones after a failure |
 
 mod admin;
 mod dirty_flag;
@@ -12,14 +19,14 @@ use crate::{
     config::{
         Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings, TableSelection,
     },
-    connection::{ConnectionPolicy, Phase, SecondaryConnectionManager},
+    connection::{ConnectionPolicy, SecondaryConnectionManager},
     key_locks::KeyLocks,
     logging::Log,
     merged_storage::MergedStorage,
     query_merger::{QueryMerger, ReadSettings, Secondary},
     status::{Health, LogStatus, ResyncStatus, SecondaryStatus, Status},
     sync_executor::{ExecutorConfig, SyncExecutor, TableFilter},
-    sync_queue::{Fsync, QueueConfig, QueueError, SyncQueue},
+    sync_queue::{Fsync, QueueConfig, SyncQueue},
     synced_storage::SyncedStorage,
     tombstones::Tombstones,
 };
@@ -41,10 +48,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// The database's futures are deep.
 const STACK_SIZE: usize = 10 << 20;
 
-/// How long workers, and then the runtime's threads, are waited for at the end.
-const ENDING: Duration = Duration::from_secs(2);
+/// How long shutdown waits for the workers, and then for the runtime's threads.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often the log is brought to the disk with `queue_fsync: interval`.
+/// How often the log is flushed to the disk with `queue_fsync: interval`.
 const FSYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One module's runtime, log, secondaries and workers.
@@ -73,7 +80,7 @@ impl Replication {
     /// Starts everything; nothing here waits for a network.
     ///
     /// # Errors
-    /// What the system does not give: threads, or the log's directory.
+    /// If threads cannot be started, or `queue_dir` cannot be used.
     pub fn start(config: Config, primary: FullStorage, log: Log) -> StorageResult<Arc<Self>> {
         let log = Arc::new(log);
         let replication = log.scope(|| Self::build(config, primary, Arc::clone(&log)))?;
@@ -146,12 +153,12 @@ impl Replication {
         })
     }
 
-    /// The configuration that it works by.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Where its lines go.
+    /// Where log lines go.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
     }
@@ -164,8 +171,8 @@ impl Replication {
             .collect()
     }
 
-    /// The storage that copies what is written to `primary` and merges what is
-    /// read from it.
+    /// The storage that replicates what is written to `primary` and merges what
+    /// is read from it.
     pub fn wrap(&self, primary: FullStorage) -> MergedStorage {
         let settings = &self.config.settings;
         let queue = self
@@ -202,7 +209,7 @@ impl Replication {
         )
     }
 
-    /// What it is doing.
+    /// What replication is doing.
     pub fn status(&self) -> Status {
         let settings = &self.config.settings;
         let secondaries: Vec<_> = self
@@ -240,50 +247,55 @@ impl Replication {
     }
 
     fn status_of(&self, connection: &SecondaryConnectionManager) -> SecondaryStatus {
-        let mut status = SecondaryStatus::of_connection(connection.config(), connection.state());
-        if let Some(Pipeline { queue, executor }) = &self.pipeline {
-            let name = connection.name();
-            status.backlog = queue.backlog(name).into();
-            status.copied = executor.progress(name).unwrap_or_default();
-            // What cannot be read now is told by the log's own warnings.
-            let refused = queue.count_rejected(name).unwrap_or_default();
-            (status.retries, status.dead_letters) = refused;
-            let scans = executor.scans(name);
-            let marks = queue.resync_requests(name).unwrap_or_default().into_iter();
-            status.resync = marks
-                .map(|mark| {
-                    let walk = scans.get(&mark.table).copied();
-                    ResyncStatus::new(mark, walk)
-                })
-                .collect();
-            if status.state == Phase::Connected
-                && !executor.is_paused()
-                && !executor.is_reconciled(name, status.connects)
-            {
-                status.state = Phase::Connecting;
-            }
+        let config = connection.config();
+        let Some(Pipeline { queue, executor }) = &self.pipeline else {
+            return SecondaryStatus::of_connection(config, &connection.snapshot());
+        };
+        let name = connection.name();
+        // In the order in which work moves, so that none is missed between two
+        // looks: from a resync request to the backlog, from there to the
+        // rejected operations, which stay listed while they are retried. The
+        // state comes before the backlog: one that is empty means nothing until
+        // the session is reconciled.
+        //
+        // What cannot be read now is reported as a fault of the log.
+        let requests = executor.resync_requests(name).unwrap_or_default();
+        let snapshot = connection.snapshot();
+        let backlog = queue.backlog(name).into();
+        let (retries, dead_letters) = queue.count_rejected(name).unwrap_or_default();
+        let scans = executor.scans(name);
+        let resync = requests.into_iter().map(|request| {
+            let scan = scans.get(&request.table).copied();
+            ResyncStatus::new(request, scan)
+        });
+        SecondaryStatus {
+            backlog,
+            replicated: executor.progress(name).unwrap_or_default(),
+            retries,
+            dead_letters,
+            resync: resync.collect(),
+            ..SecondaryStatus::of_connection(config, &snapshot)
         }
-        status
     }
 
     /// Lets the log drain for up to `drain`, then ends all work and frees
-    /// everything. What is left in the log is copied after the next start.
+    /// everything. What is left in the log is replicated after the next start.
     ///
     /// # Errors
-    /// What could not be finished.
+    /// If a thread could not be ended in order.
     pub fn shutdown(&self, drain: Duration) -> StorageResult<()> {
         let Some(runtime) = self.runtime.lock().take() else {
             return Ok(());
         };
         let pipeline = self.pipeline.as_ref();
         let executor = pipeline.map(|pipeline| Arc::clone(&pipeline.executor));
-        // On a thread of its own: the caller's may belong to a runtime, and
-        // there one may neither wait for another runtime nor end it.
+        // On a thread of its own: the caller's may belong to a runtime, which
+        // must neither block on another runtime nor drop one.
         let work = move || {
             if let Some(executor) = executor {
                 runtime.block_on(async {
                     executor.drain(drain).await;
-                    executor.shutdown(ENDING).await;
+                    executor.shutdown(SHUTDOWN_TIMEOUT).await;
                 });
             }
             runtime
@@ -299,14 +311,15 @@ impl Replication {
                     tracing::info!(
                         secondary = name,
                         waiting,
-                        "what was not copied yet waits in the log for the next start"
+                        "operations that were not replicated yet wait in the log for the next \
+                         start"
                     );
                 }
             }
             queue.close();
         }
         self.tombstones.close();
-        on_own_thread(move || runtime.shutdown_timeout(ENDING))?;
+        on_own_thread(move || runtime.shutdown_timeout(SHUTDOWN_TIMEOUT))?;
         tracing::info!("replication has ended");
         Ok(())
     }
@@ -322,20 +335,8 @@ fn on_own_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         .ok_or_else(|| StorageError::internal("the module's threads could not be ended in order"))
 }
 
-/// What the log says, as a storage's error.
-fn log_error(error: QueueError) -> StorageError {
-    let message = error.to_string();
-    match error {
-        QueueError::Locked(_) | QueueError::Directory { .. } => {
-            StorageError::invalid_input(message)
-        }
-        QueueError::Closed => StorageError::closed(message),
-        _ => StorageError::internal(message),
-    }
-}
-
-/// What keeps the log in order; without one, the trace that it misses
-/// something.
+/// What the recovery task calls again and again for the log: reopening it after
+/// a failure. Without replication, noting that the log misses writes.
 fn recover_log(
     queue: Option<&Arc<SyncQueue>>,
     settings: &Settings,
@@ -346,8 +347,8 @@ fn recover_log(
     }
     let disabled_marker = DisabledMarker::new(primary, &settings.queue_dir);
     // Before the first write that it misses.
-    disabled_marker.note();
-    Arc::new(move || disabled_marker.note())
+    disabled_marker.set();
+    Arc::new(move || disabled_marker.set())
 }
 
 fn log_dir(queue_dir: &Path) -> PathBuf {
@@ -375,7 +376,7 @@ fn open_queue(
         },
     };
     let flag = PrimaryFlag::new(primary.clone(), &settings.queue_dir);
-    SyncQueue::open_with(config, secondaries, Box::new(flag)).map_err(log_error)
+    Ok(SyncQueue::open_with(config, secondaries, Box::new(flag))?)
 }
 
 fn executor_config(settings: &Settings, tables: &TableFilter) -> ExecutorConfig {

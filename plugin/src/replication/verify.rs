@@ -1,7 +1,11 @@
 //! Comparing the secondaries with the primary, row by row.
 
-use super::{Replication, log_error};
-use crate::{connection::Session, sync_queue::SyncQueue, sync_types, sync_types::SyncOperation};
+use super::Replication;
+use crate::{
+    connection::Session,
+    sync_queue::SyncQueue,
+    sync_types::{self, SyncOperation},
+};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, Storage},
@@ -13,16 +17,16 @@ use std::collections::BTreeMap;
 /// Rows of one page; with embeddings a row is several kilobytes.
 const PAGE: i64 = 200;
 
-/// What a comparison has found.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
-    /// True if every compared table holds what the primary holds.
+    /// True if every secondary holds every row of the compared tables.
     pub equal: bool,
     /// Each table of each secondary that was compared.
     pub tables: Vec<TableReport>,
-    /// Secondaries that could not be compared, and why.
+    /// Secondaries that could not be compared, each with the reason.
     pub skipped: BTreeMap<String, String>,
-    /// Rows that are queued to be copied again.
+    /// Rows that are being replicated again because they differ.
     pub repairing: usize,
 }
 
@@ -37,23 +41,23 @@ pub struct TableReport {
     pub rows: usize,
     /// Of these, rows that the secondary does not have.
     pub missing: usize,
-    /// Of these, rows that it has otherwise.
+    /// Of these, rows that differ on the secondary.
     pub different: usize,
-    /// Rows that only it has: its archive of what was deleted, or its own.
-    pub only_there: usize,
-    /// Operations that were on their way meanwhile: rows that they are about
-    /// may count as missing or different.
-    pub on_their_way: u64,
+    /// Rows that only the secondary has: deleted on the primary, or its own.
+    pub only_on_secondary: usize,
+    /// Operations that were still in the backlog: their rows may count as
+    /// missing or different.
+    pub in_flight: u64,
 }
 
 impl Replication {
-    /// Compares tables and has what differs copied again; all tables for none
-    /// given. Rows that only a secondary has stay as they are.
+    /// Compares tables, and replicates the rows that differ again; all tables if
+    /// none are named. Rows that only a secondary has stay as they are.
     ///
     /// Takes as long as reading the tables on both sides does.
     ///
     /// # Errors
-    /// A table that is not replicated, or the primary does not answer.
+    /// If a table is not replicated, or the primary or the log fails.
     pub fn verify(&self, secondaries: &[String], tables: &[String]) -> StorageResult<VerifyReport> {
         let queue = self.queue()?;
         let tables = self.replicated(tables)?;
@@ -64,7 +68,7 @@ impl Replication {
             let Some(session) = connection.session() else {
                 report
                     .skipped
-                    .insert(name.to_owned(), "it is not connected".to_owned());
+                    .insert(name.to_owned(), "the secondary is not connected".to_owned());
                 continue;
             };
             for table in &tables {
@@ -73,11 +77,11 @@ impl Replication {
                         report.repairing += compared.missing + compared.different;
                         report.tables.push(compared);
                     }
-                    Err(Fault::Secondary(error)) => {
+                    Err(CompareError::Secondary(error)) => {
                         report.skipped.insert(name.to_owned(), error.message.into());
                         break;
                     }
-                    Err(Fault::Other(error)) => return Err(error),
+                    Err(CompareError::Source(error)) => return Err(error),
                 }
             }
         }
@@ -96,7 +100,7 @@ impl Replication {
         queue: &SyncQueue,
         secondary: &str,
         table: &str,
-    ) -> Result<TableReport, Fault> {
+    ) -> Result<TableReport, CompareError> {
         let context = CallContext::with_timeout(self.config.settings.operation_timeout);
         let mut report = TableReport {
             secondary: secondary.to_owned(),
@@ -105,49 +109,54 @@ impl Replication {
         };
         let mut last: Option<RecordId> = None;
         loop {
-            let theirs = page(&self.primary, &context, table, last.take()).map_err(Fault::Other)?;
-            let Some((id, _)) = theirs.last() else { break };
+            let expected =
+                page(&self.primary, &context, table, last.take()).map_err(CompareError::Source)?;
+            let Some((id, _)) = expected.last() else {
+                break;
+            };
             last = Some(id.clone());
-            let ids: Value = theirs.iter().map(|(id, _)| id.clone()).collect();
+            let ids: Value = expected.iter().map(|(id, _)| id.clone()).collect();
             let parameters = Object::new().with("ids", ids);
             let sql = "SELECT * FROM $ids";
-            let copies =
-                rows(&session.storage, &context, sql, &parameters).map_err(Fault::Secondary)?;
-            let copies: BTreeMap<String, Object> = copies
+            let actual = rows(&session.storage, &context, sql, &parameters)
+                .map_err(CompareError::Secondary)?;
+            let actual: BTreeMap<String, Object> = actual
                 .into_iter()
                 .map(|(id, row)| (id.to_string(), row))
                 .collect();
             let mut refreshes = Vec::new();
-            for (id, row) in &theirs {
-                match copies.get(&id.to_string()) {
-                    Some(copy) if copy == row => continue,
+            for (id, row) in &expected {
+                match actual.get(&id.to_string()) {
+                    Some(found) if found == row => continue,
                     Some(_) => report.different += 1,
                     None => report.missing += 1,
                 }
                 let key = sync_types::order_key(table, id, row);
                 refreshes.push(SyncOperation::refresh(key).only_for(secondary));
             }
-            report.rows += theirs.len();
+            report.rows += expected.len();
             if !refreshes.is_empty() {
                 queue
                     .append(&refreshes, None)
-                    .map_err(|error| Fault::Other(log_error(error)))?;
+                    .map_err(|error| CompareError::Source(error.into()))?;
             }
         }
-        let there = count(&session.storage, &context, table).map_err(Fault::Secondary)?;
-        report.only_there = there.saturating_sub(report.rows - report.missing);
-        report.on_their_way = queue.backlog_operations(secondary);
+        let on_secondary =
+            count(&session.storage, &context, table).map_err(CompareError::Secondary)?;
+        report.only_on_secondary = on_secondary.saturating_sub(report.rows - report.missing);
+        report.in_flight = queue.backlog_operations(secondary);
         Ok(report)
     }
 }
 
-/// Whose fault it is decides what becomes of the rest of the work.
-enum Fault {
+/// Errors of a secondary skip it; others abort the verification.
+enum CompareError {
     Secondary(StorageError),
-    Other(StorageError),
+    /// The primary or the log.
+    Source(StorageError),
 }
 
-/// The rows of the primary behind `after`, by id.
+/// A page of the primary's rows after the id `after`.
 fn page(
     primary: &impl Storage,
     context: &CallContext,
@@ -155,20 +164,20 @@ fn page(
     after: Option<RecordId>,
 ) -> StorageResult<Vec<(RecordId, Object)>> {
     let mut parameters = Object::new().with("table", table).with("page", PAGE);
-    let mut behind = "";
+    let mut condition = "";
     if let Some(after) = after {
         parameters.insert("after", after);
-        behind = "WHERE id > $after";
+        condition = "WHERE id > $after";
     }
-    let sql = format!("SELECT * FROM type::table($table) {behind} ORDER BY id LIMIT $page");
+    let sql = format!("SELECT * FROM type::table($table) {condition} ORDER BY id LIMIT $page");
     rows(primary, context, &sql, &parameters)
 }
 
 /// How many rows a table has; none if there is no such table.
-fn count(side: &impl Storage, context: &CallContext, table: &str) -> StorageResult<usize> {
+fn count(storage: &impl Storage, context: &CallContext, table: &str) -> StorageResult<usize> {
     let parameters = Object::new().with("table", table);
     let sql = "RETURN { count: count(SELECT VALUE id FROM type::table($table)) }";
-    let answer = match side.query(context, sql, &parameters) {
+    let answer = match storage.query(context, sql, &parameters) {
         Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(0),
         answer => answer?,
     };
@@ -181,12 +190,12 @@ fn count(side: &impl Storage, context: &CallContext, table: &str) -> StorageResu
 
 /// The rows of one statement, each with its id; none if there is no such table.
 fn rows(
-    side: &impl Storage,
+    storage: &impl Storage,
     context: &CallContext,
     sql: &str,
     parameters: &Object,
 ) -> StorageResult<Vec<(RecordId, Object)>> {
-    let answer = match side.query(context, sql, parameters) {
+    let answer = match storage.query(context, sql, parameters) {
         Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(Vec::new()),
         answer => answer?,
     };

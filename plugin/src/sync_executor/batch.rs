@@ -18,7 +18,7 @@ pub(super) struct Change {
     pub(super) place: Watermark,
     /// What the secondary is to hold.
     pub(super) target: TargetState,
-    /// Is the primary's present state to be read instead, if it has one?
+    /// Are the primary's present rows to be read instead, if it has any?
     pub(super) needs_refresh: bool,
 }
 
@@ -29,23 +29,22 @@ pub(super) enum TargetState {
     Rows(Vec<RowImage>),
     /// These rows and no others of the document at this path.
     Document(String, Vec<RowImage>),
-    /// Whatever it has.
+    /// Whatever it has already.
     Unchanged,
 }
 
-/// About how many bytes one transaction takes at most. It has to get there within
+/// About the largest size of one transaction, in bytes. It has to arrive within
 /// `operation_timeout`, beside those of other workers, and to fit in a message.
 pub(super) const TRANSACTION_BYTES: usize = 4 << 20;
 
-/// About what a number, or the frame of anything else, takes in a message.
+/// About the size of a number, or of the frame of anything else, in a message.
 const WIRE_VALUE: usize = 32;
 
-/// Keeps the last operation of each key, in the order of the log. A refresh has
-/// overtaken those up to `refreshed`: they are read anew.
+/// Keeps the last operation of each key, in the order of the log. Those up to
+/// `refreshed` are read anew: the secondary may have newer rows already.
 ///
-/// So a piece from the beginning holds all that there is up to its last
-/// place: of a key whose last operation comes later, only older states are
-/// missing.
+/// A piece from the beginning is complete up to its last place: of a key whose
+/// last operation comes later, only older states are missing.
 pub(super) fn last_of_each_key(
     operations: Vec<(Watermark, SyncOperation)>,
     refreshed: Position,
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_write_replaces_an_earlier_one_of_its_key_in_the_order_of_the_log() {
+    fn a_later_write_replaces_an_earlier_one_of_the_same_key() {
         let changes = last_of_each_key(
             at_places(vec![fact("a", 1), fact("b", 2), fact("a", 3)]),
             Position::default(),
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_and_the_write_of_its_row_are_of_one_key() {
+    fn a_refresh_replaces_an_earlier_write_of_the_same_row() {
         let write = fact("a", 1);
         let refresh = SyncOperation::refresh(write.key.clone());
         let changes = last_of_each_key(at_places(vec![write, refresh]), Position::default());
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refresh_has_overtaken_is_read_anew_and_nothing_behind_that() {
+    fn operations_up_to_the_refresh_horizon_are_read_anew_and_later_ones_are_not() {
         let operations = at_places(vec![fact("a", 1), fact("b", 2), fact("c", 3)]);
         let changes = last_of_each_key(operations, Position(2));
         let needs_refresh: Vec<_> = changes.iter().map(|change| change.needs_refresh).collect();

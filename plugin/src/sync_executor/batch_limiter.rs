@@ -1,39 +1,40 @@
-//! [`BatchLimiter`]: how many changes a secondary takes in one transaction.
+//! [`BatchLimiter`]: how many changes go into one transaction.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The most changes of a transaction. Over a slow line a batch may not get
-/// through in its time, however often it is sent; so it is halved when one fails
-/// that way, and doubled when one goes through.
+/// The largest number of changes in a transaction. Over a slow line a batch may
+/// time out however often it is sent; so the limit is halved when that happens,
+/// and doubled when a transaction is committed.
 pub(super) struct BatchLimiter {
-    now: AtomicUsize,
-    most: usize,
+    current: AtomicUsize,
+    max: usize,
 }
 
 impl BatchLimiter {
-    /// At most so many.
-    pub(super) fn new(most: usize) -> Self {
+    /// Starts with the largest limit.
+    pub(super) fn new(max: usize) -> Self {
         Self {
-            now: AtomicUsize::new(most),
-            most,
+            current: AtomicUsize::new(max),
+            max,
         }
     }
 
-    /// So many, now.
+    /// The present limit.
     pub(super) fn get(&self) -> usize {
-        self.now.load(Ordering::Relaxed)
+        self.current.load(Ordering::Relaxed)
     }
 
-    /// So many changes did not get through.
-    pub(super) fn shrink(&self, tried: usize) {
-        self.now.fetch_min((tried / 2).max(1), Ordering::Relaxed);
+    /// A transaction of so many changes was not committed in time.
+    pub(super) fn shrink(&self, changes: usize) {
+        self.current
+            .fetch_min((changes / 2).max(1), Ordering::Relaxed);
     }
 
-    /// A transaction went through.
+    /// A transaction was committed.
     pub(super) fn grow(&self) {
-        // Two at once may count as one.
-        let more = self.get().saturating_mul(2).min(self.most);
-        self.now.store(more, Ordering::Relaxed);
+        // Two at the same time may count as one.
+        let more = self.get().saturating_mul(2).min(self.max);
+        self.current.store(more, Ordering::Relaxed);
     }
 }
 
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_shrinks_to_one_and_grows_to_what_is_configured() {
+    fn the_limit_halves_down_to_one_and_doubles_up_to_the_configured_size() {
         let limiter = BatchLimiter::new(100);
         limiter.shrink(100);
         assert_eq!(limiter.get(), 50);

@@ -1,4 +1,5 @@
-//! A panic ends the piece of work that it happens in, not the worker.
+//! [`catch_panic`]: a panic ends the piece of work that it happens in, not the
+//! worker.
 
 use plugin_api::{error::StorageResult, panic::guard};
 use std::{
@@ -28,7 +29,7 @@ mod tests {
     use plugin_api::error::ErrorKind;
 
     #[tokio::test]
-    async fn a_panic_after_a_wait_is_an_error_too() {
+    async fn a_panic_after_an_await_becomes_an_error() {
         let work = async {
             tokio::task::yield_now().await;
             panic!("no good")

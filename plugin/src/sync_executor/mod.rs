@@ -1,21 +1,25 @@
-//! [`SyncExecutor`]: brings what is in the log to the secondaries.
+//! [`SyncExecutor`]: applies the log to the secondaries.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
-//! | [`replicator`] | one secondary's workers: which partition, which batch, what to do with each outcome |
+//! | [`replicator`] | the workers of one secondary: which partition, and what to do with each outcome |
+//! | [`reconcile`] | comparing the positions of a secondary that has just connected with the log |
+//! | [`apply`] | applying a batch: split, retried, isolated |
 //! | [`batch`] | what a batch comes down to: the last state of each key |
-//! | [`batch_limiter`] | how much a secondary takes at once |
+//! | [`batch_limiter`] | how many changes go into one transaction |
 //! | [`refresh`] | reading the primary's present rows for the operations that carry none |
 //! | [`statement`] | the transaction that a batch becomes |
-//! | [`rejection`] | operations that the secondary refuses: their retries, and the end of those |
-//! | [`reconcile`] | comparing positions with a secondary that has just connected |
-//! | [`resync`] | walking the primary's tables |
-//! | [`catch_panic`] | what a panic ends, and what it does not |
-//! | [`progress`] | counts and rates for those who look |
+//! | [`rejection`] | operations that the secondary rejects: retries and dead letters |
+//! | [`resync`] | scanning the primary's tables |
+//! | [`catch_panic`] | a panic ends a piece of work, not a worker |
+//! | [`progress`] | counts and rates |
+//! | [`context`] | what all of these work with |
 
+mod apply;
 mod batch;
 mod batch_limiter;
 mod catch_panic;
+mod context;
 mod progress;
 mod reconcile;
 mod refresh;
@@ -28,10 +32,15 @@ pub use progress::{Progress, ScanProgress};
 
 use crate::{
     connection::SecondaryConnectionManager,
-    sync_queue::{QueueError, SyncQueue},
+    secondary_state::Event,
+    sync_queue::{QueueError, ResyncRequest, SyncQueue},
 };
+use context::Context;
 use plugin_api::storage::FullStorage;
+use progress::Counters;
+use rejection::RetryQueue;
 use replicator::Replicator;
+use resync::ResyncScanner;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
@@ -43,17 +52,17 @@ use tokio::{
 pub struct ExecutorConfig {
     /// Most operations in a batch.
     pub batch_size: usize,
-    /// Longest wait to fill one.
+    /// The longest wait to fill one.
     pub batch_timeout: Duration,
-    /// How often an operation that was refused is tried again.
+    /// How often a rejected operation is retried.
     pub max_retries: u32,
     /// The wait before the first of these; each further one doubles it.
     pub retry_interval: Duration,
     /// Workers of each secondary.
     pub workers: usize,
-    /// Longest time that a secondary may take for a batch.
+    /// The longest time that a secondary may take for a batch.
     pub operation_timeout: Duration,
-    /// Is a secondary filled that this log has never bootstrapped?
+    /// Is a secondary resynced that this log has never bootstrapped?
     pub initial_sync: bool,
     /// Which tables are replicated.
     pub tables: TableFilter,
@@ -92,8 +101,8 @@ pub struct SyncExecutor {
     queue: Arc<SyncQueue>,
     replicators: Vec<Arc<Replicator>>,
     workers: parking_lot::Mutex<Vec<JoinHandle<()>>>,
-    /// What goes on beside them: retries, resyncs, and bringing the log to the
-    /// disk. Each of their steps is whole in itself, so they end at once.
+    /// Retries, resyncs, and flushing the log. They may be aborted at any time:
+    /// each of their steps is atomic.
     background_tasks: Vec<AbortHandle>,
 }
 
@@ -106,26 +115,25 @@ impl SyncExecutor {
         config: &ExecutorConfig,
         runtime: &Handle,
     ) -> Self {
-        let replicators: Vec<_> = secondaries
-            .iter()
-            .map(|manager| {
-                Arc::new(Replicator::new(
-                    Arc::clone(&queue),
-                    primary.clone(),
-                    Arc::clone(manager),
-                    config.clone(),
-                ))
-            })
-            .collect();
-        let (mut workers, mut background_tasks) = (Vec::new(), Vec::new());
-        for replicator in &replicators {
+        let (mut replicators, mut workers) = (Vec::new(), Vec::new());
+        let mut background_tasks = Vec::new();
+        for manager in secondaries {
+            let context = Arc::new(Context {
+                queue: Arc::clone(&queue),
+                primary: primary.clone(),
+                manager: Arc::clone(manager),
+                config: config.clone(),
+                progress: Counters::default(),
+            });
+            let replicator = Arc::new(Replicator::new(Arc::clone(&context)));
             for _ in 0..config.workers {
-                workers.push(runtime.spawn(Arc::clone(replicator).work()));
+                workers.push(runtime.spawn(Arc::clone(&replicator).work()));
             }
-            let retries = Arc::clone(replicator).run_due_retries();
+            replicators.push(replicator);
+            let retries = RetryQueue::new(Arc::clone(&context)).run();
             background_tasks.push(runtime.spawn(retries).abort_handle());
-            let resyncs = Arc::clone(replicator).run_resyncs();
-            background_tasks.push(runtime.spawn(resyncs).abort_handle());
+            let scans = ResyncScanner::new(context).run();
+            background_tasks.push(runtime.spawn(scans).abort_handle());
         }
         if let Some(interval) = queue.sync_interval() {
             let syncs = sync_regularly(Arc::clone(&queue), interval);
@@ -139,54 +147,59 @@ impl SyncExecutor {
         }
     }
 
-    /// Counts and rates of a secondary; none for one that is not configured.
-    pub fn progress(&self, secondary: &str) -> Option<Progress> {
+    fn context(&self, secondary: &str) -> Option<&Context> {
         self.replicators
             .iter()
-            .find(|replicator| replicator.name() == secondary)
-            .map(|replicator| replicator.progress.snapshot())
+            .map(|replicator| &*replicator.context)
+            .find(|context| context.name() == secondary)
+    }
+
+    /// Counts and rates of a secondary; none for one that is not configured.
+    pub fn progress(&self, secondary: &str) -> Option<Progress> {
+        Some(self.context(secondary)?.progress.snapshot())
     }
 
     /// The scans of a secondary's tables that are under way, by table.
     pub fn scans(&self, secondary: &str) -> BTreeMap<String, ScanProgress> {
-        self.replicators
-            .iter()
-            .find(|replicator| replicator.name() == secondary)
-            .map(|replicator| replicator.progress.scans())
+        self.context(secondary)
+            .map(|context| context.progress.scans())
             .unwrap_or_default()
     }
 
-    /// Is it settled what this session of a secondary lacks? Until then an
-    /// empty backlog means nothing.
-    pub fn is_reconciled(&self, secondary: &str, generation: u64) -> bool {
-        self.replicators
-            .iter()
-            .find(|replicator| replicator.name() == secondary)
-            .is_none_or(|replicator| replicator.is_reconciled(generation))
+    /// The resync requests of a secondary. Its state is up to date with them
+    /// afterwards.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn resync_requests(&self, secondary: &str) -> Result<Vec<ResyncRequest>, QueueError> {
+        self.context(secondary)
+            .map_or_else(|| Ok(Vec::new()), Context::resync_requests)
     }
 
     /// Stops applying; the log goes on filling.
     pub fn pause(&self) {
-        self.each(|replicator| replicator.set_paused(true));
+        self.note(Event::Pause);
     }
 
-    /// Goes on applying.
+    /// Continues applying.
     pub fn resume(&self) {
-        self.each(|replicator| replicator.set_paused(false));
-        self.queue.wake();
+        self.note(Event::Resume);
     }
 
     /// Is it paused?
     pub fn is_paused(&self) -> bool {
-        self.replicators
-            .iter()
-            .any(|replicator| replicator.is_paused())
+        self.managers()
+            .any(|manager| manager.snapshot().is_paused())
     }
 
-    fn each(&self, act: impl Fn(&Replicator)) {
+    fn managers(&self) -> impl Iterator<Item = &SecondaryConnectionManager> {
         self.replicators
             .iter()
-            .for_each(|replicator| act(replicator));
+            .map(|replicator| &*replicator.context.manager)
+    }
+
+    fn note(&self, event: Event<'_>) {
+        self.managers().for_each(|manager| manager.note(event));
     }
 
     /// Waits until the secondaries that are connected have everything, for at
@@ -209,11 +222,11 @@ impl SyncExecutor {
         tokio::time::timeout(timeout, drained).await.is_ok()
     }
 
-    /// Ends all workers. A batch that is under way is finished, or given up at
-    /// `timeout`: the log knows either way.
+    /// Stops all secondaries and their workers. A batch that is under way is
+    /// finished, or given up at `timeout`: the log knows either way.
     pub async fn shutdown(&self, timeout: Duration) {
-        self.each(Replicator::stop);
-        self.queue.wake();
+        self.managers()
+            .for_each(SecondaryConnectionManager::shutdown);
         self.background_tasks.iter().for_each(AbortHandle::abort);
         let workers = std::mem::take(&mut *self.workers.lock());
         let deadline = tokio::time::Instant::now() + timeout;
@@ -233,11 +246,11 @@ async fn sync_regularly(queue: Arc<SyncQueue>, interval: Duration) {
         match queue.sync() {
             Ok(()) => failing = false,
             Err(QueueError::Closed) => return,
-            // It is told by whoever opens it again.
+            // Logged by the task that reopens it.
             Err(QueueError::Unavailable) => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, "the log cannot be brought to the disk");
+                    tracing::error!(%error, "the log cannot be flushed to the disk; retried automatically");
                 }
             }
         }

@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The span over which the rate is taken.
+/// The window over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What a secondary's workers have done since the start.
+/// What was applied to a secondary since the module started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Progress {
     /// Operations applied.
@@ -21,27 +21,27 @@ pub struct Progress {
     pub batches: u64,
     /// Operations applied per second, over the last seconds.
     pub rate: f64,
-    /// How long the last batch took, in milliseconds.
+    /// How long the latest batch took, in milliseconds.
     pub batch_latency_ms: f64,
-    /// Operations that were refused, counted each time.
-    pub refused: u64,
+    /// Rejections; an operation counts each time that it is rejected.
+    pub rejected: u64,
 }
 
-/// The walk of a table that is under way.
+/// The scan of a table that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanProgress {
-    /// When this process began with it, or went on.
+    /// When this process began the scan, or continued it.
     pub started: Timestamp,
     /// Rows that the table had then.
     pub total: u64,
 }
 
-/// What the workers count.
+/// The counters of one secondary.
 pub(super) struct Counters {
     scans: Mutex<BTreeMap<String, ScanProgress>>,
     applied: AtomicU64,
     batches: AtomicU64,
-    refused: AtomicU64,
+    rejected: AtomicU64,
     recent: Mutex<Recent>,
 }
 
@@ -58,7 +58,7 @@ impl Default for Counters {
             scans: Mutex::default(),
             applied: AtomicU64::new(0),
             batches: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
             recent: Mutex::new(Recent {
                 since: Instant::now(),
                 applied: 0,
@@ -71,7 +71,7 @@ impl Default for Counters {
 
 impl Recent {
     /// Begins a new window when the present one is over.
-    fn turn(&mut self) {
+    fn roll(&mut self) {
         let age = self.since.elapsed();
         if age >= WINDOW {
             #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -89,16 +89,16 @@ impl Counters {
         self.applied.fetch_add(operations, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
         let mut recent = self.recent.lock();
-        recent.turn();
+        recent.roll();
         recent.applied += operations;
         recent.latency = latency;
     }
 
-    /// A walk of a table of so many rows begins, or goes on.
+    /// The scan of a table of so many rows begins, or continues.
     pub(super) fn scan_begins(&self, table: &str, total: u64) {
         let started = Timestamp::now();
-        let walk = ScanProgress { started, total };
-        self.scans.lock().insert(table.to_owned(), walk);
+        let scan = ScanProgress { started, total };
+        self.scans.lock().insert(table.to_owned(), scan);
     }
 
     pub(super) fn scan_ends(&self, table: &str) {
@@ -109,13 +109,13 @@ impl Counters {
         self.scans.lock().clone()
     }
 
-    pub(super) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn snapshot(&self) -> Progress {
         let mut recent = self.recent.lock();
-        recent.turn();
+        recent.roll();
         let age = recent.since.elapsed().as_secs_f64().max(1.0);
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
         let running = recent.applied as f64 / age;
@@ -128,7 +128,7 @@ impl Counters {
                 0.0
             }),
             batch_latency_ms: recent.latency.as_secs_f64() * 1000.0,
-            refused: self.refused.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
         }
     }
 }

@@ -1,109 +1,127 @@
-//! Comparing positions with a secondary that has just connected.
+//! [`reconcile`]: compares the replication positions of a secondary that has
+//! just connected with the log.
 
-use super::{replicator::Replicator, statement::position_value};
+use super::{context::Context, statement::position_value};
 use crate::{
     connection::Session,
-    sync_queue::{EVERY_TABLE, PARTITIONS, Position, QueueError},
+    sync_queue::{EVERY_TABLE, PARTITIONS, Position, Watermark},
 };
 use plugin_api::{
-    error::{StorageError, StorageResult},
+    error::StorageResult,
     value::{Object, Value},
 };
 use std::collections::BTreeMap;
 use surreal_storage::schema::POSITION_TABLE;
 
-impl Replicator {
-    /// Asks the secondary how far it has come. The same as the log says, as a
-    /// rule. If it never heard of this log it is new, or it was emptied; if the
-    /// log knows nothing of having bootstrapped it, it went by another name, or was not
-    /// configured for a while; if it is behind what it had acknowledged, it was
-    /// set back; if it is ahead of the log's end, the log has lost its end. All
-    /// these end in a resync.
-    pub(super) async fn reconcile(&self, session: &Session) -> StorageResult<()> {
-        let queue = &self.queue;
-        let name = self.name();
-        let sql = format!(
-            "DEFINE TABLE IF NOT EXISTS {POSITION_TABLE} SCHEMALESS;\n\
-             SELECT partition, position FROM $rows;"
+/// The positions of a secondary, by partition.
+type Positions = BTreeMap<u16, Position>;
+
+/// Reads the positions that the secondary has applied, and requests a resync if
+/// they do not fit the log ([`resync_reason`]). Afterwards both agree on every
+/// position.
+///
+/// # Errors
+/// Those of the secondary and of the log.
+pub(super) async fn reconcile(context: &Context, session: &Session) -> StorageResult<()> {
+    let queue = &context.queue;
+    let secondary = context.name();
+    // Before the secondary is asked: a worker of the former session may still
+    // be at work, and the answer need not have what it acknowledges now.
+    let acked = queue.acked(secondary);
+    let applied = read_positions(context, session).await?;
+    if let Some(reason) = resync_reason(context, &applied, &acked)? {
+        tracing::info!(
+            secondary,
+            reason,
+            "the secondary is resynced from the primary"
         );
-        // By their ids: the table has the rows of former logs too.
-        let rows = (0..PARTITIONS).map(|partition| self.source(partition).position_row());
-        let parameters = Object::new().with("rows", rows.collect::<Value>());
-        // Before it is asked: a worker of the former session may be at work, and
-        // what it acknowledges now the answer need not have.
-        let acked = queue.acked(name);
-        let results = session
-            .connection
-            .query(&sql, parameters, self.config.operation_timeout)
-            .await?;
-        let reached = positions(results.last());
-
-        let is_bootstrapped = queue.is_bootstrapped(name).map_err(log_failure)?;
-        let reason = if reached.is_empty() {
-            if is_bootstrapped {
-                Some("the secondary was emptied")
-            } else {
-                self.config.initial_sync.then_some("initial sync")
-            }
-        } else if !is_bootstrapped {
-            // What it had yet to get was kept under its former name, and is gone.
-            Some("the secondary is back, or has another name")
-        } else if (0..PARTITIONS).any(|partition| {
-            let reached = reached.get(&partition).copied().unwrap_or_default();
-            reached < acked[usize::from(partition)].position
-        }) {
-            Some("the secondary was set back")
-        } else if queue.is_ahead_of_log(&reached) {
-            Some("the log has lost its end")
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            tracing::info!(secondary = %name, %reason, "its tables are compared with the primary");
-            queue.request_resync(name, EVERY_TABLE, reason);
-        }
-        for (&partition, &position) in &reached {
-            queue.raise_tail(partition, position);
-        }
-        self.raise_positions(session, &reached).await?;
-        queue.set_bootstrapped(name).map_err(log_failure)
+        queue.request_resync(secondary, EVERY_TABLE, reason);
     }
-
-    /// Has the secondary know every position that the log takes for granted,
-    /// so that falling behind one of them means something.
-    async fn raise_positions(
-        &self,
-        session: &Session,
-        reached: &BTreeMap<u16, Position>,
-    ) -> StorageResult<()> {
-        let rows: Value = self
-            .queue
-            .acked(self.name())
-            .iter()
-            .zip(0u16..)
-            .filter(|(acked, partition)| {
-                reached.get(partition).is_none_or(|at| *at < acked.position)
-            })
-            .map(|(acked, partition)| {
-                let source = self.source(partition);
-                Object::new()
-                    .with("id", source.position_row())
-                    .with("queue", source.queue)
-                    .with("partition", i64::from(partition))
-                    .with("position", position_value(acked.position))
-            })
-            .collect();
-        let parameters = Object::new().with("rows", rows);
-        session
-            .connection
-            .query(RAISE, parameters, self.config.operation_timeout)
-            .await
-            .map(drop)
+    for (&partition, &position) in &applied {
+        queue.raise_tail(partition, position);
     }
+    raise_positions(context, session, &applied).await?;
+    Ok(queue.set_bootstrapped(secondary)?)
+}
+
+/// Why the secondary has to be resynced; none if it fits the log.
+fn resync_reason(
+    context: &Context,
+    applied: &Positions,
+    acked: &[Watermark],
+) -> StorageResult<Option<&'static str>> {
+    let queue = &context.queue;
+    let is_bootstrapped = queue.is_bootstrapped(context.name())?;
+    let is_behind = || {
+        (0..PARTITIONS).any(|partition| {
+            let applied = applied.get(&partition).copied().unwrap_or_default();
+            applied < acked[usize::from(partition)].position
+        })
+    };
+    Ok(match (applied.is_empty(), is_bootstrapped) {
+        (true, true) => {
+            Some("the secondary has lost its replication positions (emptied or recreated)")
+        }
+        (true, false) => context.config.initial_sync.then_some("initial sync"),
+        // Its backlog was kept under its former name, and is gone.
+        (false, false) => Some("the secondary was renamed, or was not configured for a while"),
+        (false, true) if is_behind() => {
+            Some("the secondary is behind its acknowledged position (rolled back or restored)")
+        }
+        (false, true) if queue.is_ahead_of_log(applied) => {
+            Some("the secondary is ahead of the log (the log has lost its latest entries)")
+        }
+        (false, true) => None,
+    })
+}
+
+async fn read_positions(context: &Context, session: &Session) -> StorageResult<Positions> {
+    let sql = format!(
+        "DEFINE TABLE IF NOT EXISTS {POSITION_TABLE} SCHEMALESS;\n\
+         SELECT partition, position FROM $rows;"
+    );
+    // By their ids: the table has the rows of former logs too.
+    let rows = (0..PARTITIONS).map(|partition| context.partition(partition).position_row());
+    let parameters = Object::new().with("rows", rows.collect::<Value>());
+    let results = session
+        .connection
+        .query(&sql, parameters, context.config.operation_timeout)
+        .await?;
+    Ok(positions(results.last()))
+}
+
+/// Writes every acknowledged position to the secondary that it lacks, so that
+/// being behind one of them means something.
+async fn raise_positions(
+    context: &Context,
+    session: &Session,
+    applied: &Positions,
+) -> StorageResult<()> {
+    let rows: Value = context
+        .queue
+        .acked(context.name())
+        .iter()
+        .zip(0u16..)
+        .filter(|(acked, partition)| applied.get(partition).is_none_or(|at| *at < acked.position))
+        .map(|(acked, partition)| {
+            let source = context.partition(partition);
+            Object::new()
+                .with("id", source.position_row())
+                .with("queue", source.queue)
+                .with("partition", i64::from(partition))
+                .with("position", position_value(acked.position))
+        })
+        .collect();
+    let parameters = Object::new().with("rows", rows);
+    session
+        .connection
+        .query(RAISE, parameters, context.config.operation_timeout)
+        .await
+        .map(drop)
 }
 
 /// Moves positions forward, in one transaction, and never back: the secondary
-/// may have come further since it was asked.
+/// may have advanced since they were read.
 const RAISE: &str = "\
     BEGIN;\n\
     FOR $row IN $rows {\n\
@@ -113,7 +131,7 @@ const RAISE: &str = "\
     COMMIT;";
 
 /// The positions in the rows of the position table, by partition.
-fn positions(rows: Option<&Value>) -> BTreeMap<u16, Position> {
+fn positions(rows: Option<&Value>) -> Positions {
     rows.and_then(Value::as_array)
         .unwrap_or_default()
         .iter()
@@ -126,10 +144,6 @@ fn positions(rows: Option<&Value>) -> BTreeMap<u16, Position> {
         .collect()
 }
 
-pub(super) fn log_failure(error: QueueError) -> StorageError {
-    StorageError::internal(error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -139,7 +153,7 @@ mod tests {
     use plugin_api::storage::{CallContext, Storage as _};
 
     #[test]
-    fn a_position_is_raised_and_never_set_back() {
+    fn a_position_only_ever_moves_forward() {
         let server = test_server::start();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let storage = test_server::database(&server, runtime.handle());

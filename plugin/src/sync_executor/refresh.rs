@@ -13,20 +13,21 @@ use surreal_storage::schema::Table;
 /// How many keys are read with one query.
 const KEYS_PER_QUERY: usize = 100;
 
-/// What is made ready of a piece.
+/// How much of a piece is ready to be applied.
 pub(super) struct Loaded {
-    /// So many changes from its beginning are as much as a transaction takes,
-    /// and have their states.
+    /// So many changes from the beginning of the piece fit into a transaction,
+    /// and have their rows.
     pub(super) changes: usize,
-    /// Was any of them read?
+    /// Were any rows read from the primary?
     pub(super) read: bool,
 }
 
-/// Gives changes their states, those that are to be read the primary's, until
-/// there are `limit` of them, or as many bytes as a transaction takes.
+/// Reads the primary's rows for the changes that need a refresh, until `limit`
+/// changes are ready, or as many bytes as a transaction takes.
 ///
-/// Read as late as possible, and after everything before it in the log was
-/// committed there; so what is read is never older than what the log says.
+/// Rows are read as late as possible, and after the primary has committed
+/// everything that stands before them in the log; so they are never older than
+/// what the log says.
 pub(super) async fn load_rows(
     primary: &FullStorage,
     changes: &mut [Change],
@@ -49,8 +50,8 @@ pub(super) async fn load_rows(
     Ok(Loaded { changes, read })
 }
 
-/// Reads the first of these changes, which is needs_refresh, and others with it. A
-/// document by itself: it may have many rows.
+/// Reads the rows of the first of these changes, which needs a refresh, and of
+/// others with it. A document is read alone: it may have many rows.
 async fn read_page(
     primary: &FullStorage,
     changes: &mut [Change],
@@ -71,7 +72,7 @@ async fn read_page(
         .await
         .map_err(|error| StorageError::internal(format!("reading the primary: {error}")))??;
     for (change, state) in page.iter_mut().zip(states) {
-        // What the primary deleted meanwhile stays as it was logged.
+        // What the primary has deleted meanwhile stays as it was logged.
         if !matches!(state, TargetState::Unchanged) {
             change.target = state;
         }
@@ -93,7 +94,7 @@ fn present(
     }
     let context = CallContext::with_timeout(timeout);
     let answer = match primary.query(&context, &sql, &parameters) {
-        // Its table is gone, and the row with it.
+        // The table is gone, and the row with it.
         Err(error) if error.kind == ErrorKind::NOT_FOUND && keys.len() == 1 => {
             return Ok(vec![TargetState::Unchanged]);
         }
@@ -104,7 +105,7 @@ fn present(
     let results = answer.as_array().unwrap_or_default();
     if results.len() != keys.len() {
         return Err(StorageError::internal(format!(
-            "the primary answered {} of {} refreshes",
+            "the primary answered {} of {} statements of a refresh",
             results.len(),
             keys.len()
         )));
@@ -164,14 +165,14 @@ pub(super) fn row(value: &Value) -> StorageResult<RowImage> {
     let mut columns = value
         .as_object()
         .cloned()
-        .ok_or_else(|| StorageError::internal("the primary's row is no object"))?;
+        .ok_or_else(|| StorageError::internal("a row of the primary is not an object"))?;
     match columns.remove("id") {
         Some(Value::RecordId(id)) => Ok(RowImage {
             id: (*id).clone(),
             columns,
             embedding: None,
         }),
-        _ => Err(StorageError::internal("the primary's row has no id")),
+        _ => Err(StorageError::internal("a row of the primary has no id")),
     }
 }
 
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn no_more_is_read_than_goes_into_a_transaction() {
+    async fn no_more_rows_are_read_than_fit_into_a_transaction() {
         let primary = primary();
         let timeout = Duration::from_secs(60);
         let mut changes = refreshes(&["a", "none", "b", "c"]);

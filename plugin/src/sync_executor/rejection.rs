@@ -1,92 +1,115 @@
-//! Operations that the secondary refuses by themselves.
+//! [`RetryQueue`]: operations that the secondary rejects by themselves.
 //!
-//! Such an operation is put aside, so that the others go on, and tried again
-//! after a wait that doubles each time, as a refresh at the log's end. After
-//! its last try it is a dead letter. A newer write of its key that goes through
-//! settles it either way.
+//! Such an operation is deferred, so that the others go on, and retried after a
+//! wait that doubles each time, as a refresh at the log's end. After its last
+//! attempt it is a dead letter. A newer write of its key that is applied
+//! resolves it either way.
 
-use super::{batch::Change, reconcile::log_failure, replicator::Replicator};
+use super::{batch::Change, context::Context};
 use crate::{
     connection::jitter,
+    error_policy::Failure,
     sync_queue::{QueueError, Retry},
     sync_types::SyncOperation,
 };
-use plugin_api::{error::StorageError, panic::guard, value::Timestamp};
+use plugin_api::{panic::guard, value::Timestamp};
 use std::{sync::Arc, time::Duration};
 
-impl Replicator {
-    /// Puts an operation aside.
+/// The rejected operations of one secondary.
+pub(super) struct RetryQueue {
+    context: Arc<Context>,
+}
+
+impl RetryQueue {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// Defers an operation until its next attempt, or makes it a dead letter.
     pub(super) fn defer(
         &self,
         operation: &SyncOperation,
-        error: &StorageError,
+        failure: &Failure,
     ) -> Result<(), QueueError> {
-        self.progress.refused();
+        let Context {
+            queue,
+            config,
+            progress,
+            ..
+        } = &*self.context;
+        let secondary = self.context.name();
+        let Failure { error, policy } = failure;
+        progress.rejected();
         let mut operation = operation.clone();
         operation.last_error = Some(error.to_string());
-        let again = operation.retry_count < self.config.max_retries;
+        let again = operation.retry_count < config.max_retries;
         let due = again.then(|| {
-            let wait = longest_wait(self.config.retry_interval, operation.retry_count);
+            let wait = longest_wait(config.retry_interval, operation.retry_count);
             Timestamp::now().after(jitter(wait))
         });
         operation.retry_count += 1;
         match due {
             Some(due) => tracing::warn!(
-                secondary = %self.name(), key = %operation.key, %error, %due,
-                "the secondary refused an operation; it is tried again"
+                secondary, key = %operation.key, %error, %due,
+                "an operation was rejected; it is retried"
             ),
             None => tracing::error!(
-                secondary = %self.name(), key = %operation.key, %error,
-                tries = operation.retry_count,
-                "the secondary refused an operation for good; it is among the dead letters"
+                secondary, key = %operation.key, %error,
+                attempts = operation.retry_count, remedy = policy.remedy,
+                "an operation was rejected for good; it is a dead letter"
             ),
         }
-        self.queue.reject(self.name(), &operation, due)
+        queue.reject(secondary, &operation, due)
     }
 
-    /// Forgets former refusals of keys that have now gone through.
+    /// Drops the rejected operations of keys that have now been applied.
     pub(super) fn resolve(&self, changes: &[Change]) -> Result<(), QueueError> {
-        if !self.queue.may_have_rejected() {
+        let queue = &self.context.queue;
+        if !queue.may_have_rejected() {
             return Ok(());
         }
         changes
             .iter()
-            .try_for_each(|change| self.queue.resolve(self.name(), &change.operation.key))
+            .try_for_each(|change| queue.resolve(self.context.name(), &change.operation.key))
     }
 
-    /// Queues the operations again whose wait is over.
-    pub(super) async fn run_due_retries(self: Arc<Self>) {
-        let tick = (self.config.retry_interval / 4)
-            .clamp(Duration::from_millis(10), Duration::from_secs(1));
-        while !self.is_stopped() {
+    /// Appends the operations to the log again whose wait is over, until
+    /// stopped.
+    pub(super) async fn run(self) {
+        let Context { queue, config, .. } = &*self.context;
+        let tick =
+            (config.retry_interval / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        while !self.context.is_stopped() {
             tokio::time::sleep(tick).await;
-            if self.is_paused() || !self.queue.may_have_rejected() {
+            if self.context.manager.snapshot().is_paused() || !queue.may_have_rejected() {
                 continue;
             }
-            let queued = guard("retrying", || self.queue_due_retries().map_err(log_failure));
+            let queued = guard("retrying", || Ok(self.queue_due_retries()?));
             if let Err(error) = queued {
-                tracing::debug!(secondary = %self.name(), %error, "retries wait");
+                tracing::debug!(secondary = %self.context.name(), %error, "retries wait");
             }
         }
     }
 
     fn queue_due_retries(&self) -> Result<(), QueueError> {
+        let Context { queue, config, .. } = &*self.context;
+        let secondary = self.context.name();
         let now = Timestamp::now();
-        self.queue
-            .retries(self.name())?
+        queue
+            .retries(secondary)?
             .iter()
-            .filter(|retry| is_due(retry, self.config.retry_interval, now))
-            .try_for_each(|retry| self.queue.retry(self.name(), &retry.key))
+            .filter(|retry| is_due(retry, config.retry_interval, now))
+            .try_for_each(|retry| queue.retry(secondary, &retry.key))
     }
 }
 
-/// The longest wait of an operation that was refused so often before.
-fn longest_wait(interval: Duration, refused: u32) -> Duration {
-    interval.saturating_mul(2u32.saturating_pow(refused))
+/// The longest wait of an operation that was rejected so often before.
+fn longest_wait(interval: Duration, rejections: u32) -> Duration {
+    interval.saturating_mul(2u32.saturating_pow(rejections))
 }
 
-/// Is its wait over? Also if more is left than it ever had: the clock was set
-/// back, or the interval made shorter.
+/// Is its wait over? Also true if more is left than it ever had: the clock was
+/// set back, or the interval was made shorter.
 fn is_due(retry: &Retry, interval: Duration, now: Timestamp) -> bool {
     let longest = longest_wait(interval, retry.retry_count.saturating_sub(1));
     retry.due <= now || retry.due > now.after(longest)
@@ -99,7 +122,7 @@ mod tests {
     use plugin_api::value::RecordId;
 
     #[test]
-    fn a_clock_that_was_set_back_does_not_hold_a_retry_back() {
+    fn a_retry_survives_a_clock_set_back() {
         const INTERVAL: Duration = Duration::from_secs(5);
         let now = Timestamp::now();
         let is_due_at = |due| {

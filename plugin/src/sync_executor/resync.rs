@@ -1,14 +1,14 @@
-//! Walking the primary's tables.
+//! [`ResyncScanner`]: scans the primary's tables for a secondary that needs them.
 //!
-//! A table that is marked is scanned in pages by record id, and a refresh queued
-//! for each row. The walk waits while the secondary has enough to do, and goes
-//! on after a restart where it was.
+//! A table with a resync request is scanned in pages by record id, and a refresh
+//! of each row is appended to the log. The scan waits while the secondary has
+//! a long backlog, and continues after a restart where it was.
 
-use super::{catch_panic::catch_panic, reconcile::log_failure, refresh, replicator::Replicator};
+use super::{catch_panic::catch_panic, context::Context, refresh};
 use crate::{
     fail_points,
     sync_queue::{EVERY_TABLE, ResyncRequest},
-    sync_types::{SyncOperation, order_key},
+    sync_types::{RowImage, SyncOperation, order_key},
 };
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -21,90 +21,99 @@ use surreal_storage::schema::{self, relationships::replicated_tables};
 /// Rows of one page.
 const PAGE: i64 = 500;
 
-/// The backlog at which a walk waits, in operations.
-const ENOUGH: u64 = 2_000;
+/// The backlog at which a scan waits, in operations.
+const MAX_BACKLOG: u64 = 2_000;
 
-/// How often a walk looks whether it may go on.
+/// How often resync requests are read, and a scan that waits is continued.
 const TICK: Duration = Duration::from_millis(100);
 
-impl Replicator {
-    /// Walks the tables that are marked, until stopped.
-    pub(super) async fn run_resyncs(self: Arc<Self>) {
-        while !self.is_stopped() {
-            let marks = self.queue.resync_requests(self.name()).unwrap_or_default();
-            // A secondary that is away needs no walk yet, and would let the
-            // log fill up with what the walk finds.
-            let may_walk = self.queue.is_available() && !self.is_paused();
-            if marks.is_empty() || !may_walk || self.manager.session().is_none() {
+/// The wait after a scan has failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Scans tables for one secondary.
+pub(super) struct ResyncScanner {
+    context: Arc<Context>,
+}
+
+impl ResyncScanner {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// Scans the tables that have a resync request, until stopped.
+    pub(super) async fn run(self) {
+        let secondary = self.context.name();
+        while !self.context.is_stopped() {
+            // Also when nothing can be scanned: the state follows the requests.
+            let requests = self.context.resync_requests().unwrap_or_default();
+            // For a secondary that is not connected a scan would only fill the
+            // log.
+            if requests.is_empty() || !self.context.may_replicate() {
                 tokio::time::sleep(TICK).await;
                 continue;
             }
-            for mark in marks {
-                let table = mark.table.clone();
-                let scanned = catch_panic("a resync", self.walk(mark)).await;
-                self.progress.scan_ends(&table);
+            for request in requests {
+                let table = request.table.clone();
+                let scanned = catch_panic("scanning a table", self.scan(request)).await;
+                self.context.progress.scan_ends(&table);
                 if let Err(error) = scanned {
-                    tracing::warn!(secondary = %self.name(), %error, "a resync waits");
-                    tokio::time::sleep(TICK * 10).await;
+                    tracing::warn!(secondary, table, %error, "a resync failed; it is retried");
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     }
 
-    async fn walk(&self, mark: ResyncRequest) -> StorageResult<()> {
-        if mark.table == EVERY_TABLE {
-            return self.mark_every_table(&mark).await;
+    async fn scan(&self, mut request: ResyncRequest) -> StorageResult<()> {
+        let Context {
+            queue, progress, ..
+        } = &*self.context;
+        let secondary = self.context.name();
+        if request.table == EVERY_TABLE {
+            return self.request_every_table(&request).await;
         }
-        let mut mark = mark;
-        if mark.cursor.is_none() && !self.may_begin(&mark.table).await? {
-            return self
-                .queue
-                .clear_resync(self.name(), &mark)
-                .map_err(log_failure);
+        if request.cursor.is_none() && !self.is_replicated(&request.table).await? {
+            return Ok(queue.clear_resync(secondary, &request)?);
         }
-        let total = self.count(&mark.table).await?;
-        self.progress.scan_begins(&mark.table, total);
-        // What is queued already must not come after what the walk finds: a
-        // row may have changed its key, and keys are in order only each with
-        // itself.
-        let ends = self.queue.ends();
+        progress.scan_begins(&request.table, self.count(&request.table).await?);
+        // What is in the log already must be applied before what the scan finds:
+        // a row may have changed its key, and the log only keeps the order of
+        // operations with the same key.
+        let ends = queue.ends();
         loop {
-            if self.is_stopped() || self.is_paused() || self.manager.session().is_none() {
+            if !self.context.may_replicate() {
                 return Ok(());
             }
-            let waits = mark.cursor.is_none() && !self.queue.has_passed(self.name(), &ends);
-            if waits || self.queue.backlog_operations(self.name()) > ENOUGH {
+            let waits = request.cursor.is_none() && !queue.has_passed(secondary, &ends);
+            if waits || queue.backlog_operations(secondary) > MAX_BACKLOG {
                 tokio::time::sleep(TICK).await;
                 continue;
             }
-            let page = self.page(&mark).await?;
+            let page = self.page(&request).await?;
             let Some(last) = page.last() else {
                 tracing::info!(
-                    secondary = %self.name(), table = %mark.table, rows = mark.scanned,
-                    "a table has been scanned"
+                    secondary,
+                    table = request.table,
+                    rows = request.scanned,
+                    "a table has been scanned for a resync"
                 );
-                return self
-                    .queue
-                    .clear_resync(self.name(), &mark)
-                    .map_err(log_failure);
+                return Ok(queue.clear_resync(secondary, &request)?);
             };
-            mark.cursor = Some(last.id.clone());
-            mark.scanned += page.len() as u64;
+            request.cursor = Some(last.id.clone());
+            request.scanned += page.len() as u64;
             // A document's chunks are one key.
             let keys: BTreeSet<_> = page
                 .iter()
-                .map(|row| order_key(&mark.table, &row.id, &row.columns))
+                .map(|row| order_key(&request.table, &row.id, &row.columns))
                 .collect();
             let refreshes: Vec<_> = keys
                 .into_iter()
-                .map(|key| SyncOperation::refresh(key).only_for(self.name()))
+                .map(|key| SyncOperation::refresh(key).only_for(secondary))
                 .collect();
-            // Where the table was marked again meanwhile, this walk goes on and
-            // the next one follows: one that is marked often would otherwise
-            // never be scanned to its end.
-            self.queue
-                .append_scan_page(self.name(), &refreshes, &mark)
-                .map_err(log_failure)?;
+            // If the table was requested again meanwhile, this scan goes on and
+            // the next one follows: a table that is requested often would
+            // otherwise never be scanned to its end.
+            queue.append_scan_page(secondary, &refreshes, &request)?;
             if let Some(first) = refreshes.first() {
                 fail_points::pass_with("after_page", &first.key);
             }
@@ -112,7 +121,7 @@ impl Replicator {
     }
 
     /// Is the table replicated? A raw query may write to others.
-    async fn may_begin(&self, table: &str) -> StorageResult<bool> {
+    async fn is_replicated(&self, table: &str) -> StorageResult<bool> {
         if schema::table(table).is_some() {
             return Ok(true);
         }
@@ -120,22 +129,22 @@ impl Replicator {
         Ok(tables.iter().any(|replicated| replicated == table))
     }
 
-    /// Replaces the mark for every table by one for each.
-    async fn mark_every_table(&self, mark: &ResyncRequest) -> StorageResult<()> {
+    /// Replaces the request for every table by one for each.
+    async fn request_every_table(&self, request: &ResyncRequest) -> StorageResult<()> {
+        let Context { queue, config, .. } = &*self.context;
+        let secondary = self.context.name();
         for table in self.replicated_tables().await? {
-            if self.config.tables.selects(&table) {
-                self.queue.request_resync(self.name(), &table, &mark.reason);
+            if config.tables.selects(&table) {
+                queue.request_resync(secondary, &table, &request.reason);
             }
         }
-        self.queue
-            .clear_resync(self.name(), mark)
-            .map_err(log_failure)
+        Ok(queue.clear_resync(secondary, request)?)
     }
 
     /// The primary's tables that hold memories.
     async fn replicated_tables(&self) -> StorageResult<Vec<String>> {
-        let primary = self.primary.clone();
-        let context = CallContext::with_timeout(self.config.operation_timeout);
+        let primary = self.context.primary.clone();
+        let context = CallContext::with_timeout(self.context.config.operation_timeout);
         blocking(move || replicated_tables(&primary, &context)).await
     }
 
@@ -151,12 +160,12 @@ impl Replicator {
             .unwrap_or(0))
     }
 
-    /// The rows of the table behind the mark's cursor, without their large columns.
-    async fn page(&self, mark: &ResyncRequest) -> StorageResult<Vec<crate::sync_types::RowImage>> {
+    /// The next page of a scan, without its large columns.
+    async fn page(&self, request: &ResyncRequest) -> StorageResult<Vec<RowImage>> {
         let mut parameters = Object::new()
-            .with("table", mark.table.as_str())
+            .with("table", request.table.as_str())
             .with("page", PAGE);
-        let after = match &mark.cursor {
+        let after = match &request.cursor {
             Some(id) => {
                 parameters.insert("after", id.clone());
                 "WHERE id > $after"
@@ -172,10 +181,10 @@ impl Replicator {
     }
 
     /// The rows of one statement on the primary; none if there is no such
-    /// table: the write that was to make it did not happen.
+    /// table: the write that was to create it did not happen.
     async fn ask(&self, sql: String, parameters: Object) -> StorageResult<Vec<Value>> {
-        let primary = self.primary.clone();
-        let context = CallContext::with_timeout(self.config.operation_timeout);
+        let primary = self.context.primary.clone();
+        let context = CallContext::with_timeout(self.context.config.operation_timeout);
         match blocking(move || primary.query(&context, &sql, &parameters)).await {
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(Vec::new()),
             answer => Ok(answer?.first_rows().to_vec()),

@@ -40,7 +40,7 @@ pub(super) fn position_value(position: Position) -> Value {
 /// The range of a partition that a transaction covers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PositionRange {
-    /// Where the secondary is at least: what it has acknowledged.
+    /// What the secondary has acknowledged: it is there or further.
     pub(super) from: Position,
     /// Where it is afterwards.
     pub(super) to: Position,
@@ -49,30 +49,30 @@ pub(super) struct PositionRange {
 /// What a transaction did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
-    /// Everything that it was to do.
+    /// It applied the changes.
     Now,
     /// Nothing: the secondary has passed the range. How each operation of it
-    /// ended is not known; some may have been put aside.
+    /// ended is not known; some may have been deferred.
     AlreadyApplied,
 }
 
-/// Puts the changes on a secondary and moves its position, in one transaction
-/// and one round trip. A secondary that is at the range's end already, or past
-/// it, does nothing: that is what makes a late or repeated request harmless. Says
-/// which of the two it was.
+/// Applies the changes to a secondary and moves its position, in one transaction
+/// and one round trip. Idempotent: a secondary that is at the end of the range
+/// already, or past it, does nothing, so a late or repeated request is harmless.
 ///
-/// With `careful`, rows that hold the same key under another id are removed
-/// first. That costs a lookup a row, so it is for the tables that need it.
+/// In tables for which `replaces_same_key` is true, rows that hold the same key
+/// under another id are removed first. That costs a lookup per row, so it is for
+/// the tables that need it.
 ///
 /// # Errors
 /// The database's. `NotFound` if the secondary is not even where the range
-/// begins: it has lost what it had.
+/// begins: it was emptied or rolled back.
 pub(super) async fn apply(
     connection: &Connection,
     source: LogPartition<'_>,
     range: PositionRange,
     changes: &[Change],
-    careful: impl Fn(&str) -> bool,
+    replaces_same_key: impl Fn(&str) -> bool,
     timeout: Duration,
 ) -> StorageResult<Applied> {
     let mut rows: BTreeMap<&str, Vec<RowImage>> = BTreeMap::new();
@@ -107,7 +107,7 @@ pub(super) async fn apply(
         remove_stale_chunks(&mut steps);
     }
     for (at, (table, rows)) in rows.into_iter().enumerate() {
-        if careful(table) {
+        if replaces_same_key(table) {
             remove_same_key(&mut steps, table, at);
         }
         // Writing to a string cannot fail.
@@ -131,7 +131,8 @@ pub(super) async fn apply(
     let reached = results.iter().find_map(Value::as_int).unwrap_or(-1);
     if Some(reached) < position_value(range.from).as_int() {
         return Err(StorageError::not_found(
-            "the secondary is behind what it had acknowledged: it was emptied or set back",
+            "the secondary is behind its acknowledged position: it was emptied, or rolled back to \
+             an older state; it is reconciled again",
         ));
     }
     Ok(match Some(reached) < position_value(range.to).as_int() {

@@ -2,13 +2,11 @@
 
 use crate::{
     dedup::Key,
+    error_policy::{self, Call, Effect},
     sync_queue::{Intent, QueueError, SyncQueue},
     sync_types::SyncOperation,
 };
-use plugin_api::{
-    error::{ErrorKind, StorageError},
-    panic::guard_or,
-};
+use plugin_api::{error::StorageError, panic::guard_or};
 
 /// A write in flight, with an intent in the log.
 ///
@@ -99,12 +97,7 @@ fn degrade(queue: &SyncQueue, table: &str, error: &QueueError) {
     queue.request_resync_everywhere(table, "the log could not take a write");
 }
 
-/// May the primary have done it all the same?
+/// True if the write may have been committed despite the error.
 pub(super) fn is_uncertain(error: &StorageError) -> bool {
-    [
-        ErrorKind::TIMEOUT,
-        ErrorKind::CONNECTION,
-        ErrorKind::INTERNAL,
-    ]
-    .contains(&error.kind)
+    error_policy::of(Call::WritePrimary, error.kind).effect == Effect::Uncertain
 }

@@ -29,7 +29,7 @@ fn module_for(host: &Host, secondaries: &[(&str, &SecondaryServer)]) -> ModuleHa
 /// Is the first secondary up to date?
 fn first_is_up_to_date(status: &Json) -> bool {
     let first = &status["secondaries"][0];
-    first["state"] == "connected"
+    first["state"] == "streaming"
         && first["backlog"]["operations"] == 0
         && first["resync"] == serde_json::json!([])
 }

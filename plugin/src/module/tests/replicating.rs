@@ -73,8 +73,8 @@ fn writes_are_replicated_through_an_outage_and_a_restart() {
     let storage = host.wrap(&module);
     host.save(&storage, "a").unwrap();
     let status = wait_for(&module, is_drained);
-    assert_eq!(status["secondaries"][0]["state"], "connected");
-    assert!(status["secondaries"][0]["copied"]["applied"].as_u64() >= Some(1));
+    assert_eq!(status["secondaries"][0]["state"], "streaming");
+    assert!(status["secondaries"][0]["replicated"]["applied"].as_u64() >= Some(1));
     assert!(SecondaryDatabase::of(&server).fact("a").is_some());
 
     // The secondary keeps nothing on disk: killing it loses its rows.
@@ -191,7 +191,7 @@ fn verify_finds_and_repairs_differences() {
             &facts["rows"],
             &facts["missing"],
             &facts["different"],
-            &facts["only_there"]
+            &facts["only_on_secondary"]
         ),
         (&3.into(), &1.into(), &1.into(), &1.into()),
         "{report:#}"
@@ -211,7 +211,10 @@ fn verify_finds_and_repairs_differences() {
     });
     let report = verify("");
     assert_eq!(report["equal"], false);
-    assert_eq!(report["skipped"]["secondary"], "it is not connected");
+    assert_eq!(
+        report["skipped"]["secondary"],
+        "the secondary is not connected"
+    );
     module.cleanup().unwrap();
 }
 

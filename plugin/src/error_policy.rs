@@ -1,0 +1,279 @@
+//! What is done about an error: one table for the whole module.
+//!
+//! [`of`] maps a [`Call`] (what was being done, on which side) and an
+//! [`ErrorKind`] to a [`Policy`]: whether the call may have taken effect all
+//! the same, what the module does next, and what an operator is told. Nothing
+//! else in the module decides by the kind of an error whether to retry,
+//! reconnect or give up.
+
+use crate::sync_queue::QueueError;
+use plugin_api::error::{ErrorKind, StorageError};
+
+/// What was being done when the error came, and on which side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A write of the host, on the primary.
+    WritePrimary,
+    /// Reading the primary's present rows for a batch.
+    ReadPrimary,
+    /// Opening a session of a secondary.
+    Connect,
+    /// Preparing a secondary's tables where it only serves reads.
+    PrepareSchema,
+    /// Applying a batch to a secondary.
+    Apply,
+    /// A merged read's part on a secondary.
+    ReadSecondary,
+    /// Reading or writing the log.
+    UseLog,
+}
+
+/// May the call have taken effect despite the error?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Certainly not.
+    None,
+    /// It may have been committed.
+    Uncertain,
+}
+
+/// What the module does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Returns the error to the caller.
+    FailCall,
+    /// Returns the error to the caller, and has the secondaries refreshed from
+    /// whatever the primary holds.
+    FailCallAndRefresh,
+    /// Repeats the call at once, a few times; after that as [`Self::Isolate`].
+    RetryNow,
+    /// Splits the batch until the operation that fails is alone, defers that
+    /// one, and makes it a dead letter after `sync_max_retries`.
+    Isolate,
+    /// Closes the session, if there is one, and opens another with backoff.
+    Reconnect,
+    /// Opens the session again with backoff, and reports that an operator has
+    /// to fix something first.
+    AwaitOperator,
+    /// Stops until the source (the primary or the log) works again.
+    Wait,
+    /// Goes on without that secondary or step.
+    Skip,
+}
+
+/// What an error means, and what is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// May the call have taken effect despite the error?
+    pub effect: Effect,
+    /// What the module does next.
+    pub action: Action,
+    /// What an operator is told to do.
+    pub remedy: &'static str,
+}
+
+impl Policy {
+    const fn new(effect: Effect, action: Action, remedy: &'static str) -> Self {
+        Self {
+            effect,
+            action,
+            remedy,
+        }
+    }
+}
+
+/// The policy for an error of this kind in that call.
+pub const fn of(call: Call, kind: ErrorKind) -> Policy {
+    use ErrorKind as Kind;
+    match (call, kind) {
+        (Call::WritePrimary, Kind::TIMEOUT | Kind::CONNECTION | Kind::INTERNAL) => Policy::new(
+            Effect::Uncertain,
+            Action::FailCallAndRefresh,
+            "check the primary; if the write was committed, it is replicated automatically",
+        ),
+        (Call::WritePrimary, _) => Policy::new(
+            Effect::None,
+            Action::FailCall,
+            "the primary rejected the write; nothing was replicated",
+        ),
+
+        (Call::ReadPrimary, Kind::CONNECTION | Kind::TIMEOUT | Kind::CLOSED) => Policy::new(
+            Effect::None,
+            Action::Wait,
+            "check the primary; replication continues automatically once it answers",
+        ),
+        (Call::ReadPrimary, _) => Policy::new(
+            Effect::None,
+            Action::Isolate,
+            "fix what the error names on the primary, then replay the dead letters, if any",
+        ),
+
+        (Call::Connect, Kind::INVALID_INPUT | Kind::NOT_FOUND | Kind::UNSUPPORTED) => Policy::new(
+            Effect::None,
+            Action::AwaitOperator,
+            "action required: fix what the error names (credentials, version, permissions); the \
+             connection is retried automatically",
+        ),
+        (Call::Connect, _) => Policy::new(
+            Effect::None,
+            Action::Reconnect,
+            "no action needed once the server answers: the connection is retried automatically, \
+             and writes wait in the log until then",
+        ),
+
+        (Call::PrepareSchema, Kind::CONNECTION | Kind::TIMEOUT) => Policy::new(
+            Effect::Uncertain,
+            Action::Reconnect,
+            "no action needed: the connection is retried automatically",
+        ),
+        (Call::PrepareSchema, _) => Policy::new(
+            Effect::None,
+            Action::Skip,
+            "no action needed: the secondary only serves reads, its tables stay as they are",
+        ),
+
+        (Call::Apply, Kind::CONNECTION | Kind::TIMEOUT) => Policy::new(
+            Effect::Uncertain,
+            Action::Reconnect,
+            "no action needed: the batch is sent again once the secondary is connected",
+        ),
+        // A namespace or table that has vanished: a new session creates it.
+        (Call::Apply, Kind::CLOSED | Kind::NOT_FOUND) => Policy::new(
+            Effect::None,
+            Action::Reconnect,
+            "no action needed: the batch is sent again once the secondary is connected",
+        ),
+        (Call::Apply, Kind::CONFLICT) => Policy::new(
+            Effect::None,
+            Action::RetryNow,
+            "if it goes on, find out what else writes to the secondary",
+        ),
+        (Call::Apply, Kind::INTERNAL) => {
+            Policy::new(Effect::Uncertain, Action::Isolate, FIX_AND_REPLAY)
+        }
+        (Call::Apply, _) => Policy::new(Effect::None, Action::Isolate, FIX_AND_REPLAY),
+
+        (Call::ReadSecondary, Kind::CONNECTION) => Policy::new(
+            Effect::None,
+            Action::Reconnect,
+            "no action needed: reads do without the secondary until it is connected",
+        ),
+        (Call::ReadSecondary, _) => Policy::new(
+            Effect::None,
+            Action::Skip,
+            "check the secondary; reads do without it until it answers",
+        ),
+
+        (Call::UseLog, _) => Policy::new(
+            Effect::Uncertain,
+            Action::Wait,
+            "see log.fault in the status; the log is reopened automatically",
+        ),
+    }
+}
+
+const FIX_AND_REPLAY: &str = "fix what the error names on the secondary, then POST \
+                              /api/db-sync/dead-letters/replay for the dead letters, if any";
+
+/// An error with what is done about it.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened.
+    pub error: StorageError,
+    /// What is done about it.
+    pub policy: Policy,
+}
+
+impl Failure {
+    /// What an error means that came in that call.
+    pub fn of(call: Call, error: StorageError) -> Self {
+        Self {
+            policy: of(call, error.kind),
+            error,
+        }
+    }
+}
+
+/// The log's error as a caller of the storage or of a route gets it.
+impl From<QueueError> for StorageError {
+    fn from(error: QueueError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueueError::Locked(_) | QueueError::Directory { .. } => Self::invalid_input(message),
+            QueueError::Closed => Self::closed(message),
+            _ => Self::internal(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [ErrorKind; 8] = [
+        ErrorKind::INTERNAL,
+        ErrorKind::NOT_FOUND,
+        ErrorKind::INVALID_INPUT,
+        ErrorKind::CONNECTION,
+        ErrorKind::TIMEOUT,
+        ErrorKind::CONFLICT,
+        ErrorKind::UNSUPPORTED,
+        ErrorKind::CLOSED,
+    ];
+
+    #[test]
+    fn every_kind_of_error_of_every_call_has_its_action() {
+        use Action::*;
+        #[rustfmt::skip]
+        let table = [
+            // Internal, NotFound, InvalidInput, Connection, Timeout, Conflict, Unsupported, Closed
+            (Call::WritePrimary, [
+                FailCallAndRefresh, FailCall, FailCall, FailCallAndRefresh,
+                FailCallAndRefresh, FailCall, FailCall, FailCall,
+            ]),
+            (Call::ReadPrimary, [Isolate, Isolate, Isolate, Wait, Wait, Isolate, Isolate, Wait]),
+            (Call::Connect, [
+                Reconnect, AwaitOperator, AwaitOperator, Reconnect,
+                Reconnect, Reconnect, AwaitOperator, Reconnect,
+            ]),
+            (Call::PrepareSchema, [Skip, Skip, Skip, Reconnect, Reconnect, Skip, Skip, Skip]),
+            (Call::Apply, [
+                Isolate, Reconnect, Isolate, Reconnect,
+                Reconnect, RetryNow, Isolate, Reconnect,
+            ]),
+            (Call::ReadSecondary, [Skip, Skip, Skip, Reconnect, Skip, Skip, Skip, Skip]),
+            (Call::UseLog, [Wait; 8]),
+        ];
+        for (call, actions) in table {
+            for (kind, action) in KINDS.into_iter().zip(actions) {
+                let policy = of(call, kind);
+                assert_eq!(policy.action, action, "{call:?} {kind:?}");
+                assert!(!policy.remedy.is_empty(), "{call:?} {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_on_the_primary_may_be_committed_despite_three_kinds_of_error() {
+        let uncertain = KINDS
+            .into_iter()
+            .filter(|kind| of(Call::WritePrimary, *kind).effect == Effect::Uncertain);
+        assert_eq!(
+            uncertain.collect::<Vec<_>>(),
+            [
+                ErrorKind::INTERNAL,
+                ErrorKind::CONNECTION,
+                ErrorKind::TIMEOUT
+            ]
+        );
+    }
+
+    #[test]
+    fn only_calls_that_write_can_have_an_uncertain_effect() {
+        for call in [Call::ReadPrimary, Call::Connect, Call::ReadSecondary] {
+            for kind in KINDS {
+                assert_eq!(of(call, kind).effect, Effect::None, "{call:?} {kind:?}");
+            }
+        }
+    }
+}
