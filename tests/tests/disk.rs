@@ -101,18 +101,18 @@ fn more_writes(writer: &mut Writer, more: u64) {
     writer.wait_for(wanted);
 }
 
-/// Waits until the status says that the log cannot be used, and what mends it.
+/// Waits until the status says that the log cannot be used, and the remedy.
 fn degraded(writer: &mut Writer) {
     let status = wait::until(
         "a degraded status",
         || writer.status(),
-        |status| status["log"]["trouble"].is_object(),
+        |status| status["log"]["fault"].is_object(),
     );
     assert_eq!(status["health"], "degraded");
     let reasons = status["reasons"].as_array().unwrap();
     let says = |reason: &Json| {
-        let mended_by = reason["mended_by"].as_str().unwrap();
-        mended_by.contains("free space") && mended_by.contains("by itself")
+        let remedy = reason["remedy"].as_str().unwrap();
+        remedy.contains("free space") && remedy.contains("automatically")
     };
     assert!(reasons.iter().any(says), "{status:#}");
 }
@@ -122,7 +122,7 @@ fn mended(writer: &mut Writer) {
     wait::until(
         "a log that works",
         || writer.status(),
-        |status| status["log"]["trouble"].is_null() && status["log"]["deletes_trouble"].is_null(),
+        |status| status["log"]["fault"].is_null() && status["log"]["tombstones_fault"].is_null(),
     );
 }
 

@@ -257,10 +257,10 @@ fn one_of_three_secondaries_is_down_the_whole_time() {
     more_writes(&load, 200);
     let ledger = load.finish();
     let has_all = |secondary: &Json| {
-        secondary["state"] == "connected"
+        secondary["state"] == "streaming"
             && secondary["backlog"]["operations"] == 0
             && secondary["retries"] == 0
-            // Raw writes of the load are copied by walks.
+            // Raw writes of the load are replicated by resyncs.
             && secondary["resync"].as_array().is_some_and(Vec::is_empty)
     };
     wait::until(
@@ -467,9 +467,9 @@ fn a_wrong_password_is_mended_on_the_server() {
     let host = site.host_with(&site.yaml_for(&[access], &[]));
     let load = load(1).start(host.storage());
     wait::until(
-        "being refused",
+        "being rejected",
         || secondaries(&host),
-        |status| status[0]["state"] == "refused",
+        |status| status[0]["state"] == "rejected",
     );
     more_writes(&load, 50);
     assert!(replication(&host).backlog > 0);

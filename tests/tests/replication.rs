@@ -200,7 +200,7 @@ fn walk(host: &Host) -> Option<(u64, Option<u64>, Option<String>)> {
     assert_eq!(walk["table"], "kv_memories");
     let started = walk["started"].as_str().map(str::to_owned);
     Some((
-        walk["walked"].as_u64().unwrap(),
+        walk["scanned"].as_u64().unwrap(),
         walk["total"].as_u64(),
         started,
     ))

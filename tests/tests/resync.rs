@@ -118,7 +118,7 @@ fn a_walk_that_is_killed_goes_on_where_it_was_beside_writes() {
     let walks = marks.as_array().unwrap().iter();
     let walked: Vec<u64> = walks
         .filter(|walk| walk["table"] == "kv_memories")
-        .map(|walk| walk["walked"].as_u64().unwrap())
+        .map(|walk| walk["scanned"].as_u64().unwrap())
         .collect();
     assert_eq!(walked, [PAGE], "{marks}");
 
