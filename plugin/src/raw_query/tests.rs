@@ -127,8 +127,8 @@ fn a_statement_that_writes_rows_is_a_write_wherever_it_is_nested() {
             match classify(&text, true) {
                 Classification::Write(effects) => {
                     let tables = effects.written(&Object::new());
-                    let told = tables.is_none_or(|tables| tables.contains("events"));
-                    assert!(told, "{text}");
+                    let found = tables.is_none_or(|tables| tables.contains("events"));
+                    assert!(found, "{text}");
                 }
                 other => panic!("{text}: {other:?}"),
             }

@@ -53,7 +53,7 @@ impl Call {
 
     /// Returns the result, and drops the connection if the error means that it
     /// is lost.
-    pub(crate) fn noticed<T>(
+    pub(crate) fn drop_if_lost<T>(
         &self,
         connection: &Connection,
         started: Instant,

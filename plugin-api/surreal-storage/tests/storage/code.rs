@@ -350,12 +350,12 @@ fn many_symbols_are_stored_in_the_order_given_all_or_none() {
     for _ in 0..1000 {
         deep = vec![deep].into();
     }
-    let refused = CodeSymbol {
+    let rejected = CodeSymbol {
         metadata: Some(object([("deep", deep)])).into(),
         ..symbol("w", 1)
     };
     let error = s
-        .save_code_symbols(&cx(), &[symbol("v", 1), refused])
+        .save_code_symbols(&cx(), &[symbol("v", 1), rejected])
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
     assert_eq!(rows(&s, "code_symbols").len(), 302);

@@ -23,8 +23,8 @@ fn link(s: &SurrealStorage, from: &str, kind: &str, to: &str) {
     assert_stored(s, kind, &receipt);
 }
 
-/// Names and depths of a walk.
-fn walk(s: &SurrealStorage, start: &str, kind: &str, depth: u32) -> Vec<(String, u32)> {
+/// Names and depths of a traversal.
+fn traverse(s: &SurrealStorage, start: &str, kind: &str, depth: u32) -> Vec<(String, u32)> {
     let results = s.traverse_graph(&cx(), start, kind, depth).unwrap();
     for result in &results {
         assert_eq!(result.path.len(), result.depth as usize + 1);
@@ -148,10 +148,10 @@ fn a_relationship_table_is_recognised_by_any_of_its_edges() {
         &format!("CREATE likes:3 SET from_entity = '{ada}', to_entity = '{bob}'"),
     );
     assert_eq!(types(&s), ["likes"]);
-    assert_eq!(walk(&s, "Ada", "likes", 1).len(), 2);
+    assert_eq!(traverse(&s, "Ada", "likes", 1).len(), 2);
 }
 
-/// The tables of relationships, as the module copies them.
+/// The tables of relationships, as the module replicates them.
 fn types(s: &SurrealStorage) -> Vec<String> {
     let tables = relationships::replicated_tables(s, &cx()).unwrap();
     let fixed = |name: &String| schema::table(name).is_some();
@@ -200,21 +200,21 @@ fn a_traversal_is_breadth_first_directed_and_bounded() {
             .collect()
     };
     assert_eq!(
-        walk(&s, "n_a", "", 9),
+        traverse(&s, "n_a", "", 9),
         names(&[("a", 0), ("b", 1), ("c", 1), ("d", 2), ("e", 3)])
     );
     assert_eq!(
-        walk(&s, "n_a", "", 1),
+        traverse(&s, "n_a", "", 1),
         names(&[("a", 0), ("b", 1), ("c", 1)])
     );
-    assert_eq!(walk(&s, "n_a", "", 0), names(&[("a", 0)]));
+    assert_eq!(traverse(&s, "n_a", "", 0), names(&[("a", 0)]));
     assert_eq!(
-        walk(&s, "n_a", "knows", u32::MAX),
+        traverse(&s, "n_a", "knows", u32::MAX),
         names(&[("a", 0), ("b", 1), ("d", 2)])
     );
-    assert_eq!(walk(&s, "n_e", "", 5), names(&[("e", 0)]));
-    assert_eq!(walk(&s, "n_a", "no_such_type", 5), names(&[("a", 0)]));
-    assert!(walk(&s, "nobody", "", 5).is_empty());
+    assert_eq!(traverse(&s, "n_e", "", 5), names(&[("e", 0)]));
+    assert_eq!(traverse(&s, "n_a", "no_such_type", 5), names(&[("a", 0)]));
+    assert!(traverse(&s, "nobody", "", 5).is_empty());
 }
 
 #[test]
@@ -244,5 +244,5 @@ fn an_edge_without_its_entity_is_not_followed() {
     entity(&s, "n_b");
     link(&s, "n_a", "knows", "n_b");
     run(&s, "DELETE entities WHERE name = 'n_b'");
-    assert_eq!(walk(&s, "n_a", "", 3), [("n_a".to_owned(), 0)]);
+    assert_eq!(traverse(&s, "n_a", "", 3), [("n_a".to_owned(), 0)]);
 }
