@@ -14,7 +14,7 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What a trailer begins with: its mark, its version, the kind of its checksum.
+/// What a trailer begins with: its magic number, its version, the kind of its checksum.
 const TRAILER: [u8; 6] = *b"SFA!\x01\x00";
 const TRAILER_BYTES: u64 = 38;
 /// Bytes before the sections in a table of contents.

@@ -8,6 +8,7 @@ mod checks;
 mod crash;
 mod expected;
 mod machine;
+mod rejections;
 mod restart;
 
 use machine::Machine;
