@@ -38,8 +38,8 @@ impl Files {
                 self_healing::set_aside(dir).map_err(|source| Self::unusable(dir, source))?;
             tracing::error!(
                 set_aside = %aside.display(),
-                "the tombstone store was corrupt and was moved aside and replaced; rows deleted before now \
-                 may reappear in merged reads where a secondary still has them"
+                "the tombstone store was corrupt; it was moved aside and replaced. Rows deleted \
+                 before now may reappear in merged reads where a secondary still has them"
             );
             lost();
             Ok(())
