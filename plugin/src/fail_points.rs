@@ -1,13 +1,14 @@
-//! Named steps at which a test can make the module fail.
+//! Fail points: named steps at which a test can make the module fail.
 //!
 //! `DB_SYNC_FAIL_POINTS=after_primary_commit=panic,after_ack=abort` makes the
-//! step of that name panic or end the process at once, as `kill -9` would. With
-//! `*N` behind the action it happens at the N-th passing; with `@TEXT`, at every
-//! passing with a key that contains this text. Compiled into debug builds only.
+//! step of that name panic, or end the process at once, as `kill -9` would. With
+//! `*N` after the action this happens the N-th time that the step is reached;
+//! with `@TEXT`, every time that it is reached with a key that contains the text.
+//! Compiled into debug builds only.
 
 use crate::dedup::Key;
 
-/// The steps between a write and its acknowledged position, in their order.
+/// The steps from a write to its acknowledged position, in order.
 pub const STEPS: &[&str] = &[
     "before_intent",
     "before_primary_write",
@@ -19,8 +20,8 @@ pub const STEPS: &[&str] = &[
     "after_ack",
 ];
 
-/// The steps that not every write passes: a walk has put a page of a table into
-/// the log; the secondary has been moved past what it refused.
+/// The steps that are not on the normal write path: a scan has appended a page of
+/// a table to the log; a secondary has been moved past a rejected operation.
 pub const RARE_STEPS: &[&str] = &["after_page", "after_skip"];
 
 #[cfg(debug_assertions)]
@@ -28,26 +29,26 @@ fn is_listed(name: &str) -> bool {
     STEPS.contains(&name) || RARE_STEPS.contains(&name)
 }
 
-/// Passes the step `name`.
+/// Reaches the step `name`.
 #[cfg(debug_assertions)]
 pub fn pass(name: &'static str) {
     debug_assert!(is_listed(name), "fail point {name} is not listed");
     armed::pass(name);
 }
 
-/// Passes the step `name` with an operation on `key`.
+/// Reaches the step `name` with an operation on `key`.
 #[cfg(debug_assertions)]
 pub fn pass_with(name: &'static str, key: &Key) {
     debug_assert!(is_listed(name), "fail point {name} is not listed");
     armed::pass_with(name, key);
 }
 
-/// Passes the step `name`: nothing to do in a release build.
+/// Reaches the step `name`: does nothing in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn pass(_name: &'static str) {}
 
-/// Passes the step `name`: nothing to do in a release build.
+/// Reaches the step `name`: does nothing in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn pass_with(_name: &'static str, _key: &Key) {}
@@ -67,9 +68,9 @@ mod armed {
     }
 
     enum When {
-        /// Once, at that passing.
+        /// Once, the `nth` time.
         Nth { nth: u64, passed: AtomicU64 },
-        /// Each time that the key contains the text.
+        /// Every time that the key contains the text.
         KeyContains(String),
     }
 
@@ -117,7 +118,7 @@ mod armed {
     }
 
     impl Point {
-        #[allow(clippy::panic, reason = "this is what a fail point is for")]
+        #[allow(clippy::panic, reason = "a fail point fails on purpose")]
         fn act(&self) {
             match self.action.as_str() {
                 "abort" => std::process::abort(),

@@ -1,17 +1,16 @@
-//! [`SelfHealingStore`]: a database on disk that may fail while it is in use, and is
-//! opened again by itself.
+//! [`SelfHealingStore`]: a database on disk that may fail while it is in use and
+//! is then reopened automatically.
 //!
 //! fjall takes no more writes after its first failed one, so a disk that was
-//! full for a moment would end it for good. Here a failure is noted, whoever
-//! uses the database gets an error meanwhile, and [`SelfHealingStore::recover`], called
-//! again and again in the background, closes and opens it until that works.
+//! full for a moment would disable it for good. Here the failure is recorded,
+//! callers get an error meanwhile, and [`SelfHealingStore::recover`], which a
+//! background task calls periodically, closes and reopens the database until
+//! that succeeds. The failure's [`Severity`] decides how it is reopened.
 //!
-//! What kept it from working decides how it is opened again, see [`Severity`].
-//!
-//! | module | what it has |
+//! | module | contents |
 //! | --- | --- |
-//! | `files` | opening a database's files and setting damaged ones aside |
-//! | `intact` | a look for damage that fjall does not survive |
+//! | [`files`] | opening a database's files, and moving corrupt ones aside |
+//! | [`preflight`] | checks for corruption that would abort the process in fjall |
 
 mod files;
 mod preflight;
@@ -25,34 +24,34 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// How often a database may fail for no clear reason before it counts as
-/// damaged: a part of the disk that cannot be read fails every time.
-const FAILURES: u32 = 3;
+/// How often a database may fail for an unknown reason before it is treated as
+/// corrupt: an unreadable disk sector fails every time.
+const MAX_UNKNOWN_FAILURES: u32 = 3;
 
 /// What a failure means for the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// They are whole. Something is in the way: no room, no permission.
+    /// They are intact; the environment is at fault: disk full, no permission.
     Environment,
-    /// Nobody can tell. If it happens again and again they count as damaged.
-    Unclear,
-    /// What is in them is wrong, or missing: they are set aside.
-    Damaged,
+    /// Unknown. Files that fail repeatedly are treated as corrupt.
+    Unknown,
+    /// Their content is invalid or incomplete: they are moved aside.
+    Corrupt,
 }
 
-/// An error of somebody who works on a database.
+/// The error type of a store that is kept in such a database.
 pub trait StoreError: std::fmt::Display + Sized {
-    /// What it means for the files; none if it does not come from them.
+    /// What it means for the files; `None` if they are not its cause.
     fn severity(&self) -> Option<Severity>;
     /// The database cannot be used now.
     fn unavailable() -> Self;
-    /// It was closed for good.
+    /// The database was closed for good.
     fn closed() -> Self;
-    /// Working with it panicked: a damaged file can do that.
+    /// An access to the database panicked, as a corrupt file can cause.
     fn panicked() -> Self;
 }
 
-/// Why a database does not work, for people.
+/// Why a database cannot be used, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// What happened.
@@ -62,16 +61,16 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// What will mend it.
+    /// What fixes it.
     pub fn remedy(&self) -> &'static str {
         match self.severity {
             Severity::Environment => {
-                "free space on the disk that holds it, and let the host's user make directories \
+                "free space on the disk that holds it, and let the host's user create directories \
                  and write files there"
             }
-            Severity::Unclear => "look after the disk that holds it",
-            Severity::Damaged => {
-                "nothing to do; if the damage comes back, look after the disk that holds it"
+            Severity::Unknown => "check the disk that holds it",
+            Severity::Corrupt => {
+                "no action needed; if the corruption recurs, check the disk that holds it"
             }
         }
     }
@@ -83,30 +82,33 @@ enum Slot<S> {
     Closed,
 }
 
-/// A database that is open as a rule.
+/// A database that is normally open, and reopened after a failure.
 pub struct SelfHealingStore<S> {
+    /// What it is called in the log.
+    name: &'static str,
     slot: RwLock<Slot<S>>,
     fault: Mutex<Option<Fault>>,
-    unclear: AtomicU32,
+    unknown_failures: AtomicU32,
 }
 
 impl<S> SelfHealingStore<S> {
-    /// One that [`SelfHealingStore::recover`] has yet to open.
-    pub fn unopened() -> Self {
+    /// A database that [`SelfHealingStore::recover`] has yet to open.
+    pub fn unopened(name: &'static str) -> Self {
         Self {
+            name,
             slot: RwLock::new(Slot::Unavailable),
             fault: Mutex::new(Some(Fault {
                 problem: "it is not open yet".to_owned(),
                 severity: Severity::Environment,
             })),
-            unclear: AtomicU32::new(0),
+            unknown_failures: AtomicU32::new(0),
         }
     }
 
-    /// Works with the database. A failure of its files is noted.
+    /// Runs `call` on the database. A failure of its files is recorded.
     ///
     /// # Errors
-    /// What `call` says, or that the database is not there.
+    /// The error of `call`, or that the database is unavailable or closed.
     pub fn with<T, E: StoreError>(&self, call: impl FnOnce(&S) -> Result<T, E>) -> Result<T, E> {
         let slot = self.slot.read();
         let store = match &*slot {
@@ -116,22 +118,23 @@ impl<S> SelfHealingStore<S> {
         };
         let result = catch_panic(|| call(store));
         if let Err(error) = &result {
-            self.note(error);
+            self.record(error);
         }
         result
     }
 
-    /// Notes a failure; the first one is what people are told.
-    fn note(&self, error: &impl StoreError) {
+    /// Records a failure. The first one is reported, unless a later one shows
+    /// that the files are corrupt.
+    fn record(&self, error: &impl StoreError) {
         let Some(severity) = error.severity() else {
             return;
         };
         let mut fault = self.fault.lock();
         if fault
             .as_ref()
-            .is_none_or(|known| severity == Severity::Damaged && known.severity != severity)
+            .is_none_or(|known| severity == Severity::Corrupt && known.severity != severity)
         {
-            tracing::error!(%error, "a database of the module fails; it is opened again");
+            tracing::error!(%error, "the {} failed; reopening it", self.name);
             *fault = Some(Fault {
                 problem: error.to_string(),
                 severity,
@@ -139,23 +142,23 @@ impl<S> SelfHealingStore<S> {
         }
     }
 
-    /// Why it does not work; none if it does.
+    /// Why the database cannot be used; `None` if it can.
     pub fn fault(&self) -> Option<Fault> {
         self.fault.lock().clone()
     }
 
-    /// Is it open, as far as anybody knows?
-    pub fn works(&self) -> bool {
+    /// True unless a failure is known.
+    pub fn is_available(&self) -> bool {
         self.fault.lock().is_none()
     }
 
-    /// If it has failed: closes it and opens it again with `open`, which is
-    /// told whether the files are to be set aside first. `publish` makes the
-    /// database of what was opened, before anybody else can use it. True if
-    /// this opened it.
+    /// If the database has failed, closes and reopens it with `open`, whose
+    /// argument is true if the files are corrupt and have to be moved aside
+    /// first. `publish` turns the result into the database, before anyone else
+    /// can use it. True if this call opened it.
     ///
     /// # Errors
-    /// Why it cannot be opened yet. It stays closed until the next call.
+    /// Why it cannot be opened yet. It stays unavailable until the next call.
     pub fn recover<O, E: StoreError>(
         &self,
         open: impl FnOnce(bool) -> Result<O, E>,
@@ -164,33 +167,35 @@ impl<S> SelfHealingStore<S> {
         let Some(fault) = self.fault() else {
             return Ok(false);
         };
-        let damaged = match fault.severity {
-            Severity::Damaged => true,
+        let corrupt = match fault.severity {
+            Severity::Corrupt => true,
             Severity::Environment => false,
-            Severity::Unclear => self.unclear.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES,
+            Severity::Unknown => {
+                self.unknown_failures.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_UNKNOWN_FAILURES
+            }
         };
         if !self.take() {
             return Ok(false);
         }
-        let opened = match open(damaged) {
+        let opened = match open(corrupt) {
             Ok(opened) => opened,
             Err(error) => {
                 let mut known = self.fault.lock();
                 let problem = error.to_string();
                 if known.as_ref().is_none_or(|known| known.problem != problem) {
-                    tracing::error!(%error, "a database of the module cannot be opened; it is tried again");
+                    tracing::error!(%error, "the {} cannot be opened; retrying", self.name);
                 }
-                // What is damaged was set aside, or the next call tries that.
+                // A corrupt one was moved aside, or the next call tries that.
                 let severity = error.severity().unwrap_or(Severity::Environment);
                 if severity == Severity::Environment {
-                    self.unclear.store(0, Ordering::Relaxed);
+                    self.unknown_failures.store(0, Ordering::Relaxed);
                 }
                 *known = Some(Fault { problem, severity });
                 return Err(error);
             }
         };
-        if damaged {
-            self.unclear.store(0, Ordering::Relaxed);
+        if corrupt {
+            self.unknown_failures.store(0, Ordering::Relaxed);
         }
         let mut slot = self.slot.write();
         if !matches!(*slot, Slot::Closed) {
@@ -200,8 +205,8 @@ impl<S> SelfHealingStore<S> {
         Ok(true)
     }
 
-    /// Takes the database out, so that its files are closed. False if it was
-    /// closed for good.
+    /// Takes the database out of its slot, which closes its files. False if it
+    /// was closed for good.
     fn take(&self) -> bool {
         let mut slot = self.slot.write();
         if matches!(*slot, Slot::Closed) {
@@ -213,22 +218,22 @@ impl<S> SelfHealingStore<S> {
         true
     }
 
-    /// Closes it for good.
+    /// Closes the database for good.
     pub fn close(&self) {
         let former = std::mem::replace(&mut *self.slot.write(), Slot::Closed);
         release(former);
     }
 }
 
-/// Works with files that may be damaged: that makes the database fail, or panic.
+/// Accesses files that may be corrupt, which can make the database panic.
 fn catch_panic<T, E: StoreError>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(E::panicked()))
 }
 
-/// One whose threads have panicked may panic when it is dropped.
+/// A database whose threads have panicked may panic when it is dropped.
 fn release<S>(slot: Slot<S>) {
     if catch_unwind(AssertUnwindSafe(|| drop(slot))).is_err() {
-        tracing::debug!("a database that had failed could not be closed in order");
+        tracing::debug!("a failed database could not be closed properly");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The files of a database: opening them, what a failure means for them, and
-//! setting damaged ones aside.
+//! The files of a database: opening them, classifying their errors, and moving
+//! corrupt ones aside.
 
 use super::{Severity, StoreError, catch_panic, preflight};
 use fjall::{Database, DatabaseBuilder};
@@ -10,28 +10,28 @@ use std::{
 };
 
 /// Threads that flush and compact a database. More than it has keyspaces: each
-/// of these can have one of them wait for room in the queue of tasks, which only
-/// another one makes.
+/// keyspace can block one thread until there is room in the task queue, which
+/// only another thread makes.
 const WORKERS: usize = 4;
 
 /// Opens the database in `dir`, or creates one there that only its owner can
-/// look into. `unusable` makes an error of what is wrong with the directory.
+/// read. `unusable` wraps an error of the directory itself.
 ///
 /// # Errors
-/// The directory cannot be used, or its files are damaged, or in use.
+/// The directory cannot be used, or its files are corrupt or in use.
 pub fn open<E: From<fjall::Error>>(
     dir: &Path,
     configure: impl FnOnce(DatabaseBuilder<Database>) -> DatabaseBuilder<Database>,
     unusable: impl FnOnce(io::Error) -> E,
 ) -> Result<Database, E> {
-    // Fails for a file in its place, which is not ours to set aside.
+    // Fails for a file in its place, which is not ours to move aside.
     create_private(dir).map_err(unusable)?;
     preflight::check(dir)?;
     let builder = Database::builder(dir).worker_threads(WORKERS);
     Ok(configure(builder).open()?)
 }
 
-/// Creates a directory that only its owner can look into.
+/// Creates a directory that only its owner can read.
 fn create_private(dir: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -40,22 +40,22 @@ fn create_private(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// Opens files with `attempt`. Those that are known to be damaged, or turn out
-/// to be, are set aside first, so that new ones are begun.
+/// Opens files with `attempt`. If they are known to be corrupt, or turn out to
+/// be, they are moved aside first, so that `attempt` creates new ones.
 ///
 /// # Errors
-/// Why they cannot be opened, or not be set aside.
+/// Why they cannot be opened or moved aside.
 pub fn open_or_set_aside<T, E: StoreError>(
-    damaged: bool,
+    corrupt: bool,
     set_aside: impl Fn() -> Result<(), E>,
     attempt: impl Fn() -> Result<T, E>,
 ) -> Result<T, E> {
-    if damaged {
+    if corrupt {
         set_aside()?;
     }
     match catch_panic(&attempt) {
-        Err(error) if error.severity() == Some(Severity::Damaged) => {
-            tracing::error!(%error, "a database of the module cannot be opened");
+        Err(error) if error.severity() == Some(Severity::Corrupt) => {
+            tracing::error!(%error, "a corrupt store cannot be opened; moving its files aside");
             set_aside()?;
             catch_panic(&attempt)
         }
@@ -63,11 +63,12 @@ pub fn open_or_set_aside<T, E: StoreError>(
     }
 }
 
-/// Renames a damaged database's directory, for people to look at. Only the
-/// latest one is kept, so that damage does not fill the disk.
+/// Renames the directory of a corrupt database, so that it can be inspected.
+/// Only the latest one is kept, so that repeated corruption does not fill the
+/// disk.
 ///
 /// # Errors
-/// What the system says; the directory is still where it was.
+/// Why it could not be renamed; the directory is still where it was.
 pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!("{name}.damaged-");
@@ -83,20 +84,20 @@ pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     let aside = parent.join(format!("{prefix}{}-{:09}", now.seconds, now.nanos));
     std::fs::rename(dir, &aside)?;
     for path in former {
-        // One that cannot be removed is only in the way.
+        // One that cannot be removed only takes space.
         let _ = std::fs::remove_dir_all(path);
     }
     Ok(aside)
 }
 
-/// What an error of the database means for its files; none if another process
+/// What an error of the database means for its files; `None` if another process
 /// has them open.
 pub fn severity(error: &fjall::Error) -> Option<Severity> {
     match error {
         fjall::Error::Locked => return None,
-        // A write has failed, or a thread of the database. The reason was told
-        // to whoever it met first.
-        fjall::Error::Poisoned => return Some(Severity::Unclear),
+        // A write has failed, or a thread of the database. Only the first caller
+        // got the reason.
+        fjall::Error::Poisoned => return Some(Severity::Unknown),
         fjall::Error::Io(error) => return Some(severity_of_io(error)),
         _ => {}
     }
@@ -107,7 +108,7 @@ pub fn severity(error: &fjall::Error) -> Option<Severity> {
         }
         source = cause.source();
     }
-    Some(Severity::Damaged)
+    Some(Severity::Corrupt)
 }
 
 fn severity_of_io(error: &io::Error) -> Severity {
@@ -117,15 +118,15 @@ fn severity_of_io(error: &io::Error) -> Severity {
         | ErrorKind::FileTooLarge
         | ErrorKind::ReadOnlyFilesystem
         | ErrorKind::PermissionDenied => Severity::Environment,
-        // Files that are missing, cut short, or not what they should be.
+        // Files that are missing, truncated or invalid.
         ErrorKind::NotFound
         | ErrorKind::UnexpectedEof
         | ErrorKind::InvalidData
         | ErrorKind::InvalidInput
         | ErrorKind::AlreadyExists
         | ErrorKind::NotADirectory
-        | ErrorKind::IsADirectory => Severity::Damaged,
-        _ => Severity::Unclear,
+        | ErrorKind::IsADirectory => Severity::Corrupt,
+        _ => Severity::Unknown,
     }
 }
 
@@ -135,16 +136,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_error_means_is_known() {
+    fn an_error_has_the_severity_of_its_cause() {
         let io = |kind: ErrorKind| fjall::Error::Io(kind.into());
         let within = |kind: ErrorKind| fjall::Error::Storage(fjall::LsmError::Io(kind.into()));
         for (error, expected) in [
             (io(ErrorKind::StorageFull), Some(Severity::Environment)),
             (within(ErrorKind::StorageFull), Some(Severity::Environment)),
-            (within(ErrorKind::NotFound), Some(Severity::Damaged)),
-            (io(ErrorKind::TimedOut), Some(Severity::Unclear)),
-            (fjall::Error::Poisoned, Some(Severity::Unclear)),
-            (fjall::Error::InvalidTrailer, Some(Severity::Damaged)),
+            (within(ErrorKind::NotFound), Some(Severity::Corrupt)),
+            (io(ErrorKind::TimedOut), Some(Severity::Unknown)),
+            (fjall::Error::Poisoned, Some(Severity::Unknown)),
+            (fjall::Error::InvalidTrailer, Some(Severity::Corrupt)),
             (fjall::Error::Locked, None),
         ] {
             assert_eq!(severity(&error), expected, "{error}");
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_latest_damaged_directory_is_kept() {
+    fn only_the_latest_corrupt_directory_is_kept() {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("log");
         let mut aside = PathBuf::new();
@@ -165,7 +166,7 @@ mod tests {
             .map(|entry| entry.unwrap().path())
             .collect();
         assert_eq!(left, [aside]);
-        assert!(set_aside(&dir).is_err(), "there is nothing to set aside");
+        assert!(set_aside(&dir).is_err(), "there is nothing to move aside");
     }
 
     #[test]

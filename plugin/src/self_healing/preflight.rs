@@ -1,19 +1,19 @@
-//! Looks at the files of a database before fjall opens them.
+//! Checks the files of a database before fjall opens them.
 //!
-//! fjall reserves memory for as many things as a file says that it holds, and
-//! learns only then that it holds fewer. A damaged count can ask for 64 GiB, and
-//! a process that asks for what nobody has is aborted, the host with it. So
-//! whatever fjall would believe is checked here first:
+//! fjall allocates memory for as many items as a file claims to hold, before it
+//! reads them. A corrupt count can claim 64 GiB, and a failed allocation aborts
+//! the host process. So every count and length that fjall would trust is checked
+//! here first:
 //!
-//! | file | what is believed | what tells that it is damaged |
+//! | file | trusted value | checked against |
 //! | --- | --- | --- |
-//! | `keyspaces/N/vM` | how many tables and blobs a keyspace has | its checksum, in `keyspaces/N/current` |
-//! | these, `tables/*`, `blobs/*` | how many sections it has | the checksum of its table of contents |
-//! | `tables/*` | how many blobs it refers to | the length of that section |
-//! | `*.jnl` | how long an entry is | the length of the file |
+//! | `keyspaces/N/vM` | number of tables and blobs of a keyspace | its checksum, in `keyspaces/N/current` |
+//! | these, `tables/*`, `blobs/*` | number of sections | the checksum of the table of contents |
+//! | `tables/*` | number of linked blobs | the length of that section |
+//! | `*.jnl` | length of an entry | the length of the file |
 //!
-//! All else fjall finds by itself, and so does it find what is missing. What
-//! this cannot see is a value's length in `blobs/*`, of at most 4 GiB.
+//! fjall itself detects all other corruption, and missing files. What this check
+//! cannot detect is a wrong length of a value in `blobs/*`, of at most 4 GiB.
 //!
 //! The formats are those of fjall 3, `lsm-tree` 3 and `sfa` 1.
 
@@ -29,19 +29,19 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// How often a lock that somebody has is tried, and how long that takes: as
-/// fjall does, for one who is just closing the database.
+/// How often a held lock is tried, and the pause in between: as fjall does, for
+/// a process that is just closing the database.
 const ATTEMPTS: u32 = 3;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
-/// Looks at the files of the database in `dir`, if there is one.
+/// Checks the files of the database in `dir`, if there is one.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidData`] for a file that asks for more than it holds,
-/// [`fjall::Error::Locked`] if somebody has the database open, or what the
-/// system says.
+/// [`ErrorKind::InvalidData`] for a file that claims to hold more than it does,
+/// [`fjall::Error::Locked`] if another process has the database open, or an
+/// error of the file system.
 pub(super) fn check(dir: &Path) -> Result<(), fjall::Error> {
-    // Files come and go while somebody has it open.
+    // Files come and go while another process has it open.
     let _lock = lock(&dir.join("lock"))?;
     for file in entries(dir)? {
         if file.extension().is_some_and(|extension| extension == "jnl") {
@@ -59,9 +59,9 @@ pub(super) fn check(dir: &Path) -> Result<(), fjall::Error> {
     Ok(())
 }
 
-/// A lock that no other process has. None if its file is not there.
+/// The database's lock. `None` if its file does not exist.
 fn lock(path: &Path) -> Result<Option<File>, fjall::Error> {
-    let Some(file) = if_there(File::options().read(true).write(true).open(path))? else {
+    let Some(file) = if_exists(File::options().read(true).write(true).open(path))? else {
         return Ok(None);
     };
     for attempt in 1.. {
@@ -81,7 +81,7 @@ fn lock(path: &Path) -> Result<Option<File>, fjall::Error> {
 /// (8 bytes), its checksum (16), and the kind of the checksum (1).
 fn check_version(keyspace: &Path) -> io::Result<()> {
     let path = keyspace.join("current");
-    let Some(current) = if_there(fs::read(&path))? else {
+    let Some(current) = if_exists(fs::read(&path))? else {
         return Ok(());
     };
     let parts = current.split_first_chunk().and_then(|(number, rest)| {
@@ -89,23 +89,23 @@ fn check_version(keyspace: &Path) -> io::Result<()> {
         Some((*number, *checksum, kind))
     });
     let Some((number, checksum, [0])) = parts else {
-        return Err(damaged(&path, "it is no reference to a version"));
+        return Err(corrupt(&path, "it is not a reference to a version"));
     };
     let path = keyspace.join(format!("v{}", u64::from_le_bytes(number)));
-    let Some(version) = if_there(fs::read(&path))? else {
+    let Some(version) = if_exists(fs::read(&path))? else {
         return Ok(());
     };
     if xxh3_128(&version) != u128::from_le_bytes(checksum) {
-        return Err(damaged(&path, "its checksum is wrong"));
+        return Err(corrupt(&path, "its checksum is wrong"));
     }
     Ok(())
 }
 
-/// What is in a directory; nothing if it is not there or is none.
+/// The paths in a directory; none if it does not exist or is not a directory.
 fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(Vec::new()),
-        listing => if_there(listing)?
+        listing => if_exists(listing)?
             .into_iter()
             .flatten()
             .map(|entry| Ok(entry?.path()))
@@ -113,7 +113,7 @@ fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -121,9 +121,9 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn damaged(path: &Path, what: &str) -> io::Error {
-    let what = format!("{} is damaged: {what}", path.display());
-    io::Error::new(ErrorKind::InvalidData, what)
+fn corrupt(path: &Path, problem: &str) -> io::Error {
+    let message = format!("{} is corrupt: {problem}", path.display());
+    io::Error::new(ErrorKind::InvalidData, message)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use super::*;
 use std::cell::Cell;
 
-/// The failures of a user of a database.
+/// The errors of a store.
 #[derive(Debug, PartialEq)]
-enum Mishap {
+enum TestError {
     Files(Severity),
     Own,
     Unavailable,
@@ -13,17 +13,17 @@ enum Mishap {
     Panicked,
 }
 
-impl std::fmt::Display for Mishap {
+impl std::fmt::Display for TestError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self:?}")
     }
 }
 
-impl StoreError for Mishap {
+impl StoreError for TestError {
     fn severity(&self) -> Option<Severity> {
         match self {
             Self::Files(severity) => Some(*severity),
-            Self::Panicked => Some(Severity::Damaged),
+            Self::Panicked => Some(Severity::Corrupt),
             Self::Own | Self::Unavailable | Self::Closed => None,
         }
     }
@@ -41,19 +41,19 @@ impl StoreError for Mishap {
     }
 }
 
-/// A number stands for the files: how often they were opened.
+/// A number stands for the files.
 fn opened() -> SelfHealingStore<u32> {
-    let store = SelfHealingStore::unopened();
+    let store = SelfHealingStore::unopened("test store");
     recover(&store).unwrap();
     store
 }
 
-/// Opens it again. Gives whether its files were set aside, if it was opened.
-fn recover(store: &SelfHealingStore<u32>) -> Result<Option<bool>, Mishap> {
+/// Reopens it. Returns whether its files were moved aside, if it was reopened.
+fn recover(store: &SelfHealingStore<u32>) -> Result<Option<bool>, TestError> {
     let set_aside = Cell::new(false);
     let opened = store.recover(
-        |damaged| {
-            set_aside.set(damaged);
+        |corrupt| {
+            set_aside.set(corrupt);
             Ok(1)
         },
         |opened| opened,
@@ -61,65 +61,65 @@ fn recover(store: &SelfHealingStore<u32>) -> Result<Option<bool>, Mishap> {
     Ok(opened.then_some(set_aside.get()))
 }
 
-fn fail(store: &SelfHealingStore<u32>, mishap: Mishap) {
-    let failed: Result<(), _> = store.with(|_| Err(mishap));
+fn fail(store: &SelfHealingStore<u32>, error: TestError) {
+    let failed: Result<(), _> = store.with(|_| Err(error));
     failed.unwrap_err();
 }
 
 #[test]
-fn what_works_is_left_alone() {
+fn a_store_that_works_is_not_reopened() {
     let store = opened();
-    assert_eq!(store.with(|store| Ok::<_, Mishap>(*store)), Ok(1));
-    fail(&store, Mishap::Own);
-    assert!(store.works());
+    assert_eq!(store.with(|store| Ok::<_, TestError>(*store)), Ok(1));
+    fail(&store, TestError::Own);
+    assert!(store.is_available());
     assert_eq!(recover(&store), Ok(None));
 }
 
 #[test]
-fn a_hindered_one_is_opened_as_it_is_and_a_damaged_one_set_aside() {
+fn intact_files_are_reopened_and_corrupt_ones_moved_aside() {
     let store = opened();
-    fail(&store, Mishap::Files(Severity::Environment));
+    fail(&store, TestError::Files(Severity::Environment));
     assert!(store.fault().is_some());
     assert_eq!(recover(&store), Ok(Some(false)));
-    fail(&store, Mishap::Files(Severity::Environment));
-    fail(&store, Mishap::Files(Severity::Damaged));
+    fail(&store, TestError::Files(Severity::Environment));
+    fail(&store, TestError::Files(Severity::Corrupt));
     assert_eq!(recover(&store), Ok(Some(true)), "the worse one counts");
-    assert!(store.works());
+    assert!(store.is_available());
 }
 
 #[test]
-fn one_that_fails_again_and_again_counts_as_damaged() {
+fn files_that_fail_repeatedly_for_an_unknown_reason_are_treated_as_corrupt() {
     let store = opened();
     for set_aside in [false, false, true, false] {
-        fail(&store, Mishap::Files(Severity::Unclear));
+        fail(&store, TestError::Files(Severity::Unknown));
         assert_eq!(recover(&store), Ok(Some(set_aside)));
     }
 }
 
 #[test]
-fn it_is_unavailable_until_it_can_be_opened() {
+fn a_store_is_unavailable_until_it_can_be_reopened() {
     let store = opened();
-    fail(&store, Mishap::Files(Severity::Environment));
-    let full = || Err::<u32, _>(Mishap::Files(Severity::Environment));
+    fail(&store, TestError::Files(Severity::Environment));
+    let full = || Err::<u32, _>(TestError::Files(Severity::Environment));
     store.recover(|_| full(), |opened| opened).unwrap_err();
-    assert_eq!(store.with(|_| Ok(())), Err(Mishap::Unavailable));
+    assert_eq!(store.with(|_| Ok(())), Err(TestError::Unavailable));
     assert_eq!(recover(&store), Ok(Some(false)));
-    assert_eq!(store.with(|_| Ok::<_, Mishap>(())), Ok(()));
+    assert_eq!(store.with(|_| Ok::<_, TestError>(())), Ok(()));
 }
 
 #[test]
-fn a_panic_is_a_failure_and_ends_nothing() {
+fn a_panic_counts_as_corruption_and_is_not_propagated() {
     let store = opened();
-    let panicked: Result<(), _> = store.with(|_| panic!("as a damaged file can make it"));
-    assert_eq!(panicked, Err(Mishap::Panicked));
+    let panicked: Result<(), _> = store.with(|_| panic!("as a corrupt file can cause"));
+    assert_eq!(panicked, Err(TestError::Panicked));
     assert_eq!(recover(&store), Ok(Some(true)));
 }
 
 #[test]
-fn a_closed_one_stays_closed() {
+fn a_closed_store_is_not_reopened() {
     let store = opened();
-    fail(&store, Mishap::Files(Severity::Environment));
+    fail(&store, TestError::Files(Severity::Environment));
     store.close();
     assert_eq!(recover(&store), Ok(None));
-    assert_eq!(store.with(|_| Ok(())), Err(Mishap::Closed));
+    assert_eq!(store.with(|_| Ok(())), Err(TestError::Closed));
 }

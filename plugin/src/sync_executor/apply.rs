@@ -94,7 +94,7 @@ impl Applier {
         let Context { queue, config, .. } = &*self.context;
         let secondary = self.context.name();
         let batch = queue.read(secondary, partition, config.batch_size)?;
-        let mut changes = batch::last_of_each_key(batch.operations, batch.refreshed);
+        let mut changes = batch::last_of_each_key(batch.operations, batch.refresh_horizon);
 
         // A batch that is too large for a transaction is split. One that fails
         // is halved, down to the operation that fails by itself; the others are

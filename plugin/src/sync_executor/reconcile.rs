@@ -38,7 +38,7 @@ pub(super) async fn reconcile(context: &Context, session: &Session) -> StorageRe
         queue.request_resync(secondary, EVERY_TABLE, reason);
     }
     for (&partition, &position) in &applied {
-        queue.raise_tail(partition, position);
+        queue.raise_end(partition, position);
     }
     raise_positions(context, session, &applied).await?;
     Ok(queue.set_bootstrapped(secondary)?)

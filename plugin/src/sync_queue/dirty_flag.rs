@@ -1,38 +1,38 @@
-//! [`DirtyFlag`]: a trace, outside of the log, that the log misses something.
+//! [`DirtyFlag`]: a flag outside of the queue store that says the log misses
+//! writes.
 //!
-//! While the log cannot be written, which tables have to be compared is known
-//! to the process alone. If it is killed then, the next one has to know that
-//! there was something. So a flag is set before the first write that the log
-//! misses, somewhere that is there as long as writes succeed, and taken down
-//! once every mark is in the log. Found at a start, it means: compare
-//! everything.
+//! While the store cannot be written, only the process knows which tables need a
+//! resync. If it is killed then, the next process has to learn that there was
+//! something. So a flag is set before the first write that the log misses, in a
+//! place that is available as long as writes succeed, and cleared once every
+//! resync request is durable. Found at a start, it means: resync everything.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long to leave a place alone that could not take the flag.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait before trying again to set a flag that could not be set.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Somewhere to leave the flag, other than the log.
+/// A flag that is kept outside of the queue store.
 pub trait DirtyFlag: Send + Sync {
-    /// Sets it.
+    /// Sets the flag.
     ///
     /// # Errors
-    /// Why not, for people.
+    /// Why it could not be set, for the operator.
     fn set(&self) -> Result<(), String>;
-    /// Is it set?
+    /// True if the flag is set.
     ///
     /// # Errors
-    /// Why nobody knows, for people.
+    /// Why it could not be read, for the operator.
     fn is_set(&self) -> Result<bool, String>;
-    /// Takes it down.
+    /// Clears the flag.
     ///
     /// # Errors
-    /// Why not, for people.
+    /// Why it could not be cleared, for the operator.
     fn clear(&self) -> Result<(), String>;
 }
 
-/// No flag: what only this process knows goes with it.
+/// No flag: what only this process knows is lost with it.
 pub struct NoFlag;
 
 impl DirtyFlag for NoFlag {
@@ -51,76 +51,89 @@ impl DirtyFlag for NoFlag {
 
 /// What is known of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Down,
-    Up,
-    /// It could not be read, or not be set for certain.
-    Unclear,
+enum FlagState {
+    Clear,
+    Set,
+    /// It could not be read, or it is uncertain whether it was set.
+    Unknown,
 }
 
-/// A flag, what is known of it, and when it could last not be set.
-pub(super) struct Known {
+/// A flag, its last known state, and when setting it last failed.
+pub(super) struct TrackedFlag {
     flag: Box<dyn DirtyFlag>,
-    state: Mutex<(State, Option<Instant>)>,
+    state: Mutex<(FlagState, Option<Instant>)>,
 }
 
-impl Known {
+impl TrackedFlag {
     pub(super) fn new(flag: Box<dyn DirtyFlag>) -> Self {
         Self {
             flag,
-            state: Mutex::new((State::Down, None)),
+            state: Mutex::new((FlagState::Clear, None)),
         }
     }
 
-    /// Was it set by a former process? One that cannot be read counts as set.
+    /// True if a former process set it. A flag that cannot be read counts as
+    /// set.
     pub(super) fn was_set(&self) -> bool {
         let state = match self.flag.is_set() {
-            Ok(true) => State::Up,
-            Ok(false) => State::Down,
+            Ok(true) => FlagState::Set,
+            Ok(false) => FlagState::Clear,
             Err(error) => {
-                tracing::warn!(%error, "it is not known whether the log is complete; every table is compared");
-                State::Unclear
+                tracing::warn!(
+                    %error,
+                    "the dirty flag on the primary cannot be read, so the log may be incomplete; \
+                     scheduling a resync of every table"
+                );
+                FlagState::Unknown
             }
         };
         self.state.lock().0 = state;
-        state != State::Down
+        state != FlagState::Clear
     }
 
     /// Sets it, unless it is set.
     pub(super) fn set(&self) {
         let mut known = self.state.lock();
         let (state, failed) = *known;
-        if state == State::Up || failed.is_some_and(|at| at.elapsed() < PAUSE) {
+        if state == FlagState::Set || failed.is_some_and(|at| at.elapsed() < RETRY_AFTER) {
             return;
         }
         *known = match self.flag.set() {
-            Ok(()) => (State::Up, None),
+            Ok(()) => (FlagState::Set, None),
             Err(error) => {
-                tracing::error!(%error, "if the process ends now, the next one will not know what the log misses");
-                (State::Unclear, Some(Instant::now()))
+                tracing::error!(
+                    %error,
+                    "the dirty flag could not be set on the primary; retrying. If the process ends \
+                     before that, run a resync of every table after the restart"
+                );
+                (FlagState::Unknown, Some(Instant::now()))
             }
         };
     }
 
-    /// Is it set for certain?
-    pub(super) fn is_up(&self) -> bool {
-        self.state.lock().0 == State::Up
+    /// True if it is certainly set.
+    pub(super) fn is_set(&self) -> bool {
+        self.state.lock().0 == FlagState::Set
     }
 
-    /// Is there anything to take down?
-    pub(super) fn may_be_up(&self) -> bool {
-        self.state.lock().0 != State::Down
+    /// True unless it is certainly clear.
+    pub(super) fn may_be_set(&self) -> bool {
+        self.state.lock().0 != FlagState::Clear
     }
 
-    /// Takes it down, if it may be set.
+    /// Clears it, if it may be set.
     pub(super) fn clear(&self) {
         let mut known = self.state.lock();
-        if known.0 == State::Down {
+        if known.0 == FlagState::Clear {
             return;
         }
         match self.flag.clear() {
-            Ok(()) => known.0 = State::Down,
-            Err(error) => tracing::debug!(%error, "every table is compared at the next start"),
+            Ok(()) => known.0 = FlagState::Clear,
+            Err(error) => tracing::debug!(
+                %error,
+                "the dirty flag could not be cleared; retrying. While it is set, the next start \
+                 resyncs every table"
+            ),
         }
     }
 }

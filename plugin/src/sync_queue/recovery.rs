@@ -1,207 +1,180 @@
-//! Opening the files of the log: at the start, and again whenever they have
-//! failed.
+//! Opening the store: at the start, and again whenever it has failed.
 //!
-//! | what is found | what follows |
+//! | finding | consequence |
 //! | --- | --- |
-//! | no room, no permission, a file in the way | the log is unavailable; it is tried again |
+//! | disk full, no permission, a file in the way | the store is unavailable and is retried |
 //! | another process has it open | an error at the start: two hosts, one `queue_dir` |
-//! | damage, or less than it must have | set aside; a new one, and every table is marked |
-//! | the machine went down while it was open | every table is marked, unless all was on the disk |
-//! | it was not told of a table's writes | the table is marked |
+//! | corrupt, or fewer commits than its marker records | moved aside; a new store, and a resync of every table |
+//! | the machine went down while it was open | a resync of every table, unless `queue_fsync` is `always` |
+//! | a table is new in the filter | a resync of that table |
 
 use super::{
-    EVERY_TABLE, Fsync, Intent, PARTITIONS, QueueError, SyncQueue, boot_id,
-    partition::{self, Partition},
-    store::Store,
-    table_filter,
+    EVERY_TABLE, Intent, QueueError, SyncQueue, boot_record,
+    bootstrap::BootstrapRegistry,
+    intents::IntentStore,
+    log::{OperationLog, Partition},
+    rejections::RejectionStore,
+    resyncs::ResyncStore,
+    store::{Store, WriteBatch},
 };
 use crate::self_healing;
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
-/// Under it lies the boot of the machine in which the log was opened, if what
-/// it took may not be on the disk; gone once it was closed in order.
-pub(super) const DIRTY_BOOT_ID: &str = "open_since";
-
-/// An open log, and what is to be taken over from it.
-struct Opened {
+/// An opened store, and what was recovered from it.
+struct Recovered {
     store: Store,
     id: String,
     partitions: Vec<Partition>,
     intents: Vec<Intent>,
-    any_refused: bool,
+    has_rejections: bool,
     machine_went_down: bool,
     added_tables: BTreeSet<String>,
 }
 
 impl SyncQueue {
-    /// Opens the log if it is not open, and keeps it in order. Blocks; call it
-    /// again and again.
+    /// Opens the store if it is not open, writes the resync requests that are in
+    /// memory, and removes entries that are no longer needed. Blocks; to be
+    /// called periodically.
     ///
     /// # Errors
-    /// Why it cannot be opened now.
+    /// Why the store cannot be opened now.
     pub fn recover(&self) -> Result<(), QueueError> {
         let mut intents = Vec::new();
-        let opened = self.files.recover(
-            |damaged| self.open_files(damaged),
-            |opened| {
-                intents = self.install(&opened);
-                opened.store
+        let opened = self.store.recover(
+            |corrupt| self.open_store(corrupt),
+            |recovered| {
+                intents = self.install(&recovered);
+                recovered.store
             },
         );
         if let Err(error) = &opened {
-            self.flag_what_it_is_not_told(error);
+            self.flag_possible_filter_change(error);
         }
         if opened? {
-            tracing::info!(dir = %self.config.dir.display(), "the log is open");
-            self.finish_intents(&intents);
+            tracing::info!(dir = %self.config.dir.display(), "the queue store is open");
+            self.resolve_intents(&intents);
             self.wake();
         }
-        self.settle_marks();
-        self.sweep()
+        self.persist_resync_requests();
+        self.log.truncate()
     }
 
-    /// A log that was not open yet may not know that it hears of fewer tables
-    /// than before: what it misses of the others is compared.
-    fn flag_what_it_is_not_told(&self, error: &QueueError) {
-        let of_another = matches!(error, QueueError::Storage(fjall::Error::Locked));
-        if self.config.tables.is_some() && self.id.get().is_none() && !of_another {
+    /// A store that was never open in this process may not have recorded that
+    /// tables were removed from the filter. It misses their writes from now on,
+    /// so the dirty flag has to be set.
+    fn flag_possible_filter_change(&self, error: &QueueError) {
+        let is_locked = matches!(error, QueueError::Storage(fjall::Error::Locked));
+        if self.table_filter.is_restricted() && self.log.id().is_none() && !is_locked {
             self.dirty_flag.set();
         }
     }
 
-    /// Opens the files; damaged ones are set aside and new ones begun.
-    fn open_files(&self, damaged: bool) -> Result<Opened, QueueError> {
-        let opened =
-            self_healing::open_or_set_aside(damaged, || self.set_aside(), || self.attempt())?;
-        let traces = opened.machine_went_down || !opened.added_tables.is_empty();
+    /// Opens the store; a corrupt one is moved aside and replaced.
+    fn open_store(&self, corrupt: bool) -> Result<Recovered, QueueError> {
+        let recovered =
+            self_healing::open_or_set_aside(corrupt, || self.set_aside(), || self.try_open())?;
+        let is_unresolved = recovered.machine_went_down || !recovered.added_tables.is_empty();
         self.has_unresolved_recovery
-            .store(traces, Ordering::Release);
-        for table in &opened.added_tables {
-            self.request_resync_everywhere(table, "it was not replicated before");
+            .store(is_unresolved, Ordering::Release);
+        for table in &recovered.added_tables {
+            self.request_resync_everywhere(table, "the table was not replicated before");
         }
-        if opened.machine_went_down {
-            self.mark_everything("the machine went down while the log was open");
+        if recovered.machine_went_down {
+            self.request_resync_of_everything("the machine went down while the log was open");
         }
-        Ok(opened)
+        Ok(recovered)
     }
 
-    fn attempt(&self) -> Result<Opened, QueueError> {
+    fn try_open(&self) -> Result<Recovered, QueueError> {
         let store = Store::open(&self.config.dir)?;
-        let (id, replaced) = self.id_of(&store)?;
-        let machine_went_down = was_open_in_another_boot(&store)?;
+        let (id, replaced) = self.load_id(&store)?;
+        let machine_went_down = boot_record::is_of_another_boot(&store)?;
         if !machine_went_down {
-            self.note_boot(&store)?;
+            boot_record::record(&store, self.config.fsync)?;
         }
-        let found = partition::load(&store, &self.secondaries)?;
-        let partitions = self.seen_from_now(found, replaced);
+        let recovered = self.load_partitions(&store)?;
+        let partitions = self.log.continued(recovered, replaced);
         if replaced {
-            partition::save(&store, &self.secondaries, &partitions)?;
-            self.set_all_fed(&store)?;
+            OperationLog::save(&store, &self.secondaries, &partitions)?;
+            BootstrapRegistry::add_all(&store, &self.secondaries)?;
         }
-        let opened = Opened {
+        let recovered = Recovered {
             id,
             machine_went_down,
-            added_tables: table_filter::added(&store, &self.config.tables)?,
+            added_tables: self.table_filter.added_tables(&store)?,
             partitions,
-            intents: super::intents::open_intents(&store)?,
-            any_refused: !store.refused.is_empty()?,
+            intents: IntentStore::load(&store)?,
+            has_rejections: !RejectionStore::is_empty(&store)?,
             store,
         };
-        opened.store.sync()?;
-        opened.store.note_reached();
-        Ok(opened)
+        recovered.store.sync()?;
+        recovered.store.record_commits();
+        Ok(recovered)
     }
 
-    /// What was found, where the log was open before in this process: whether
-    /// it is the same or another `replaced` it, its positions go on.
-    fn seen_from_now(&self, found: Vec<Partition>, replaced: bool) -> Vec<Partition> {
-        if self.id.get().is_none() {
-            return found;
-        }
-        let pairs = found.into_iter().zip(&self.partitions);
-        pairs
-            .map(|(found, before)| found.after(&before.lock(), replaced))
-            .collect()
+    /// Removes what belongs to secondaries that are no longer configured, and
+    /// loads the partitions.
+    fn load_partitions(&self, store: &Store) -> Result<Vec<Partition>, QueueError> {
+        // In one batch: this is the part of a start that grows with the number
+        // of secondaries.
+        let mut batch = WriteBatch::new(store);
+        OperationLog::remove_unconfigured(&mut batch, &self.secondaries)?;
+        ResyncStore::remove_unconfigured(&mut batch, &self.secondaries)?;
+        BootstrapRegistry::remove_unconfigured(&mut batch, &self.secondaries)?;
+        RejectionStore::remove_unconfigured(&mut batch, &self.secondaries)?;
+        let partitions = OperationLog::load(&mut batch, &self.secondaries)?;
+        batch.commit()?;
+        Ok(partitions)
     }
 
-    /// The id of the log: made once, kept with it. A log that replaces a
-    /// damaged one while the module works goes by the same name; true says so.
-    fn id_of(&self, store: &Store) -> Result<(String, bool), QueueError> {
+    /// The id of the log, which is generated once and stored with it. A log that
+    /// replaces a corrupt one while the module runs gets the same id; true says
+    /// that it is such a log.
+    fn load_id(&self, store: &Store) -> Result<(String, bool), QueueError> {
         let stored = store.state.get("id")?;
         let stored = stored
             .map(|id| String::from_utf8(id.to_vec()))
             .transpose()
-            .map_err(|_| QueueError::Damaged("its id is no text"))?;
-        let id = match (self.id.get(), stored) {
+            .map_err(|_| QueueError::Corrupt("the log id is not text"))?;
+        let id = match (self.log.id(), stored) {
             (None, Some(stored)) => return Ok((stored, false)),
             (Some(known), Some(stored)) if *known == stored => return Ok((stored, false)),
-            (Some(_), Some(_)) => return Err(QueueError::Damaged("it is not this log")),
-            (Some(known), None) => (known.clone(), true),
+            (Some(_), Some(_)) => return Err(QueueError::Corrupt("it has the id of another log")),
+            (Some(known), None) => (known.to_owned(), true),
             (None, None) => (new_id(), false),
         };
-        // Together: a log without a selection is one that was made before there
-        // were any.
-        let mut batch = store.database.batch();
-        batch.insert(&store.state, "id", id.0.as_str());
-        table_filter::begin(store, &mut batch, &self.config.tables);
+        // Together: a log without a recorded filter is older than filters were
+        // recorded.
+        let mut batch = WriteBatch::new(store);
+        batch.insert_state("id", id.0.as_str());
+        self.table_filter.record_in(&mut batch);
         batch.commit()?;
         Ok(id)
     }
 
-    /// Has the log say what it is now: the marks for what it was are on the
-    /// disk.
-    pub(super) fn note_opening(&self) -> Result<(), QueueError> {
-        self.with_store(|store| {
-            table_filter::note(store, &self.config.tables)?;
-            self.note_boot(store)
-        })
-    }
-
-    /// Notes in which boot the log is open, if the machine going down may cost
-    /// something.
-    fn note_boot(&self, store: &Store) -> Result<(), QueueError> {
-        match self.config.fsync {
-            Fsync::Always => store.state.remove(DIRTY_BOOT_ID)?,
-            Fsync::None | Fsync::Interval(_) => store
-                .state
-                .insert(DIRTY_BOOT_ID, boot_id::current().unwrap_or_default())?,
-        }
-        Ok(())
-    }
-
-    /// Makes what was opened the log's state. Gives the intents that a former
-    /// process left.
-    fn install(&self, opened: &Opened) -> Vec<Intent> {
-        // Opened before: the intents belong to writes that are under way.
-        let again = self.id.set(opened.id.clone()).is_err();
-        let mut held = 0;
-        for (ours, found) in self.partitions.iter().zip(&opened.partitions) {
-            let mut ours = ours.lock();
-            let tail = ours.tail().position;
-            ours.clone_from(found);
-            ours.raise_tail(tail);
-            held += ours.held_bytes();
-        }
-        self.held.store(held, Ordering::Relaxed);
-        self.rejected_somewhere
-            .store(opened.any_refused, Ordering::Release);
-        if again {
+    /// Publishes what was recovered. Returns the intents that a former process
+    /// left.
+    fn install(&self, recovered: &Recovered) -> Vec<Intent> {
+        let is_first = self.log.install(&recovered.id, &recovered.partitions);
+        self.rejections.install(recovered.has_rejections);
+        if !is_first {
+            // The intents belong to this process's writes in progress.
             return Vec::new();
         }
-        self.next_intent_after(&opened.intents);
-        opened.intents.clone()
+        self.intents.continue_after(&recovered.intents);
+        recovered.intents.clone()
     }
 
-    /// Marks every table and renames the damaged files. What is in memory
-    /// stands for what was in the files until then.
+    /// Requests a resync of every table and moves the corrupt store aside. Until
+    /// the new one is open, the state in memory stands for the store's.
     fn set_aside(&self) -> Result<(), QueueError> {
-        // The marks come into the new log. A process that is killed before that
-        // leaves no damage to be found, so the flag has to be up.
-        self.mark_everything("the log was damaged");
+        // The requests go to the new store. If the process were killed before
+        // that, nothing would show the corruption, so the flag has to be set.
+        self.request_resync_of_everything("the queue store was corrupt");
         self.dirty_flag.set();
-        if !self.dirty_flag.is_up() {
-            return Err(QueueError::Damaged(
-                "it stays where it is until the primary can note that",
+        if !self.dirty_flag.is_set() {
+            return Err(QueueError::Corrupt(
+                "not moved aside yet: the dirty flag could not be set on the primary",
             ));
         }
         let dir = &self.config.dir;
@@ -211,54 +184,66 @@ impl SyncQueue {
         })?;
         tracing::error!(
             set_aside = %aside.display(),
-            "the log was damaged; it was set aside, a new one begun, and every table will be \
-             compared with the primary again"
+            "the queue store was corrupt; it was moved aside and replaced, and a resync of every \
+             table is scheduled. If this happens again, check the disk"
         );
-        for partition in &self.partitions {
-            partition.lock().reset_to_tail();
-        }
+        self.log.reset_to_end();
         Ok(())
     }
 
-    /// Marks every table of every secondary.
-    pub(super) fn mark_everything(&self, reason: &str) {
+    /// Requests a resync of every table of every secondary.
+    pub(super) fn request_resync_of_everything(&self, reason: &str) {
         self.request_resync_everywhere(EVERY_TABLE, reason);
     }
 
-    /// Ends what a killed process had begun.
-    fn finish_intents(&self, intents: &[Intent]) {
-        const REASON: &str = "a write was under way when the process ended";
+    /// Resolves the writes that were in progress when a former process ended.
+    fn resolve_intents(&self, intents: &[Intent]) {
+        const REASON: &str = "the process ended while a write was in progress";
         for intent in intents {
             if let Err(error) = self.schedule_refresh(intent, REASON) {
-                // The intent stays for the next start; what it names does not
-                // wait that long.
-                tracing::warn!(%error, "a former write cannot be looked at; its table is marked");
+                // The intent stays for the next start; the table does not wait
+                // that long.
+                tracing::warn!(
+                    %error, table = %intent.table(),
+                    "the refresh of an interrupted write could not be queued; scheduling a resync \
+                     of its table"
+                );
                 self.request_resync_everywhere(intent.table(), REASON);
             }
         }
     }
-}
 
-/// Did the machine go down while the log was open? Then what had not reached
-/// the disk is gone.
-fn was_open_in_another_boot(store: &Store) -> Result<bool, QueueError> {
-    let boot = boot_id::current();
-    Ok(store
-        .state
-        .get(DIRTY_BOOT_ID)?
-        .is_some_and(|former| boot.is_none_or(|now| *former != *now.as_bytes())))
+    /// Writes the resync requests that are in memory. Once all are durable, the
+    /// dirty flag and what the recovery found are no longer needed.
+    pub(super) fn persist_resync_requests(&self) {
+        self.resyncs.flush(|| {
+            let is_unresolved = self.has_unresolved_recovery.load(Ordering::Acquire);
+            if !is_unresolved && !self.dirty_flag.may_be_set() {
+                return;
+            }
+            if self.store.with(Store::sync).is_err() {
+                return;
+            }
+            if is_unresolved && self.record_recovery().is_ok() {
+                self.has_unresolved_recovery.store(false, Ordering::Release);
+            }
+            self.dirty_flag.clear();
+        });
+    }
+
+    /// Records the present table filter and boot in place of those that the
+    /// recovery found.
+    fn record_recovery(&self) -> Result<(), QueueError> {
+        self.store.with(|store| {
+            self.table_filter.record(store)?;
+            boot_record::record(store, self.config.fsync)
+        })
+    }
 }
 
 fn new_id() -> String {
     std::iter::repeat_with(fastrand::alphanumeric)
         .map(|c| c.to_ascii_lowercase())
         .take(20)
-        .collect()
-}
-
-/// The partitions of a log that is not open yet.
-pub(super) fn no_partitions() -> Vec<parking_lot::Mutex<Partition>> {
-    (0..PARTITIONS)
-        .map(|_| parking_lot::Mutex::default())
         .collect()
 }

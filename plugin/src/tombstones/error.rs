@@ -23,8 +23,8 @@ pub enum TombstoneError {
         "the tombstone store cannot be read or written: {0}; check the disk that holds queue_dir"
     )]
     Storage(#[from] fjall::Error),
-    /// The store's code panicked: a damaged file can cause that.
-    #[error("the tombstone store panicked; it is treated as damaged and reopened")]
+    /// The store's code panicked: a corrupt file can cause that.
+    #[error("the tombstone store panicked; it is treated as corrupt and reopened")]
     Panicked,
     /// It is not open, or not open again yet.
     #[error("the tombstone store is unavailable; GET /api/db-sync/status says why")]
@@ -39,7 +39,7 @@ impl StoreError for TombstoneError {
         match self {
             Self::Storage(error) => self_healing::severity(error),
             Self::Directory { .. } => Some(Severity::Environment),
-            Self::Panicked => Some(Severity::Damaged),
+            Self::Panicked => Some(Severity::Corrupt),
             Self::Locked(_) | Self::Unavailable | Self::Closed => None,
         }
     }

@@ -26,11 +26,11 @@ impl Files {
         Ok(Self { database, entries })
     }
 
-    /// Opens or creates the database in `dir`. A damaged one is set aside first;
+    /// Opens or creates the database in `dir`. A corrupt one is moved aside first;
     /// `lost` is called when it was.
     pub(super) fn open_or_set_aside(
         dir: &Path,
-        damaged: bool,
+        corrupt: bool,
         lost: impl Fn(),
     ) -> Result<Self, TombstoneError> {
         let set_aside = || {
@@ -38,13 +38,13 @@ impl Files {
                 self_healing::set_aside(dir).map_err(|source| Self::unusable(dir, source))?;
             tracing::error!(
                 set_aside = %aside.display(),
-                "the tombstone store was damaged and has been set aside; rows deleted before now \
-                 may reappear in merged reads where a secondary still has them"
+                "the tombstone store was corrupt; it was moved aside and replaced. Rows deleted \
+                 before now may reappear in merged reads where a secondary still has them"
             );
             lost();
             Ok(())
         };
-        self_healing::open_or_set_aside(damaged, set_aside, || Self::open(dir))
+        self_healing::open_or_set_aside(corrupt, set_aside, || Self::open(dir))
     }
 
     fn unusable(dir: &Path, source: std::io::Error) -> TombstoneError {

@@ -99,7 +99,7 @@ impl Tombstones {
         Ok(tombstones)
     }
 
-    /// The tombstones kept in the directory `dir`; a damaged database is set
+    /// The tombstones kept in the directory `dir`; a corrupt database is set
     /// aside and replaced by a new one. While it cannot be used they are in
     /// memory, until [`Tombstones::recover`] has opened it. With `sync_always`
     /// each mark is synced to the disk.

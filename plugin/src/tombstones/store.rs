@@ -27,7 +27,7 @@ impl Store {
     /// With `sync_always` each write is synced to the disk.
     pub(super) fn unopened(dir: Option<&Path>, sync_always: bool) -> Self {
         Self {
-            files: SelfHealingStore::unopened(),
+            files: SelfHealingStore::unopened("tombstone store"),
             dir: dir.map(Path::to_owned),
             sync_always,
             unsynced: AtomicBool::new(false),
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Opens the files if they are not open, and writes what could not be
-    /// written. Damaged ones are set aside; the new ones then get what `known`
+    /// written. Corrupt ones are moved aside; the new ones then get what `known`
     /// returns. `install` gets what the opened files hold, before anybody else
     /// can use them.
     pub(super) fn recover(
@@ -63,9 +63,9 @@ impl Store {
     ) -> Result<(), TombstoneError> {
         if let Some(dir) = &self.dir {
             self.files.recover(
-                |damaged| {
+                |corrupt| {
                     let rewrite = || self.add_unwritten(known());
-                    let files = Files::open_or_set_aside(dir, damaged, rewrite)?;
+                    let files = Files::open_or_set_aside(dir, corrupt, rewrite)?;
                     install(files.load()?);
                     Ok::<_, TombstoneError>(files)
                 },

@@ -194,7 +194,7 @@ fn is_hidden(tombstones: &Tombstones, key: &Key) -> bool {
 }
 
 #[test]
-fn tombstones_survive_a_restart_and_a_damaged_store_is_set_aside() {
+fn tombstones_survive_a_restart_and_a_corrupt_store_is_moved_aside() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("deleted");
     let key = Key::new("events", [&"e".into()]);

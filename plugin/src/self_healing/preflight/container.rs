@@ -1,4 +1,4 @@
-//! Files made of sections: `[sections][table of contents][trailer]`.
+//! Checks container files: `[sections][table of contents][trailer]`.
 //!
 //! | part | bytes |
 //! | --- | --- |
@@ -6,7 +6,7 @@
 //! | a section | position (8), length (8), length of its name (2), its name |
 //! | trailer | `SFA!`, version (1), kind of checksum (1), checksum of the table of contents (16), its position (8), its length (8) |
 
-use super::damaged;
+use super::corrupt;
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
@@ -14,20 +14,22 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What a trailer begins with: its mark, its version, the kind of its checksum.
+/// What a trailer begins with: its magic number, its version, the kind of its checksum.
 const TRAILER: [u8; 6] = *b"SFA!\x01\x00";
 const TRAILER_BYTES: u64 = 38;
-/// Of what precedes the sections in a table of contents.
+/// Bytes before the sections in a table of contents.
 const HEADER_BYTES: usize = 8;
 /// More than any table of contents takes: there are some ten sections.
-const MOST_CONTENTS: u64 = 64 << 10;
+const MAX_CONTENTS_BYTES: u64 = 64 << 10;
 /// The section of a table that lists the blobs it refers to: their number (4),
 /// and so many bytes for each.
 const LINKED_BLOBS: &[u8] = b"linked_blob_files";
 const LINKED_BLOB_BYTES: u64 = 32;
 
+/// Checks a table or blob file.
+///
 /// # Errors
-/// It is damaged, or what the system says.
+/// It is corrupt, or an error of the file system.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -38,21 +40,21 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
     file.seek(SeekFrom::Start(end))?;
     file.read_exact(&mut trailer)?;
     let Some((checksum, start)) = parse_trailer(&trailer) else {
-        // Not one that fjall would read on.
+        // fjall rejects a file without a trailer.
         return Ok(());
     };
     let contents = match end.checked_sub(start) {
-        Some(length) if length <= MOST_CONTENTS => {
+        Some(length) if length <= MAX_CONTENTS_BYTES => {
             let mut contents = Vec::new();
             file.seek(SeekFrom::Start(start))?;
             (&mut file).take(length).read_to_end(&mut contents)?;
             contents
         }
-        _ => return Err(damaged(path, "its table of contents is not at its end")),
+        _ => return Err(corrupt(path, "its table of contents is not at its end")),
     };
     if xxh3_128(&contents) != checksum {
-        let what = "the checksum of its table of contents is wrong";
-        return Err(damaged(path, what));
+        let problem = "the checksum of its table of contents is wrong";
+        return Err(corrupt(path, problem));
     }
     if let Some((position, length)) = section(&contents, LINKED_BLOBS) {
         let mut count = [0; 4];
@@ -60,7 +62,10 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
         file.read_exact(&mut count)?;
         let holds = u64::from(u32::from_le_bytes(count)) * LINKED_BLOB_BYTES;
         if length != holds + count.len() as u64 {
-            return Err(damaged(path, "its list of blobs is not as long as it says"));
+            return Err(corrupt(
+                path,
+                "its list of linked blobs does not have the length that it claims",
+            ));
         }
     }
     Ok(())

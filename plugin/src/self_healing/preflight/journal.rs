@@ -1,29 +1,31 @@
-//! Journals: entries one after another, until one that is none.
+//! Checks journals: consecutive entries, up to the first invalid one.
 //!
 //! | entry | its first byte | what follows |
 //! | --- | --- | --- |
-//! | begin of a batch | 1 | 12 bytes |
-//! | item | 2 | kind of the value (1), compression (1), keyspace (8), length of the key (2), of the value (4), of what is stored of it (4), both |
+//! | start of a batch | 1 | 12 bytes |
+//! | item | 2 | kind of the value (1), compression (1), keyspace (8), length of the key (2), of the value (4), of the stored, compressed value (4), key and value |
 //! | end of a batch | 3 | 12 bytes |
 //! | clear | 4 | keyspace (8) |
 
-use super::damaged;
+use super::corrupt;
 use std::{
     fs::File,
     io::{self, BufReader, ErrorKind, Read},
     path::Path,
 };
 
-/// Of an item, what precedes its key.
+/// Bytes of an item before its key.
 const ITEM_BYTES: usize = 20;
-/// What may be asked for in vain: the end of a journal may be torn, so that an
-/// entry is longer than what is left of it.
+/// The largest allocation that a torn entry may cause: at the torn end of a
+/// journal an entry may claim to be longer than the rest of the file.
 const MAX_TORN_ALLOCATION: u64 = 64 << 20;
-/// Compression makes a value at most so many times shorter.
-const COMPRESSION: u64 = 255;
+/// The highest possible compression ratio of a value.
+const MAX_COMPRESSION_RATIO: u64 = 255;
 
+/// Checks a journal.
+///
 /// # Errors
-/// It is damaged, or what the system says.
+/// It is corrupt, or an error of the file system.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     let mut left = file.metadata()?.len();
@@ -35,14 +37,15 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
-        if entry.value > MAX_TORN_ALLOCATION.max(entry.stored.saturating_mul(COMPRESSION)) {
-            return Err(damaged(path, "a value is longer than it can be"));
+        if entry.value > MAX_TORN_ALLOCATION.max(entry.stored.saturating_mul(MAX_COMPRESSION_RATIO))
+        {
+            return Err(corrupt(path, "a value is longer than it can be"));
         }
         left = left.saturating_sub(entry.header);
         let body = entry.key + entry.stored;
         if body > left {
             if body > MAX_TORN_ALLOCATION {
-                return Err(damaged(path, "an entry is longer than the file"));
+                return Err(corrupt(path, "an entry is longer than the file"));
             }
             return Ok(());
         }
@@ -61,7 +64,7 @@ struct Entry {
     stored: u64,
 }
 
-/// Reads the next entry as far as its key. None at the end.
+/// Reads the next entry up to its key. `None` at the end.
 fn next(reader: &mut impl Read) -> io::Result<Option<Entry>> {
     let [tag] = read(reader)?;
     let of_length = |length: usize| Entry {

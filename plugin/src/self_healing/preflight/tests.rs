@@ -8,7 +8,7 @@ fn open(dir: &Path) -> fjall::Result<Database> {
     Database::builder(dir).worker_threads(1).open()
 }
 
-/// A database with tables, blobs, and a journal that has something to say.
+/// A database with tables, blobs, and a journal with an entry.
 fn database() -> TempDir {
     let dir = TempDir::new().unwrap();
     let database = open(dir.path()).unwrap();
@@ -45,7 +45,7 @@ fn is_reference(path: &Path) -> bool {
     path.file_name().unwrap() == "current"
 }
 
-/// Has `work` look at the database while a file of it is another.
+/// Runs `work` while a file of the database has other content.
 fn with_file<T>(path: &Path, bytes: &[u8], work: impl FnOnce() -> T) -> T {
     let former = fs::read(path).unwrap();
     fs::write(path, bytes).unwrap();
@@ -54,7 +54,7 @@ fn with_file<T>(path: &Path, bytes: &[u8], work: impl FnOnce() -> T) -> T {
     result
 }
 
-fn is_damaged(dir: &Path) -> bool {
+fn is_corrupt(dir: &Path) -> bool {
     match check(dir) {
         Ok(()) => false,
         Err(fjall::Error::Io(error)) if error.kind() == ErrorKind::InvalidData => true,
@@ -63,7 +63,7 @@ fn is_damaged(dir: &Path) -> bool {
 }
 
 #[test]
-fn what_fjall_has_written_is_intact() {
+fn files_that_fjall_wrote_pass_the_check() {
     let dir = database();
     check(dir.path()).unwrap();
     for folder in ["tables", "blobs"] {
@@ -79,14 +79,14 @@ fn what_fjall_has_written_is_intact() {
 }
 
 #[test]
-fn somebody_elses_database_is_left_alone() {
+fn a_database_that_is_open_elsewhere_is_reported_as_locked() {
     let dir = database();
     let _open = open(dir.path()).unwrap();
     assert!(matches!(check(dir.path()), Err(fjall::Error::Locked)));
 }
 
 #[test]
-fn any_flipped_bit_of_a_version_is_seen() {
+fn any_flipped_bit_of_a_version_is_detected() {
     let dir = database();
     let references = files(dir.path(), &is_reference);
     assert!(references.len() > 1);
@@ -97,19 +97,19 @@ fn any_flipped_bit_of_a_version_is_seen() {
         for at in 0..bytes.len() {
             let mut bytes = bytes.clone();
             bytes[at] ^= 0x80;
-            let seen = with_file(&path, &bytes, || is_damaged(dir.path()));
-            assert!(seen, "byte {at} of {}", path.display());
+            let detected = with_file(&path, &bytes, || is_corrupt(dir.path()));
+            assert!(detected, "byte {at} of {}", path.display());
         }
     }
 }
 
 #[test]
-fn a_reference_to_a_version_is_whole_or_damaged() {
+fn a_truncated_reference_to_a_version_is_corrupt() {
     let dir = database();
     for path in files(dir.path(), &is_reference) {
         let bytes = fs::read(&path).unwrap();
         for length in 0..bytes.len() {
-            assert!(with_file(&path, &bytes[..length], || is_damaged(
+            assert!(with_file(&path, &bytes[..length], || is_corrupt(
                 dir.path()
             )));
         }
@@ -117,7 +117,7 @@ fn a_reference_to_a_version_is_whole_or_damaged() {
 }
 
 #[test]
-fn a_count_of_sections_is_not_believed() {
+fn a_wrong_number_of_sections_is_detected() {
     let dir = database();
     let sections = files(dir.path(), &|path| {
         is_in(path, "tables") || is_in(path, "blobs")
@@ -126,12 +126,12 @@ fn a_count_of_sections_is_not_believed() {
         let mut bytes = fs::read(&path).unwrap();
         let contents = position(&bytes, b"TOC!");
         bytes[contents + 4..contents + 8].fill(0xff);
-        assert!(with_file(&path, &bytes, || is_damaged(dir.path())));
+        assert!(with_file(&path, &bytes, || is_corrupt(dir.path())));
     }
 }
 
 #[test]
-fn a_count_of_linked_blobs_is_not_believed() {
+fn a_wrong_number_of_linked_blobs_is_detected() {
     let dir = database();
     let mut linked = 0;
     for path in files(dir.path(), &|path| is_in(path, "tables")) {
@@ -143,13 +143,13 @@ fn a_count_of_linked_blobs_is_not_believed() {
         let entry = position(&bytes, b"linked_blob_files") - 18;
         let at = u64::from_le_bytes(bytes[entry..entry + 8].try_into().unwrap());
         bytes[usize::try_from(at).unwrap() + 3] = 0xff;
-        assert!(with_file(&path, &bytes, || is_damaged(dir.path())));
+        assert!(with_file(&path, &bytes, || is_corrupt(dir.path())));
     }
     assert!(linked > 0);
 }
 
 #[test]
-fn a_length_in_a_journal_is_not_believed() {
+fn a_wrong_length_in_a_journal_is_detected() {
     let dir = database();
     let journals = files(dir.path(), &|path| {
         path.extension().is_some_and(|extension| extension == "jnl")
@@ -165,13 +165,13 @@ fn a_length_in_a_journal_is_not_believed() {
         .unwrap();
     let whole = fs::read(path).unwrap();
     let key = position(&whole, b"waits");
-    for (what, at) in [("length", key - 5), ("stored length", key - 1)] {
+    for (field, at) in [("length", key - 5), ("stored length", key - 1)] {
         let mut bytes = whole.clone();
         bytes[at] = 0xf0;
-        let seen = with_file(path, &bytes, || is_damaged(dir.path()));
-        assert!(seen, "{what}");
+        let detected = with_file(path, &bytes, || is_corrupt(dir.path()));
+        assert!(detected, "{field}");
     }
-    // A torn end is none of its business.
+    // A torn end is not corruption.
     for length in [key - 3, key + 2, key + 20] {
         with_file(path, &whole[..length], || check(dir.path())).unwrap();
     }

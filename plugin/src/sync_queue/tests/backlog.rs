@@ -1,20 +1,20 @@
-//! What a long backlog takes on the disk, beside what was written.
+//! What a long backlog takes on the disk, compared with what was written.
 //!
 //! The long form: `QUEUE_BACKLOG=1000000 cargo test --workspace --lib --
 //! sync_queue::tests::backlog --nocapture`; it ends with a table.
 
 use super::*;
 
-/// Operations of one append, as a batch of symbols makes them.
-const TOGETHER: usize = 100;
+/// Operations of one append, as a batch of symbols has them.
+const BATCH: usize = 100;
 
 /// Different keys.
 const KEYS: u64 = 4_000;
 
-/// A code symbol whose values have so many bytes, which no compression shrinks.
-fn symbol(chance: &mut fastrand::Rng, number: u64, bytes: usize, embedding: bool) -> SyncOperation {
+/// A code symbol with `bytes` of incompressible text.
+fn symbol(rng: &mut fastrand::Rng, number: u64, bytes: usize, embedding: bool) -> SyncOperation {
     let name = format!("{:06}", number % KEYS);
-    let text: String = (0..bytes).map(|_| chance.alphanumeric()).collect();
+    let text: String = (0..bytes).map(|_| rng.alphanumeric()).collect();
     let now = Timestamp::now();
     SyncOperation::upsert(
         "code_symbols",
@@ -34,7 +34,7 @@ fn symbol(chance: &mut fastrand::Rng, number: u64, bytes: usize, embedding: bool
                 .with("source_code", text)
                 .with("created_at", now)
                 .with("updated_at", now),
-            embedding: embedding.then(|| (0..768).map(|_| chance.f32()).collect()),
+            embedding: embedding.then(|| (0..768).map(|_| rng.f32()).collect()),
         },
     )
 }
@@ -48,17 +48,18 @@ fn a_backlog_takes_less_than_1_3_times_what_was_written() {
     for (text, embedding) in [(252, false), (252, true)] {
         let dir = TempDir::new().unwrap();
         let queue = open(&dir, &["a"]);
-        let mut chance = fastrand::Rng::with_seed(1);
+        let mut rng = fastrand::Rng::with_seed(1);
         let mut written = 0;
-        for first in (0..operations).step_by(TOGETHER) {
-            let batch: Vec<_> = (first..first + TOGETHER as u64)
-                .map(|number| symbol(&mut chance, number, text, embedding))
+        for first in (0..operations).step_by(BATCH) {
+            let batch: Vec<_> = (first..first + BATCH as u64)
+                .map(|number| symbol(&mut rng, number, text, embedding))
                 .collect();
             written += batch.iter().map(payload).sum::<u64>();
             queue.append(&batch, None).unwrap();
         }
         let log = queue
-            .with_store(|store| {
+            .store
+            .with(|store| {
                 store.log.rotate_memtable_and_wait()?;
                 Ok(store.log.disk_space())
             })

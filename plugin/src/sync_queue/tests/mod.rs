@@ -1,14 +1,16 @@
-//! The log as its users see it: order, acknowledgement, restart, limits, damage.
+//! The queue as the rest of the module sees it.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! | --- | --- |
-//! | here | examples, one for each promise |
-//! | [`model`] | every promise at once, against a simple model, with kills and restarts |
-//! | [`backlog`] | what a long one takes on the disk |
-//! | [`damage`] | its files, spoilt in every way |
-//! | [`failing`] | its files fail, and it goes on |
-//! | [`traces`] | a loss is known until the marks for it are on the disk |
-//! | [`entries`] | how an operation is written |
+//! | here | the log by examples: order, acknowledgement, restart, limits |
+//! | [`rejections`] | retries and dead letters by examples |
+//! | [`resyncs`] | resync requests and intents by examples |
+//! | [`model`] | all of the above against a simple model, with kills and restarts |
+//! | [`backlog`] | what a long backlog takes on the disk |
+//! | [`corruption`] | the store's files, corrupted in every way |
+//! | [`store_failures`] | the store fails while it is in use, and recovers |
+//! | [`unresolved_recovery`] | a loss is known until the resync requests for it are durable |
+//! | [`encoding`] | how an operation is encoded |
 
 #![allow(
     clippy::unwrap_used,
@@ -17,18 +19,28 @@
     clippy::print_stdout
 )]
 
-use super::*;
-use crate::sync_types::RowImage;
-use plugin_api::value::{Object, RecordId, Value};
-use std::collections::BTreeSet;
+use super::{log::wire, store::Store, *};
+use crate::{
+    dedup::Key,
+    sync_types::{RowImage, SyncOperation},
+};
+use plugin_api::value::{Object, RecordId, Timestamp, Value};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::atomic::AtomicU64,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 mod backlog;
-mod damage;
-mod entries;
-mod failing;
+mod corruption;
+mod encoding;
 mod model;
-mod traces;
+mod rejections;
+mod resyncs;
+mod store_failures;
+mod unresolved_recovery;
 
 fn config(dir: &TempDir) -> QueueConfig {
     QueueConfig {
@@ -65,7 +77,7 @@ fn value_of(operation: &SyncOperation) -> Option<i64> {
     operation.data.first()?.columns.get("value")?.as_int()
 }
 
-/// Everything that waits for a secondary, each partition in order.
+/// The backlog of a secondary, each partition in order.
 fn waiting(queue: &SyncQueue, secondary: &str) -> Vec<SyncOperation> {
     (0..PARTITIONS)
         .flat_map(|partition| {
@@ -78,7 +90,7 @@ fn waiting(queue: &SyncQueue, secondary: &str) -> Vec<SyncOperation> {
         .collect()
 }
 
-/// Takes everything that waits for a secondary and acknowledges it.
+/// Reads everything that waits for a secondary and acknowledges it.
 fn take_all(queue: &SyncQueue, secondary: &str) -> Vec<SyncOperation> {
     let taken = waiting(queue, secondary);
     for partition in 0..PARTITIONS {
@@ -89,7 +101,7 @@ fn take_all(queue: &SyncQueue, secondary: &str) -> Vec<SyncOperation> {
 }
 
 fn entries(queue: &SyncQueue) -> usize {
-    queue.with_store(|store| Ok(store.log.len()?)).unwrap()
+    queue.store.with(|store| Ok(store.log.len()?)).unwrap()
 }
 
 #[test]
@@ -124,7 +136,7 @@ fn an_operation_comes_back_as_it_was_appended() {
 }
 
 #[test]
-fn an_entry_leaves_only_after_every_secondary_has_it() {
+fn an_entry_is_removed_only_after_every_secondary_has_acknowledged_it() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a", "b"]);
     queue.append(&[fact("k", 1), fact("l", 2)], None).unwrap();
@@ -133,7 +145,7 @@ fn an_entry_leaves_only_after_every_secondary_has_it() {
     assert_eq!((entries(&queue), waiting(&queue, "b").len()), (2, 2));
     take_all(&queue, "b");
     assert_eq!(entries(&queue), 0);
-    assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+    assert_eq!(queue.held_bytes(), 0);
 }
 
 #[test]
@@ -154,28 +166,28 @@ fn positions_are_never_used_twice_across_restarts() {
 }
 
 #[test]
-fn a_log_that_lost_its_end_knows_it_from_what_a_secondary_has() {
+fn a_log_that_lost_its_tail_detects_it_from_a_secondarys_positions() {
     let dir = TempDir::new().unwrap();
     // What a secondary had applied when the power was cut, a while ago.
     let before = Position(Position::first_of_now().0 - (3600 << 31) + 7);
     let partition = partition_of(&fact("k", 1).key);
-    let reached = BTreeMap::from([(partition, before)]);
+    let applied = BTreeMap::from([(partition, before)]);
     {
         let queue = open(&dir, &["a"]);
-        assert!(queue.is_ahead_of_log(&reached), "a log that never had it");
+        assert!(queue.is_ahead_of_log(&applied), "a log that never had it");
         queue.append(&[fact("k", 2)], None).unwrap();
-        assert!(queue.is_ahead_of_log(&reached), "also when it has gone on");
+        assert!(queue.is_ahead_of_log(&applied), "also after new appends");
         queue.close();
     }
     let queue = open(&dir, &["a"]);
     assert!(
-        !queue.is_ahead_of_log(&reached),
+        !queue.is_ahead_of_log(&applied),
         "a log that has later ones"
     );
 }
 
 #[test]
-fn a_secondary_that_is_no_longer_configured_holds_nothing() {
+fn a_secondary_that_is_no_longer_configured_holds_no_entries() {
     let dir = TempDir::new().unwrap();
     {
         let queue = open(&dir, &["a", "gone"]);
@@ -184,15 +196,15 @@ fn a_secondary_that_is_no_longer_configured_holds_nothing() {
         queue.close();
     }
     let queue = open(&dir, &["a"]);
-    assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+    assert_eq!(queue.held_bytes(), 0);
     assert_eq!(entries(&queue), 0);
 }
 
 #[test]
-fn a_secondary_that_is_no_longer_configured_leaves_nothing() {
+fn a_secondary_that_is_no_longer_configured_leaves_no_records() {
     let dir = TempDir::new().unwrap();
     {
-        // Names of which one begins with the other.
+        // One name is a prefix of the other.
         let queue = open(&dir, &["a", "aa"]);
         for secondary in ["a", "aa"] {
             queue.request_resync(secondary, "events", "test");
@@ -204,17 +216,21 @@ fn a_secondary_that_is_no_longer_configured_leaves_nothing() {
     open(&dir, &["a"]).close();
     let queue = open(&dir, &["a", "aa"]);
     let has = |secondary| {
-        let marks = queue.resync_requests(secondary).unwrap().len();
-        let refused = queue.count_rejected(secondary).unwrap();
-        (marks, refused, queue.is_bootstrapped(secondary).unwrap())
+        let requests = queue.resync_requests(secondary).unwrap().len();
+        let rejected = queue.count_rejected(secondary).unwrap();
+        (
+            requests,
+            rejected,
+            queue.is_bootstrapped(secondary).unwrap(),
+        )
     };
     assert_eq!(has("a"), (1, (0, 1), true));
-    // One that knows positions of the log is compared with the primary.
+    // A secondary that has positions of the log gets a full resync.
     assert_eq!(has("aa"), (0, (0, 0), false));
 }
 
 #[test]
-fn an_operation_for_one_secondary_is_passed_over_by_the_others() {
+fn an_operation_for_one_secondary_is_skipped_by_the_others() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a", "b"]);
     let refresh = SyncOperation::refresh(fact("k", 1).key).only_for("b");
@@ -225,34 +241,7 @@ fn an_operation_for_one_secondary_is_passed_over_by_the_others() {
 }
 
 #[test]
-fn a_write_that_was_under_way_is_looked_at_again() {
-    let dir = TempDir::new().unwrap();
-    let known = fact("k", 1).key;
-    {
-        let queue = open(&dir, &["a"]);
-        queue.begin("kv_memories", vec![known.clone()]).unwrap();
-        queue.begin("events", Vec::new()).unwrap();
-        let ended = queue.begin("entities", Vec::new()).unwrap();
-        queue.append(&[fact("l", 1)], Some(&ended)).unwrap();
-        let cancelled = queue.begin("code_files", Vec::new()).unwrap();
-        queue.cancel(&cancelled);
-    }
-    let queue = open(&dir, &["a"]);
-    let refreshed: Vec<_> = waiting(&queue, "a")
-        .into_iter()
-        .filter(|operation| operation.data.is_empty())
-        .map(|operation| operation.key)
-        .collect();
-    assert_eq!(refreshed, [known]);
-    let marked: Vec<_> = queue.resync_requests("a").unwrap();
-    assert_eq!(marked.len(), 1);
-    assert_eq!(marked[0].table, "events");
-    let left = queue.with_store(intents::open_intents).unwrap();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-#[test]
-fn a_full_log_lets_go_of_the_secondary_that_is_furthest_behind() {
+fn a_full_log_evicts_the_secondary_that_is_furthest_behind() {
     let dir = TempDir::new().unwrap();
     let config = QueueConfig {
         max_bytes: 20_000,
@@ -265,17 +254,17 @@ fn a_full_log_lets_go_of_the_secondary_that_is_furthest_behind() {
             .unwrap();
         take_all(&queue, "fast");
     }
-    assert!(queue.held.load(Ordering::Relaxed) <= 20_000);
+    assert!(queue.held_bytes() <= 20_000);
     assert!(queue.resync_requests("fast").unwrap().is_empty());
     assert_eq!(queue.resync_requests("slow").unwrap()[0].table, EVERY_TABLE);
 }
 
 #[test]
-fn a_backlog_that_is_let_go_is_removed_piece_by_piece_and_does_not_come_back() {
+fn an_evicted_backlog_is_removed_in_chunks_and_does_not_come_back() {
     const ENTRIES: usize = 2_000;
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a"]);
-    let entries = |queue: &SyncQueue| queue.with_store(|store| Ok(store.log.len()?)).unwrap();
+    let entries = |queue: &SyncQueue| queue.store.with(|store| Ok(store.log.len()?)).unwrap();
     // One key is one partition.
     for value in 0..ENTRIES as i64 {
         queue.append(&[fact("k", value)], None).unwrap();
@@ -287,7 +276,7 @@ fn a_backlog_that_is_let_go_is_removed_piece_by_piece_and_does_not_come_back() {
     let left = entries(&queue);
     assert!(0 < left && left < ENTRIES, "{left}");
 
-    // What is written meanwhile is none of it, nor after a restart.
+    // What is written meanwhile is kept, also after a restart.
     queue.append(&[fact("k", -1)], None).unwrap();
     queue.close();
     let queue = open(&dir, &["a"]);
@@ -301,7 +290,7 @@ fn a_backlog_that_is_let_go_is_removed_piece_by_piece_and_does_not_come_back() {
 }
 
 #[test]
-fn an_operation_larger_than_the_log_is_an_error_and_not_a_loop() {
+fn an_operation_larger_than_the_log_is_rejected_as_full() {
     let dir = TempDir::new().unwrap();
     let config = QueueConfig {
         max_bytes: 100,
@@ -315,7 +304,7 @@ fn an_operation_larger_than_the_log_is_an_error_and_not_a_loop() {
 }
 
 #[test]
-fn two_processes_cannot_have_one_log() {
+fn two_processes_cannot_open_the_same_queue() {
     let dir = TempDir::new().unwrap();
     let _first = open(&dir, &["a"]);
     let error = SyncQueue::open(config(&dir), &names(&["a"])).err().unwrap();
@@ -323,7 +312,7 @@ fn two_processes_cannot_have_one_log() {
 }
 
 #[test]
-fn a_damaged_log_is_set_aside_and_everything_marked() {
+fn a_corrupt_store_is_moved_aside_and_every_table_resynced() {
     let dir = TempDir::new().unwrap();
     let id = {
         let queue = open(&dir, &["a"]);
@@ -348,115 +337,4 @@ fn a_damaged_log_is_set_aside_and_everything_marked() {
         })
         .count();
     assert_eq!(aside, 1);
-}
-
-#[test]
-fn a_refused_operation_is_retried_then_dead_then_replayed_or_discarded() {
-    let dir = TempDir::new().unwrap();
-    let queue = open(&dir, &["a"]);
-    let mut operation = fact("k", 1);
-    operation.retry_count = 1;
-    operation.last_error = Some("no such index".to_owned());
-    queue
-        .reject("a", &operation, Some(Timestamp::now()))
-        .unwrap();
-    assert_eq!(queue.retries("a").unwrap()[0].retry_count, 1);
-    queue.retry("a", &operation.key).unwrap();
-    assert!(queue.retries("a").unwrap().is_empty());
-    let again = take_all(&queue, "a").remove(0);
-    assert_eq!((again.retry_count, again.data.len()), (1, 0));
-    assert_eq!(again.timestamp, operation.timestamp, "of the write");
-
-    queue.reject("a", &again, None).unwrap();
-    let letter = queue.dead_letters("a").unwrap().remove(0);
-    assert_eq!(letter.last_error, "no such index");
-    assert_eq!(queue.replay("a", &["another".to_owned()]).unwrap(), 0);
-    assert_eq!(queue.replay("a", &[letter.id]).unwrap(), 1);
-    assert_eq!(take_all(&queue, "a")[0].retry_count, 0);
-
-    queue.reject("a", &again, None).unwrap();
-    assert_eq!(queue.discard("a", &[]).unwrap(), 1);
-    assert!(queue.dead_letters("a").unwrap().is_empty());
-    assert!(waiting(&queue, "a").is_empty());
-}
-
-#[test]
-fn a_refusal_reaches_the_disk_like_an_operation() {
-    let dir = TempDir::new().unwrap();
-    let config = QueueConfig {
-        fsync: Fsync::Interval(Duration::from_secs(1)),
-        ..config(&dir)
-    };
-    let queue = SyncQueue::open(config, &names(&["a"])).unwrap();
-    queue.sync().unwrap();
-    assert!(!queue.unsynced.load(Ordering::Relaxed));
-    queue.reject("a", &fact("k", 1), None).unwrap();
-    assert!(queue.unsynced.load(Ordering::Relaxed));
-}
-
-#[test]
-fn a_letter_that_waits_for_a_retry_again_is_not_discarded() {
-    let dir = TempDir::new().unwrap();
-    let queue = open(&dir, &["a"]);
-    queue.reject("a", &fact("k", 1), None).unwrap();
-    let discarded = queue.each_dead("a", &[], |key| {
-        // A newer write, refused while the letters are gone through.
-        queue.reject("a", &fact("k", 2), Some(Timestamp::now()))?;
-        queue.drop_dead("a", key)
-    });
-    assert_eq!(discarded.unwrap(), 0);
-    assert_eq!(queue.count_rejected("a").unwrap(), (1, 0));
-}
-
-#[test]
-fn a_walk_goes_on_after_a_restart_where_it_was() {
-    let dir = TempDir::new().unwrap();
-    {
-        let queue = open(&dir, &["a"]);
-        queue.request_resync("a", "events", "test");
-        let mut mark = queue.resync_requests("a").unwrap().remove(0);
-        mark.cursor = Some(RecordId::new("events", "m"));
-        mark.scanned = 500;
-        let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-        assert!(queue.append_scan_page("a", &[refresh], &mark).unwrap());
-        queue.close();
-    }
-    let queue = open(&dir, &["a"]);
-    let mark = queue.resync_requests("a").unwrap().remove(0);
-    assert_eq!(mark.cursor, Some(RecordId::new("events", "m")));
-    assert_eq!(mark.scanned, 500);
-    queue.clear_resync("a", &mark).unwrap();
-    assert!(queue.resync_requests("a").unwrap().is_empty());
-}
-
-#[test]
-fn a_table_that_is_marked_again_while_it_is_walked_is_walked_again() {
-    let dir = TempDir::new().unwrap();
-    let queue = open(&dir, &["a"]);
-    queue.request_resync("a", "events", "test");
-    let mut scanned = queue.resync_requests("a").unwrap().remove(0);
-    queue.request_resync("a", "events", "emptied");
-    scanned.cursor = Some(RecordId::new("events", "m"));
-    let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-    assert!(!queue.append_scan_page("a", &[refresh], &scanned).unwrap());
-    queue.clear_resync("a", &scanned).unwrap();
-    let mark = queue.resync_requests("a").unwrap().remove(0);
-    assert_eq!((mark.reason.as_str(), mark.cursor), ("emptied", None));
-}
-
-#[test]
-fn a_retry_is_queued_and_forgotten_in_one_step() {
-    let dir = TempDir::new().unwrap();
-    let queue = open(&dir, &["a"]);
-    let mut operation = fact("k", 1);
-    operation.retry_count = 1;
-    queue
-        .reject("a", &operation, Some(Timestamp::now()))
-        .unwrap();
-    queue.close();
-    // Neither half happens where both cannot.
-    assert!(queue.retry("a", &operation.key).is_err());
-    let queue = open(&dir, &["a"]);
-    assert_eq!(queue.retries("a").unwrap().len(), 1);
-    assert!(waiting(&queue, "a").is_empty());
 }

@@ -1,4 +1,4 @@
-//! What a process that is killed leaves of its log.
+//! The files that a killed process leaves.
 
 use std::{
     fs::{self, File},
@@ -7,15 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Journals are made large at once and filled from the front; so many zeros in
-/// a row are the part that nothing was written to yet.
+/// Journals are allocated in advance and filled from the front; so many
+/// consecutive zeros are the unused part.
 const UNUSED: usize = 64 << 10;
 
-/// Where the lengths stand in a journal's record of one entry. In debug builds
-/// fjall asserts that the two are equal, also when only one was written.
+/// Where a journal's record of one entry has its lengths. In debug builds fjall
+/// asserts that the two are equal, even if only one was written.
 pub(super) const LENGTHS: Range<u64> = 24..36;
 
-/// Copies a directory as it is at this instant.
+/// Copies a directory as it is now.
 pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -44,7 +44,7 @@ fn copy_file(from: &Path, to: &Path) {
     }
 }
 
-/// The journal of a log, and where what is written in it ends.
+/// The journal of a store, and the end of what is written in it.
 pub(super) fn journal(dir: &Path) -> (PathBuf, u64) {
     let journal = fs::read_dir(dir)
         .unwrap()
@@ -64,7 +64,7 @@ pub(super) fn journal(dir: &Path) -> (PathBuf, u64) {
     }
 }
 
-/// Takes back what was written to that part of a file.
+/// Overwrites a part of a file with zeros, as if it had not been written.
 pub(super) fn unwrite(file: &Path, part: Range<u64>) {
     let mut file = File::options().write(true).open(file).unwrap();
     file.seek(SeekFrom::Start(part.start)).unwrap();

@@ -1,6 +1,6 @@
-//! The model: lists, counts and maps that say what the log has to hold.
+//! The model: lists, counts and maps of what the queue has to hold.
 
-use super::super::super::{EVERY_TABLE, PARTITIONS, partition_of, wire};
+use crate::sync_queue::{EVERY_TABLE, PARTITIONS, log::wire, partition_of};
 use crate::{dedup::Key, sync_types::SyncOperation};
 use plugin_api::value::Timestamp;
 use std::collections::BTreeMap;
@@ -9,24 +9,23 @@ use std::collections::BTreeMap;
 pub(super) struct Entry {
     pub(super) operation: SyncOperation,
     pub(super) bytes: u64,
-    /// When it was made and its place, if that is the log's own choice; known
-    /// once it was read.
+    /// Its timestamp and id, if the queue assigns them; known once it was read.
     pub(super) timestamp: Option<Timestamp>,
-    pub(super) place: Option<String>,
+    pub(super) id: Option<String>,
 }
 
-/// A refused operation.
+/// A rejected operation.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Refused {
+pub(super) struct Rejection {
     pub(super) retry_count: u32,
     pub(super) last_error: String,
     pub(super) timestamp: Timestamp,
     pub(super) dead: bool,
 }
 
-/// A table that is marked. A new mark has a new number.
+/// A resync request. A new request has a new number.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Mark {
+pub(super) struct Request {
     pub(super) made: usize,
     pub(super) scanned: u64,
 }
@@ -36,10 +35,10 @@ pub(super) struct Expected {
     pub(super) secondaries: Vec<String>,
     /// Everything that was ever appended.
     pub(super) log: Vec<Vec<Entry>>,
-    /// How much of each partition a secondary has.
+    /// How many entries of each partition a secondary has passed.
     pub(super) acked: BTreeMap<String, Vec<usize>>,
-    pub(super) refused: BTreeMap<(String, Key), Refused>,
-    pub(super) marks: BTreeMap<(String, String), Mark>,
+    pub(super) rejections: BTreeMap<(String, Key), Rejection>,
+    pub(super) requests: BTreeMap<(String, String), Request>,
     made: usize,
 }
 
@@ -50,20 +49,21 @@ impl Expected {
             secondaries: Vec::new(),
             log: (0..PARTITIONS).map(|_| Vec::new()).collect(),
             acked: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            marks: BTreeMap::new(),
+            rejections: BTreeMap::new(),
+            requests: BTreeMap::new(),
             made: 0,
         }
     }
 
-    /// The log is opened for these secondaries. A new one begins at the end,
-    /// one that is gone holds nothing and leaves nothing.
+    /// The queue is opened for these secondaries. A new one begins at the end;
+    /// one that is no longer configured leaves nothing.
     pub(super) fn configure(&mut self, secondaries: Vec<String>) {
         let ends: Vec<usize> = self.log.iter().map(Vec::len).collect();
         self.acked.retain(|name, _| secondaries.contains(name));
-        self.refused
+        self.rejections
             .retain(|(name, _), _| secondaries.contains(name));
-        self.marks.retain(|(name, _), _| secondaries.contains(name));
+        self.requests
+            .retain(|(name, _), _| secondaries.contains(name));
         for name in &secondaries {
             self.acked
                 .entry(name.clone())
@@ -86,7 +86,7 @@ impl Expected {
             })
     }
 
-    /// What the log has to keep: how many entries, how many bytes.
+    /// The entries that the log has to hold, and their bytes.
     pub(super) fn held(&self) -> (usize, u64) {
         let (mut entries, mut bytes) = (0, 0);
         for (partition, log) in self.log.iter().enumerate() {
@@ -103,17 +103,17 @@ impl Expected {
         self.held().1 + wanted <= self.max_bytes
     }
 
-    pub(super) fn mark(&mut self, secondary: &str, table: &str) {
+    pub(super) fn request_resync(&mut self, secondary: &str, table: &str) {
         self.made += 1;
         let (made, scanned) = (self.made, 0);
-        self.marks.insert(
+        self.requests.insert(
             (secondary.to_owned(), table.to_owned()),
-            Mark { made, scanned },
+            Request { made, scanned },
         );
     }
 
-    /// True if the operations are taken. Whoever is furthest behind is let go
-    /// until they fit.
+    /// True if the operations are accepted. The secondary that is furthest behind
+    /// is evicted until they fit.
     pub(super) fn append(&mut self, operations: &[SyncOperation]) -> bool {
         let sizes: Vec<u64> = operations.iter().map(size).collect();
         let wanted = sizes.iter().sum();
@@ -124,7 +124,7 @@ impl Expected {
             let names = self.secondaries.iter();
             let furthest = names.max_by_key(|name| (self.backlog(name).1, name.as_str()));
             let furthest = furthest.unwrap().clone();
-            self.mark(&furthest, EVERY_TABLE);
+            self.request_resync(&furthest, EVERY_TABLE);
             let ends = self.log.iter().map(Vec::len).collect();
             self.acked.insert(furthest, ends);
         }
@@ -134,7 +134,7 @@ impl Expected {
         true
     }
 
-    /// The log adds a refresh of its own.
+    /// The queue appends a refresh of its own.
     pub(super) fn append_refresh(&mut self, refresh: SyncOperation) {
         let bytes = size(&refresh);
         self.push(refresh, bytes, None);
@@ -146,31 +146,31 @@ impl Expected {
             operation,
             bytes,
             timestamp,
-            place: None,
+            id: None,
         });
     }
 
-    /// What a refused key is queued again as; none if it is not refused.
+    /// Appends the refresh of a rejected key, if it is rejected.
     pub(super) fn retry(&mut self, secondary: &str, key: &Key) {
-        let Some(refused) = self.refused.remove(&(secondary.to_owned(), key.clone())) else {
+        let Some(rejected) = self.rejections.remove(&(secondary.to_owned(), key.clone())) else {
             return;
         };
         let mut refresh = SyncOperation::refresh(key.clone()).only_for(secondary);
-        if !refused.dead {
-            refresh.retry_count = refused.retry_count;
-            refresh.last_error = Some(refused.last_error);
+        if !rejected.dead {
+            refresh.retry_count = rejected.retry_count;
+            refresh.last_error = Some(rejected.last_error);
         }
         // As old as the write.
-        refresh.timestamp = refused.timestamp;
+        refresh.timestamp = rejected.timestamp;
         let bytes = size(&refresh);
-        self.push(refresh, bytes, Some(refused.timestamp));
+        self.push(refresh, bytes, Some(rejected.timestamp));
     }
 
     /// The dead letters of a secondary.
     pub(super) fn dead(&self, secondary: &str) -> Vec<Key> {
-        self.refused
+        self.rejections
             .iter()
-            .filter(|((name, _), refused)| name == secondary && refused.dead)
+            .filter(|((name, _), rejected)| name == secondary && rejected.dead)
             .map(|((_, key), _)| key.clone())
             .collect()
     }

@@ -1,12 +1,15 @@
-//! The log against a simple model: any steps in any order, kills and restarts
-//! among them, and after each of them the log holds what the model holds.
+//! The queue against a simple model: any steps in any order, kills and restarts
+//! among them, and after each step the queue holds what the model holds.
 //!
 //! The long form: `QUEUE_CASES=1000000 cargo test --workspace --lib --
 //! sync_queue::tests::model --nocapture`.
 
+mod checks;
 mod crash;
 mod expected;
 mod machine;
+mod rejections;
+mod restart;
 
 use machine::Machine;
 use proptest::{
@@ -24,24 +27,24 @@ const CASES: u32 = 10_000;
 /// Threads that share the cases.
 const THREADS: u32 = 2;
 
-/// What happens to the log. Numbers choose among what there is at the time.
+/// What happens to the queue. Numbers choose among what exists at the time.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Appends writes of these keys, announced first or not.
+    /// Appends writes of these keys, with an intent or without.
     Append {
         keys: Vec<u8>,
-        announced: bool,
+        with_intent: bool,
     },
     /// Appends an operation for one secondary alone.
     AppendFor {
         secondary: usize,
         key: u8,
     },
-    /// Announces a write, and leaves it at that.
+    /// Stores an intent and leaves it.
     Begin {
         key: Option<u8>,
     },
-    /// Ends an announcement: with the operation, with nothing, in doubt.
+    /// Ends an intent: with the operation, with nothing, with a refresh.
     Commit {
         which: usize,
         key: u8,
@@ -49,7 +52,7 @@ pub(super) enum Step {
     Cancel {
         which: usize,
     },
-    LookAgain {
+    ScheduleRefresh {
         which: usize,
     },
     /// Reads a partition that has something, and acknowledges it or not.
@@ -59,12 +62,12 @@ pub(super) enum Step {
         limit: usize,
         ack: bool,
     },
-    /// Acknowledges something that was read some time ago.
+    /// Acknowledges a batch that was read some time ago.
     AckLate {
         which: usize,
     },
-    /// A secondary refuses a key: it is retried, or dead.
-    Refuse {
+    /// A secondary rejects a key: it is retried, or dead.
+    Reject {
         secondary: usize,
         key: u8,
         retry_count: u32,
@@ -74,7 +77,7 @@ pub(super) enum Step {
         secondary: usize,
         key: u8,
     },
-    Settle {
+    Resolve {
         secondary: usize,
         key: u8,
     },
@@ -87,31 +90,31 @@ pub(super) enum Step {
         secondary: usize,
         which: Option<usize>,
     },
-    Mark {
+    RequestResync {
         secondary: usize,
         table: usize,
     },
-    /// A page of a walk, by the mark as it was when it was last looked up.
-    Walk {
+    /// Appends a page of a scan, by the request as it was last looked up.
+    ScanPage {
         which: usize,
         keys: Vec<u8>,
     },
-    /// The end of a walk.
-    Clear {
+    /// Ends a scan.
+    ClearResync {
         which: usize,
     },
-    /// Looks up the marks that later walks go by.
-    LookUpMarks,
-    /// A secondary says that it has a later position than the log ever gave.
-    RaiseTail {
+    /// Looks up the requests that later scans use.
+    LookUpRequests,
+    /// A secondary has a later position than the log ever assigned.
+    RaiseEnd {
         partition: u16,
         by: u64,
     },
-    /// The process ends in order, and the next has these secondaries.
+    /// The process closes the queue, and the next one has these secondaries.
     Restart {
         secondaries: u8,
     },
-    /// The process is killed, at rest or while it appends something.
+    /// The process is killed, idle or during an append.
     Kill {
         appending: Option<u8>,
         cut: u64,
@@ -125,35 +128,35 @@ fn any_step() -> impl Strategy<Value = Step> {
     let keys = |most: usize| proptest::collection::vec(any::<u8>(), 1..=most);
     prop_oneof![
         20 => (keys(5), any::<bool>())
-            .prop_map(|(keys, announced)| Step::Append { keys, announced }),
+            .prop_map(|(keys, with_intent)| Step::Append { keys, with_intent }),
         3 => (secondary.clone(), key())
             .prop_map(|(secondary, key)| Step::AppendFor { secondary, key }),
         4 => proptest::option::of(key()).prop_map(|key| Step::Begin { key }),
         2 => (some.clone(), key()).prop_map(|(which, key)| Step::Commit { which, key }),
         2 => some.clone().prop_map(|which| Step::Cancel { which }),
-        2 => some.clone().prop_map(|which| Step::LookAgain { which }),
+        2 => some.clone().prop_map(|which| Step::ScheduleRefresh { which }),
         20 => (secondary.clone(), some.clone(), 1..6usize, any::<bool>()).prop_map(
             |(secondary, partition, limit, ack)| Step::Read { secondary, partition, limit, ack }
         ),
         5 => some.clone().prop_map(|which| Step::AckLate { which }),
         8 => (secondary.clone(), key(), 0..4u32, any::<bool>()).prop_map(
-            |(secondary, key, retry_count, dead)| Step::Refuse {
+            |(secondary, key, retry_count, dead)| Step::Reject {
                 secondary, key, retry_count, dead
             }
         ),
         4 => (secondary.clone(), key()).prop_map(|(secondary, key)| Step::Retry { secondary, key }),
         3 => (secondary.clone(), key())
-            .prop_map(|(secondary, key)| Step::Settle { secondary, key }),
+            .prop_map(|(secondary, key)| Step::Resolve { secondary, key }),
         3 => (secondary.clone(), proptest::option::of(some.clone()))
             .prop_map(|(secondary, which)| Step::Replay { secondary, which }),
         2 => (secondary.clone(), proptest::option::of(some.clone()))
             .prop_map(|(secondary, which)| Step::Discard { secondary, which }),
         4 => (secondary, some.clone())
-            .prop_map(|(secondary, table)| Step::Mark { secondary, table }),
-        5 => (some.clone(), keys(3)).prop_map(|(which, keys)| Step::Walk { which, keys }),
-        3 => some.prop_map(|which| Step::Clear { which }),
-        4 => Just(Step::LookUpMarks),
-        2 => (0..16u16, 1..5u64).prop_map(|(partition, by)| Step::RaiseTail { partition, by }),
+            .prop_map(|(secondary, table)| Step::RequestResync { secondary, table }),
+        5 => (some.clone(), keys(3)).prop_map(|(which, keys)| Step::ScanPage { which, keys }),
+        3 => some.prop_map(|which| Step::ClearResync { which }),
+        4 => Just(Step::LookUpRequests),
+        2 => (0..16u16, 1..5u64).prop_map(|(partition, by)| Step::RaiseEnd { partition, by }),
         2 => (1..8u8).prop_map(|secondaries| Step::Restart { secondaries }),
         3 => (proptest::option::of(key()), any::<u64>())
             .prop_map(|(appending, cut)| Step::Kill { appending, cut }),
@@ -181,7 +184,7 @@ fn hold(max_bytes: u64, steps: &[Step]) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn the_log_holds_what_a_simple_model_of_it_holds() {
+fn the_queue_holds_what_its_model_holds() {
     let cases = std::env::var("QUEUE_CASES").map_or(CASES, |cases| cases.parse().unwrap());
     let share = move || {
         let config = Config {

@@ -1,9 +1,9 @@
-//! How an operation is written in the log.
+//! How an operation is encoded in the log.
 //!
-//! Compact, because the backlog of a long outage lies on disk: column names
-//! that every host uses are one byte, floats that fit in 32 bits are written in
-//! 32. The names and the variants may only grow at their ends: a log outlives
-//! the version that wrote it.
+//! The format is compact, because the backlog of a long outage is on disk:
+//! common column names take one byte, floats that fit in 32 bits take 32 bits.
+//! The names and the variants may only grow at their ends: a log outlives the
+//! version that wrote it.
 
 use crate::{
     dedup::Key,
@@ -17,7 +17,7 @@ use std::borrow::Cow;
 /// The version of this format, the first byte of an entry.
 const VERSION: u8 = 1;
 
-/// Column names that are written as their place in this list. Append only.
+/// Column names that are encoded as their index in this list. Append only.
 const NAMES: &[&str] = &[
     "id",
     "user_id",
@@ -96,7 +96,7 @@ enum IdKey<'a> {
     Other(Box<Item<'a>>),
 }
 
-/// A [`Value`] as written.
+/// A [`Value`] as encoded.
 #[derive(Serialize, Deserialize)]
 enum Item<'a> {
     None,
@@ -130,7 +130,7 @@ struct WireRow<'a> {
 #[derive(Serialize, Deserialize)]
 struct WireOperation<'a> {
     kind: u8,
-    /// Empty for an upsert whose row says it.
+    /// Empty for an upsert, whose row determines it.
     #[serde(borrow)]
     key: Cow<'a, [u8]>,
     rows: Vec<WireRow<'a>>,
@@ -140,21 +140,21 @@ struct WireOperation<'a> {
     target: Option<Cow<'a, str>>,
 }
 
-/// An entry of the log that this version cannot read.
+/// Why a log entry cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// Written by a newer version.
     #[error(
-        "the log entry has format {0}, this version reads up to {VERSION}; install the newer module again"
+        "the log entry has format {0}, and this version reads formats up to {VERSION}; install the newer module again"
     )]
     Version(u8),
-    /// Not an entry at all.
-    #[error("the log entry is damaged: {0}")]
-    Damaged(String),
+    /// Not a valid entry.
+    #[error("the log entry is corrupt: {0}")]
+    Corrupt(String),
 }
 
-/// The bytes of an operation; its id is not among them.
-pub(super) fn encode(operation: &SyncOperation) -> Result<Vec<u8>, WireError> {
+/// The bytes of an operation, without its id.
+pub(in crate::sync_queue) fn encode(operation: &SyncOperation) -> Result<Vec<u8>, WireError> {
     let wire = WireOperation {
         kind: match operation.operation_type {
             OperationType::Upsert => 0,
@@ -171,10 +171,10 @@ pub(super) fn encode(operation: &SyncOperation) -> Result<Vec<u8>, WireError> {
         last_error: operation.last_error.as_deref().map(Cow::Borrowed),
         target: operation.target.as_deref().map(Cow::Borrowed),
     };
-    postcard::to_extend(&wire, vec![VERSION]).map_err(|error| WireError::Damaged(error.to_string()))
+    postcard::to_extend(&wire, vec![VERSION]).map_err(|error| WireError::Corrupt(error.to_string()))
 }
 
-/// Is the key that of the one row of an upsert? Then it is not written.
+/// True if the key is that of the one row of an upsert: then it is not encoded.
 fn has_key_in_row(operation: &SyncOperation) -> bool {
     matches!(
         (operation.operation_type, &*operation.data),
@@ -182,15 +182,15 @@ fn has_key_in_row(operation: &SyncOperation) -> bool {
     )
 }
 
-/// The operation that the bytes of an entry hold.
-pub(super) fn decode(bytes: &[u8]) -> Result<SyncOperation, WireError> {
-    let damaged = |what: &str| WireError::Damaged(what.to_owned());
-    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("it is empty"))?;
+/// The operation of an entry's bytes.
+pub(in crate::sync_queue) fn decode(bytes: &[u8]) -> Result<SyncOperation, WireError> {
+    let corrupt = |problem: &str| WireError::Corrupt(problem.to_owned());
+    let (&version, body) = bytes.split_first().ok_or_else(|| corrupt("it is empty"))?;
     if version != VERSION {
         return Err(WireError::Version(version));
     }
     let wire: WireOperation<'_> =
-        postcard::from_bytes(body).map_err(|error| damaged(&error.to_string()))?;
+        postcard::from_bytes(body).map_err(|error| corrupt(&error.to_string()))?;
     let rows: Vec<RowImage> = wire
         .rows
         .into_iter()
@@ -200,12 +200,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<SyncOperation, WireError> {
         ([], [row]) => Some(order_key(&row.id.table, &row.id, &row.columns)),
         (bytes, _) => Key::from_bytes(bytes),
     };
-    let mut operation = SyncOperation::refresh(key.ok_or_else(|| damaged("its key is none"))?);
+    let mut operation =
+        SyncOperation::refresh(key.ok_or_else(|| corrupt("its key cannot be decoded"))?);
     operation.operation_type = match wire.kind {
         0 => OperationType::Upsert,
         1 => OperationType::Replace,
         2 => OperationType::Refresh,
-        other => return Err(damaged(&format!("operation type {other}"))),
+        other => return Err(corrupt(&format!("operation type {other}"))),
     };
     operation.data = rows;
     if operation.operation_type == OperationType::Upsert {
@@ -235,7 +236,7 @@ fn named<'a>(name: &'a Name<'a>) -> Result<&'a str, WireError> {
         Name::Known(place) => NAMES
             .get(usize::from(*place))
             .copied()
-            .ok_or_else(|| WireError::Damaged(format!("column name {place}"))),
+            .ok_or_else(|| WireError::Corrupt(format!("column name {place}"))),
     }
 }
 

@@ -1,18 +1,17 @@
-//! What the log, or the flag, says of a loss is there until the marks are on
-//! the disk.
+//! The record of a loss, in the store or in the flag, is kept until the resync
+//! requests for it are durable.
 
 use super::{
-    super::*,
-    failing::{Flag, marked, open_with, tamper},
+    boot_record::{DIRTY_BOOT_ID, current_boot_id},
+    store_failures::{Flag, open_with, requested_tables, tamper},
     *,
 };
-use crate::sync_queue::recovery::DIRTY_BOOT_ID;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
 
-/// A flag that does this when it is to be set.
+/// A flag that calls this when it is set.
 struct OnSet<F>(F);
 
 impl<F: Fn() -> Result<(), String> + Send + Sync> DirtyFlag for OnSet<F> {
@@ -29,15 +28,15 @@ impl<F: Fn() -> Result<(), String> + Send + Sync> DirtyFlag for OnSet<F> {
     }
 }
 
-/// Opens the log in a process that is killed when it has made marks and not
-/// written them.
-fn killed_before_its_marks(config: QueueConfig) {
+/// Opens the queue in a process that is killed when it has made resync requests
+/// and not written them.
+fn killed_before_writing_its_requests(config: QueueConfig) {
     let killed = OnSet(|| panic!("as a process that is killed"));
     let run = || SyncQueue::open_with(config, &names(&["a"]), Box::new(killed));
     assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
 }
 
-fn spoil(dir: &Path) {
+fn corrupt(dir: &Path) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
@@ -55,7 +54,7 @@ fn was_set_aside(dir: &TempDir) -> bool {
 }
 
 #[test]
-fn a_machine_that_went_down_is_remembered_until_the_marks_are_written() {
+fn a_machine_that_went_down_is_recorded_until_the_requests_are_written() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a"]);
     tamper(&queue, |store| {
@@ -63,60 +62,66 @@ fn a_machine_that_went_down_is_remembered_until_the_marks_are_written() {
     });
     drop(queue);
     for _ in 0..2 {
-        killed_before_its_marks(config(&dir));
+        killed_before_writing_its_requests(config(&dir));
     }
     let queue = open(&dir, &["a"]);
-    assert_eq!(marked(&queue), [EVERY_TABLE]);
-    let mark = queue.resync_requests("a").unwrap().remove(0);
-    queue.clear_resync("a", &mark).unwrap();
+    assert_eq!(requested_tables(&queue), [EVERY_TABLE]);
+    let request = queue.resync_requests("a").unwrap().remove(0);
+    queue.clear_resync("a", &request).unwrap();
     drop(queue);
-    if boot_id::current().is_some() {
-        assert!(marked(&open(&dir, &["a"])).is_empty(), "once is enough");
+    if current_boot_id().is_some() {
+        assert!(
+            requested_tables(&open(&dir, &["a"])).is_empty(),
+            "once is enough"
+        );
     }
 }
 
 #[test]
-fn a_damaged_log_is_set_aside_only_when_the_flag_is_up() {
+fn a_corrupt_store_is_moved_aside_only_once_the_flag_is_set() {
     let dir = TempDir::new().unwrap();
     drop(open(&dir, &["a"]));
-    spoil(&config(&dir).dir);
-    killed_before_its_marks(config(&dir));
-    assert!(!was_set_aside(&dir), "nothing else tells the next process");
+    corrupt(&config(&dir).dir);
+    killed_before_writing_its_requests(config(&dir));
+    assert!(
+        !was_set_aside(&dir),
+        "nothing else informs the next process"
+    );
 
-    let refuses = Arc::new(AtomicBool::new(true));
+    let fails = Arc::new(AtomicBool::new(true));
     let flag = {
-        let refuses = Arc::clone(&refuses);
-        OnSet(move || match refuses.load(Ordering::Relaxed) {
+        let fails = Arc::clone(&fails);
+        OnSet(move || match fails.load(Ordering::Relaxed) {
             true => Err("as a primary that does not answer".to_owned()),
             false => Ok(()),
         })
     };
     let queue = open_with(&dir, flag);
     assert!(!queue.is_available() && !was_set_aside(&dir));
-    assert_eq!(marked(&queue), [EVERY_TABLE]);
-    refuses.store(false, Ordering::Relaxed);
-    // The primary is not asked all the time.
+    assert_eq!(requested_tables(&queue), [EVERY_TABLE]);
+    fails.store(false, Ordering::Relaxed);
+    // The primary is asked only once in a while.
     while queue.recover().is_err() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(queue.is_available() && was_set_aside(&dir));
-    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    assert_eq!(requested_tables(&queue), [EVERY_TABLE]);
 }
 
 #[test]
-fn the_flag_stays_up_until_the_log_that_replaces_a_damaged_one_has_the_marks() {
+fn the_flag_is_cleared_once_the_store_that_replaces_a_corrupt_one_has_the_requests() {
     let dir = TempDir::new().unwrap();
     drop(open(&dir, &["a"]));
-    spoil(&config(&dir).dir);
+    corrupt(&config(&dir).dir);
     let flag = Flag::default();
     let queue = open_with(&dir, flag.clone());
-    assert!(was_set_aside(&dir) && !flag.is_up());
+    assert!(was_set_aside(&dir) && !flag.is_set_now());
     drop(queue);
-    assert_eq!(marked(&open_with(&dir, flag)), [EVERY_TABLE]);
+    assert_eq!(requested_tables(&open_with(&dir, flag)), [EVERY_TABLE]);
 }
 
 #[test]
-fn what_was_written_without_forcing_it_to_the_disk_is_missed_with_it() {
+fn unsynced_writes_of_a_former_run_cause_a_resync_even_if_this_run_syncs_always() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a"]);
     queue.append(&[fact("k", 1)], None).unwrap();
@@ -124,18 +129,23 @@ fn what_was_written_without_forcing_it_to_the_disk_is_missed_with_it() {
         store.state.insert(DIRTY_BOOT_ID, "another boot")
     });
     drop(queue);
-    let careful = || QueueConfig {
+    let sync_always = || QueueConfig {
         fsync: Fsync::Always,
         ..config(&dir)
     };
-    let queue = SyncQueue::open(careful(), &names(&["a"])).unwrap();
-    assert_eq!(marked(&queue), [EVERY_TABLE]);
-    let kept = queue.with_store(|store| Ok(store.state.contains_key(DIRTY_BOOT_ID)?));
-    assert!(!kept.unwrap(), "this run loses nothing with the machine");
+    let queue = SyncQueue::open(sync_always(), &names(&["a"])).unwrap();
+    assert_eq!(requested_tables(&queue), [EVERY_TABLE]);
+    let kept = queue
+        .store
+        .with(|store| Ok(store.state.contains_key(DIRTY_BOOT_ID)?));
+    assert!(
+        !kept.unwrap(),
+        "this run loses nothing if the machine goes down"
+    );
 }
 
-/// A log that hears of these tables; of all for none.
-fn hears_of(dir: &TempDir, tables: &[&str]) -> QueueConfig {
+/// A queue with a filter of these tables; of all for none.
+fn filtered(dir: &TempDir, tables: &[&str]) -> QueueConfig {
     QueueConfig {
         tables: (!tables.is_empty()).then(|| names(tables).into_iter().collect()),
         ..config(dir)
@@ -143,19 +153,19 @@ fn hears_of(dir: &TempDir, tables: &[&str]) -> QueueConfig {
 }
 
 #[test]
-fn a_table_that_the_log_hears_of_again_is_marked() {
+fn a_table_that_is_added_to_the_filter_again_is_resynced() {
     let dir = TempDir::new().unwrap();
     let open = |tables: &[&str]| {
-        let queue = SyncQueue::open(hears_of(&dir, tables), &names(&["a"])).unwrap();
-        let marked = marked(&queue);
-        for mark in queue.resync_requests("a").unwrap() {
-            queue.clear_resync("a", &mark).unwrap();
+        let queue = SyncQueue::open(filtered(&dir, tables), &names(&["a"])).unwrap();
+        let requested = requested_tables(&queue);
+        for request in queue.resync_requests("a").unwrap() {
+            queue.clear_resync("a", &request).unwrap();
         }
-        marked
+        requested
     };
     let nothing: [&str; 0] = [];
-    assert_eq!(open(&["events"]), nothing, "it is new");
-    killed_before_its_marks(hears_of(&dir, &["events", "kv_memories"]));
+    assert_eq!(open(&["events"]), nothing, "the log is new");
+    killed_before_writing_its_requests(filtered(&dir, &["events", "kv_memories"]));
     assert_eq!(open(&["events", "kv_memories"]), ["kv_memories"]);
     assert_eq!(open(&["events", "kv_memories"]), nothing, "once is enough");
     assert_eq!(open(&["entities", "events"]), ["entities"]);
@@ -163,12 +173,12 @@ fn a_table_that_the_log_hears_of_again_is_marked() {
     assert_eq!(open(&["events", "relationships"]), [EVERY_TABLE]);
     assert_eq!(open(&[]), [EVERY_TABLE]);
     assert_eq!(open(&[]), nothing);
-    assert_eq!(open(&["events"]), nothing, "it hears of less");
+    assert_eq!(open(&["events"]), nothing, "the filter only shrank");
     assert_eq!(open(&[]), [EVERY_TABLE]);
 }
 
 #[test]
-fn what_a_log_misses_that_cannot_be_told_of_fewer_tables_is_compared() {
+fn a_filter_change_that_could_not_be_recorded_causes_a_full_resync() {
     let dir = TempDir::new().unwrap();
     drop(open(&dir, &["a"]));
     let (log, away) = (config(&dir).dir, dir.path().join("away"));
@@ -177,18 +187,18 @@ fn what_a_log_misses_that_cannot_be_told_of_fewer_tables_is_compared() {
     let flag = Flag::default();
     let open = |tables: &[&str]| {
         let flag = Box::new(flag.clone());
-        SyncQueue::open_with(hears_of(&dir, tables), &names(&["a"]), flag).unwrap()
+        SyncQueue::open_with(filtered(&dir, tables), &names(&["a"]), flag).unwrap()
     };
-    // What is written to other tables is nobody's business now.
+    // Writes to other tables are not recorded now.
     drop(open(&["events"]));
     std::fs::remove_file(&log).unwrap();
     std::fs::rename(&away, &log).unwrap();
-    assert_eq!(marked(&open(&[])), [EVERY_TABLE]);
-    assert!(!flag.is_up());
+    assert_eq!(requested_tables(&open(&[])), [EVERY_TABLE]);
+    assert!(!flag.is_set_now());
 }
 
 #[test]
-fn a_flag_that_cannot_be_set_at_the_start_is_set_later() {
+fn setting_a_flag_that_failed_at_the_start_is_retried() {
     let dir = TempDir::new().unwrap();
     std::fs::write(config(&dir).dir, "in the way").unwrap();
     let asked = Arc::new(AtomicU64::new(0));
@@ -199,7 +209,7 @@ fn a_flag_that_cannot_be_set_at_the_start_is_set_later() {
             _ => Ok(()),
         })
     };
-    let only_events = hears_of(&dir, &["events"]);
+    let only_events = filtered(&dir, &["events"]);
     let queue = SyncQueue::open_with(only_events, &names(&["a"]), Box::new(flag)).unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     while asked.load(Ordering::Relaxed) == 1 {
@@ -207,5 +217,5 @@ fn a_flag_that_cannot_be_set_at_the_start_is_set_later() {
         std::thread::sleep(Duration::from_millis(50));
     }
     queue.recover().unwrap_err();
-    assert_eq!(asked.load(Ordering::Relaxed), 2, "it is up");
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "it is set");
 }

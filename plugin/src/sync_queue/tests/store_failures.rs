@@ -1,14 +1,16 @@
-//! The log's files fail while it is in use, or before.
+//! The store fails while it is in use, or cannot be opened.
 
-use super::{super::*, *};
-use crate::sync_queue::{boot_id, recovery::DIRTY_BOOT_ID};
+use super::{
+    boot_record::{DIRTY_BOOT_ID, current_boot_id},
+    *,
+};
 
-/// A flag that outlives the log, as a row of the primary does.
+/// A flag that outlives the queue, as a row of the primary does.
 #[derive(Clone, Default)]
 pub(super) struct Flag(Arc<AtomicBool>);
 
 impl Flag {
-    pub(super) fn is_up(&self) -> bool {
+    pub(super) fn is_set_now(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -20,7 +22,7 @@ impl DirtyFlag for Flag {
     }
 
     fn is_set(&self) -> Result<bool, String> {
-        Ok(self.is_up())
+        Ok(self.is_set_now())
     }
 
     fn clear(&self) -> Result<(), String> {
@@ -29,7 +31,7 @@ impl DirtyFlag for Flag {
     }
 }
 
-/// Nobody knows whether it is up.
+/// A flag that cannot be read.
 struct Unreadable;
 
 impl DirtyFlag for Unreadable {
@@ -50,18 +52,18 @@ pub(super) fn open_with(dir: &TempDir, flag: impl DirtyFlag + 'static) -> SyncQu
     SyncQueue::open_with(config(dir), &names(&["a"]), Box::new(flag)).unwrap()
 }
 
-pub(super) fn marked(queue: &SyncQueue) -> Vec<String> {
-    let marks = queue.resync_requests("a").unwrap();
-    marks.into_iter().map(|mark| mark.table).collect()
+pub(super) fn requested_tables(queue: &SyncQueue) -> Vec<String> {
+    let requests = queue.resync_requests("a").unwrap();
+    requests.into_iter().map(|request| request.table).collect()
 }
 
-/// Changes the files behind the log's back.
+/// Changes the store behind the queue's back.
 pub(super) fn tamper(queue: &SyncQueue, change: impl FnOnce(&Store) -> fjall::Result<()>) {
-    queue.with_store(|store| Ok(change(store)?)).unwrap();
+    queue.store.with(|store| Ok(change(store)?)).unwrap();
 }
 
 #[test]
-fn what_an_unavailable_log_misses_is_known_to_this_process_and_the_next() {
+fn a_resync_requested_while_the_store_is_unavailable_survives_a_restart() {
     let dir = TempDir::new().unwrap();
     std::fs::write(&config(&dir).dir, "in the way").unwrap();
     let flag = Flag::default();
@@ -70,24 +72,24 @@ fn what_an_unavailable_log_misses_is_known_to_this_process_and_the_next() {
     assert!(queue.fault().is_some());
     let error = queue.append(&[fact("k", 1)], None).unwrap_err();
     assert!(matches!(error, QueueError::Unavailable), "{error}");
-    assert!(!flag.is_up());
+    assert!(!flag.is_set_now());
     queue.request_resync("a", "kv_memories", "test");
-    assert!(flag.is_up());
-    assert_eq!(marked(&queue), ["kv_memories"]);
+    assert!(flag.is_set_now());
+    assert_eq!(requested_tables(&queue), ["kv_memories"]);
     queue.recover().unwrap_err();
     drop(queue);
 
-    // The next process does not know which table.
+    // The next process only knows that some table is affected.
     let queue = open_with(&dir, flag.clone());
-    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    assert_eq!(requested_tables(&queue), [EVERY_TABLE]);
     std::fs::remove_file(&config(&dir).dir).unwrap();
     queue.recover().unwrap();
     assert!(queue.is_available());
-    assert!(!flag.is_up(), "the mark is in the log");
+    assert!(!flag.is_set_now(), "the request is in the store");
     drop(queue);
 
     let queue = open_with(&dir, flag);
-    assert_eq!(marked(&queue), [EVERY_TABLE]);
+    assert_eq!(requested_tables(&queue), [EVERY_TABLE]);
     queue.append(&[fact("k", 2)], None).unwrap();
     assert_eq!(take_all(&queue, "a").len(), 1);
 }
@@ -95,18 +97,21 @@ fn what_an_unavailable_log_misses_is_known_to_this_process_and_the_next() {
 #[test]
 fn a_flag_that_cannot_be_read_counts_as_set() {
     let dir = TempDir::new().unwrap();
-    assert_eq!(marked(&open_with(&dir, Unreadable)), [EVERY_TABLE]);
+    assert_eq!(
+        requested_tables(&open_with(&dir, Unreadable)),
+        [EVERY_TABLE]
+    );
 }
 
 #[test]
-fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
-    type Spoil = fn(&Store, [u8; 10]) -> fjall::Result<()>;
-    let nonsense: [Spoil; 3] = [
+fn corruption_found_while_running_moves_the_store_aside_and_replication_continues() {
+    type Corrupt = fn(&Store, [u8; 10]) -> fjall::Result<()>;
+    let corruptions: [Corrupt; 3] = [
         |store, key| store.log.insert(key, "nonsense"),
         |store, key| store.log.remove(key),
-        |_, _| panic!("as a damaged file can make the database"),
+        |_, _| panic!("as a corrupt file can cause"),
     ];
-    for spoil in nonsense {
+    for corrupt in corruptions {
         let dir = TempDir::new().unwrap();
         let queue = open(&dir, &["a", "b"]);
         let id = queue.id().to_owned();
@@ -116,20 +121,24 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
         }
         queue.set_bootstrapped("a").unwrap();
         let first = queue.read("a", partition, 2).unwrap();
-        let at = queue.partitions[usize::from(partition)].lock().tail();
-        let third = store::log_key(partition, Position(at.position.0 - 1));
-        // A panic is an error as well.
-        let _ = queue.with_store(|store| Ok(spoil(store, third)?));
+        let at = queue.log.partition(partition).lock().end();
+        let third = log::entry_key(partition, Position(at.position.0 - 1));
+        // A panic counts as an error.
+        let _ = queue.store.with(|store| Ok(corrupt(store, third)?));
         if queue.is_available() {
             queue.read("b", partition, 10).unwrap_err();
         }
         assert!(!queue.is_available());
         queue.recover().unwrap();
 
-        assert_eq!(queue.id(), id, "the secondaries know it by this name");
+        assert_eq!(
+            queue.id(),
+            id,
+            "the secondaries store positions under this id"
+        );
         assert!(
             queue.is_bootstrapped("a").unwrap(),
-            "their next session marks nothing"
+            "the next session requests no resync"
         );
         for secondary in ["a", "b"] {
             assert_eq!(
@@ -138,7 +147,7 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
             );
             assert!(waiting(&queue, secondary).is_empty());
         }
-        // Somebody was at work meanwhile.
+        // A worker and a writer were active meanwhile.
         queue.append(&[fact("k", 5)], None).unwrap();
         queue.ack("a", partition, first.end).unwrap();
         for secondary in ["a", "b"] {
@@ -146,7 +155,7 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
             let taken = take_all(&queue, secondary);
             assert_eq!(taken.iter().filter_map(value_of).collect::<Vec<_>>(), [5]);
         }
-        assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+        assert_eq!(queue.held_bytes(), 0);
         queue.append(&[fact("k", 6)], None).unwrap();
         drop(queue);
         let queue = open(&dir, &["a", "b"]);
@@ -156,7 +165,7 @@ fn damage_found_while_running_sets_the_log_aside_and_it_goes_on() {
 }
 
 #[test]
-fn a_log_that_is_opened_again_goes_on_where_it_was() {
+fn a_reopened_store_continues_where_it_was() {
     let dir = TempDir::new().unwrap();
     let queue = open(&dir, &["a"]);
     let partition = partition_of(&fact("k", 0).key);
@@ -164,22 +173,22 @@ fn a_log_that_is_opened_again_goes_on_where_it_was() {
     let first = queue.read("a", partition, 1).unwrap();
     let intent = queue.begin("kv_memories", vec![fact("l", 1).key]).unwrap();
     let full = || fjall::Error::Io(std::io::ErrorKind::StorageFull.into());
-    let failed: Result<(), _> = queue.with_store(|_| Err(full().into()));
+    let failed: Result<(), _> = queue.store.with(|_| Err(full().into()));
     failed.unwrap_err();
     assert!(!queue.is_available());
     queue.recover().unwrap();
-    assert!(marked(&queue).is_empty());
+    assert!(requested_tables(&queue).is_empty());
     queue.ack("a", partition, first.end).unwrap();
     queue.append(&[fact("l", 1)], Some(&intent)).unwrap();
     queue.append(&[fact("k", 3)], None).unwrap();
     let mut values: Vec<_> = take_all(&queue, "a").iter().filter_map(value_of).collect();
     values.sort_unstable();
     assert_eq!(values, [1, 2, 3]);
-    assert_eq!(queue.held.load(Ordering::Relaxed), 0);
+    assert_eq!(queue.held_bytes(), 0);
 }
 
 #[test]
-fn a_machine_that_went_down_may_have_taken_the_end_of_the_log_with_it() {
+fn a_machine_that_went_down_causes_a_full_resync_unless_everything_was_synced() {
     for (fsync, closed, expected) in [
         (Fsync::None, false, &[EVERY_TABLE][..]),
         (
@@ -199,8 +208,11 @@ fn a_machine_that_went_down_may_have_taken_the_end_of_the_log_with_it() {
         queue.append(&[fact("k", 1)], None).unwrap();
         drop(queue);
         let queue = SyncQueue::open(config(), &names(&["a"])).unwrap();
-        if boot_id::current().is_some() {
-            assert!(marked(&queue).is_empty(), "only the process had gone");
+        if current_boot_id().is_some() {
+            assert!(
+                requested_tables(&queue).is_empty(),
+                "only the process ended"
+            );
         }
         tamper(&queue, |store| {
             match store.state.contains_key(DIRTY_BOOT_ID)? {
@@ -213,6 +225,10 @@ fn a_machine_that_went_down_may_have_taken_the_end_of_the_log_with_it() {
             false => drop(queue),
         }
         let queue = SyncQueue::open(config(), &names(&["a"])).unwrap();
-        assert_eq!(marked(&queue), expected, "{fsync:?}, closed: {closed}");
+        assert_eq!(
+            requested_tables(&queue),
+            expected,
+            "{fsync:?}, closed: {closed}"
+        );
     }
 }

@@ -1,22 +1,34 @@
-//! The files of the queue: keyspaces of one fjall database, and their keys.
+//! [`Store`]: the queue's files, the keyspaces of one fjall database.
 //!
 //! | keyspace | key | value |
 //! | --- | --- | --- |
-//! | `log` | partition, position | an operation ([`super::wire`]) |
+//! | `log` | partition, position | an operation ([`super::log`]) |
 //! | `state` | a path such as `acked/NAME/3` | see the module that writes it |
-//! | `refused` | secondary, order key | a refused operation ([`super::refused`]) |
+//! | `refused` | secondary, digest of the order key | a rejected operation ([`super::rejections`]) |
 //!
-//! Beside them lies the file `reached` ([`super::reached`]).
+//! Beside them lies the file `reached` ([`commit_marker`]). Names and keys on
+//! disk never change: the data outlives versions of the module.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`commit_marker`] | the last commit that the database must contain |
+//! | [`handle`] | [`StoreHandle`], through which all parts of the queue use the store, and [`WriteBatch`] |
 
-use super::{QueueError, commit_marker::Reached, watermark::Position};
+pub(super) mod commit_marker;
+mod handle;
+
+pub(super) use handle::{StoreHandle, WriteBatch};
+
+use super::QueueError;
 use crate::self_healing;
+use commit_marker::CommitMarker;
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
     config::{BlockSizePolicy, CompressionPolicy},
 };
 use std::path::Path;
 
-/// Bytes of a keyspace kept in memory before they go to disk.
+/// Bytes of the log's memtable before it is flushed.
 const LOG_MEMTABLE_BYTES: u64 = 4 << 20;
 /// Bytes of the log that are compressed together.
 const LOG_BLOCK_BYTES: u32 = 16 << 10;
@@ -24,13 +36,16 @@ const SMALL_MEMTABLE_BYTES: u64 = 1 << 20;
 const CACHE_BYTES: u64 = 8 << 20;
 const JOURNAL_BYTES: u64 = 64 << 20;
 
+/// The names of the keyspaces.
+const KEYSPACES: &[&str] = &["log", "state", "refused"];
+
 /// An open database.
 pub(super) struct Store {
-    pub(super) database: Database,
+    database: Database,
     pub(super) log: Keyspace,
     pub(super) state: Keyspace,
-    pub(super) refused: Keyspace,
-    reached: Reached,
+    pub(super) rejected: Keyspace,
+    commit_marker: CommitMarker,
 }
 
 impl Store {
@@ -48,7 +63,7 @@ impl Store {
                 source,
             },
         )?;
-        let reached = Reached::open(dir, &database)?;
+        let commit_marker = CommitMarker::open(dir, &database, KEYSPACES)?;
         let small = || KeyspaceCreateOptions::default().max_memtable_size(SMALL_MEMTABLE_BYTES);
         let log = database.keyspace("log", || {
             KeyspaceCreateOptions::default()
@@ -57,51 +72,26 @@ impl Store {
                 // large ones are not rewritten by each compaction until then.
                 .with_kv_separation(Some(KvSeparationOptions::default()))
                 // From the first level on: a backlog waits there, and half of
-                // what a short operation takes is the same from row to row.
+                // the bytes of a short operation are the same from row to row.
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
                 .data_block_size_policy(BlockSizePolicy::all(LOG_BLOCK_BYTES))
         })?;
         Ok(Self {
             log,
             state: database.keyspace("state", small)?,
-            refused: database.keyspace("refused", small)?,
+            rejected: database.keyspace("refused", small)?,
             database,
-            reached,
+            commit_marker,
         })
     }
 
-    /// Notes what has been committed, where damage to the database does not
-    /// take it along.
-    pub(super) fn note_reached(&self) {
-        self.reached.note(&self.database);
+    /// Records what has been committed in the commit marker.
+    pub(super) fn record_commits(&self) {
+        self.commit_marker.record(&self.database);
     }
 
-    /// Brings everything written so far to the disk itself.
+    /// Syncs everything written so far to the disk.
     pub(super) fn sync(&self) -> Result<(), QueueError> {
         Ok(self.database.persist(PersistMode::SyncData)?)
     }
-}
-
-/// The names of the keyspaces.
-pub(super) const KEYSPACES: &[&str] = &["log", "state", "refused"];
-
-/// The key of an entry in the log. Sorted like (partition, position).
-pub(super) fn log_key(partition: u16, position: Position) -> [u8; 10] {
-    let mut key = [0; 10];
-    key[..2].copy_from_slice(&partition.to_be_bytes());
-    key[2..].copy_from_slice(&position.0.to_be_bytes());
-    key
-}
-
-/// The position in the key of an entry.
-pub(super) fn position_of(key: &[u8]) -> Result<Position, QueueError> {
-    key.get(2..10)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(|bytes| Position(u64::from_be_bytes(bytes)))
-        .ok_or(QueueError::Damaged("a key of the log has no position"))
-}
-
-/// Where a secondary's watermark of a partition is kept.
-pub(super) fn acked_key(secondary: &str, partition: u16) -> String {
-    format!("acked/{secondary}/{partition}")
 }

@@ -1,9 +1,9 @@
-//! How an operation is written: small, and read as it was.
+//! How an operation is encoded: compact, and decoded as it was.
 
 use super::*;
 
 #[test]
-fn the_log_takes_little_more_than_what_it_carries() {
+fn an_entry_is_little_larger_than_its_payload() {
     let text = "x".repeat(300);
     let mut operation = fact("some-key", 1);
     operation.data[0].columns.insert("value", text.as_str());
@@ -17,7 +17,7 @@ fn the_log_takes_little_more_than_what_it_carries() {
 }
 
 #[test]
-fn an_entry_of_a_newer_version_is_refused_and_says_so() {
+fn an_entry_of_a_newer_format_is_an_error_that_names_the_format() {
     let mut bytes = wire::encode(&fact("k", 1)).unwrap();
     bytes[0] = 9;
     let error = wire::decode(&bytes).unwrap_err().to_string();
@@ -58,7 +58,7 @@ mod values {
 
     proptest! {
         #[test]
-        fn whatever_is_in_a_row_comes_back(value in any_value()) {
+        fn any_value_is_decoded_as_it_was_encoded(value in any_value()) {
             let mut operation = fact("k", 1);
             operation.data[0].columns.insert("value", value);
             let bytes = wire::encode(&operation).unwrap();
@@ -66,7 +66,7 @@ mod values {
         }
 
         #[test]
-        fn no_bytes_make_reading_an_entry_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_arbitrary_bytes_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = wire::decode(&bytes);
         }
     }

@@ -1,14 +1,14 @@
-//! The log's files, damaged in every way: nothing that it held is lost without
-//! every table being marked.
+//! The store's files, corrupted in every way: nothing that it held is lost without
+//! a resync of every table.
 //!
 //! The long form: `FAULT_LOG_DAMAGE=10000 cargo test --workspace --lib --
-//! sync_queue::tests::damage --nocapture`.
+//! sync_queue::tests::corruption --nocapture`.
 
-use super::{super::*, *};
-use std::{collections::BTreeMap, path::Path};
+use super::*;
+use std::path::Path;
 
-/// The files of a log, to be written again and again. Journals end in megabytes
-/// of nothing, which are not kept.
+/// The files of a store, to be written repeatedly. The trailing zeros of journals
+/// are not kept.
 struct Files(Vec<(PathBuf, Vec<u8>, u64)>);
 
 impl Files {
@@ -37,17 +37,17 @@ impl Files {
         Self(files)
     }
 
-    /// Writes them to `dir`, one of them spoilt. Says how.
-    fn write_spoilt(&self, dir: &Path, chance: &mut fastrand::Rng) -> String {
-        let spoilt = chance.usize(..self.0.len());
+    /// Writes them to `dir`, one of them corrupted. Returns how.
+    fn write_corrupted(&self, dir: &Path, rng: &mut fastrand::Rng) -> String {
+        let corrupted = rng.usize(..self.0.len());
         let mut how = String::new();
         for (at, (path, bytes, length)) in self.0.iter().enumerate() {
             let mut bytes = bytes.clone();
             let mut length = *length;
             let mut keep = true;
-            if at == spoilt {
+            if at == corrupted {
                 how = format!("{}: ", path.display());
-                how += &spoil(&mut bytes, &mut length, &mut keep, chance);
+                how += &corrupt(&mut bytes, &mut length, &mut keep, rng);
             }
             let path = dir.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -61,14 +61,14 @@ impl Files {
     }
 }
 
-fn spoil(
+fn corrupt(
     bytes: &mut Vec<u8>,
     length: &mut u64,
     keep: &mut bool,
-    chance: &mut fastrand::Rng,
+    rng: &mut fastrand::Rng,
 ) -> String {
-    let kind = if bytes.is_empty() { 0 } else { chance.u8(0..6) };
-    let at = chance.usize(..bytes.len().max(1));
+    let kind = if bytes.is_empty() { 0 } else { rng.u8(0..6) };
+    let at = rng.usize(..bytes.len().max(1));
     match kind {
         0 => {
             *keep = false;
@@ -80,46 +80,46 @@ fn spoil(
             format!("cut to {at}")
         }
         2 => {
-            let bit = chance.u8(0..8);
+            let bit = rng.u8(0..8);
             bytes[at] ^= 1 << bit;
             format!("bit {bit} of byte {at} flipped")
         }
         3 => {
             let end = bytes.len().min(at + 4);
             bytes[at..end].fill(0xf7);
-            format!("{at}..{end} made a count of billions")
+            format!("{at}..{end} overwritten with a count of billions")
         }
         _ => {
-            let end = bytes.len().min(at + chance.usize(1..600));
-            let filling = chance.bool();
+            let end = bytes.len().min(at + rng.usize(1..600));
+            let filling = rng.bool();
             for byte in &mut bytes[at..end] {
-                *byte = if filling { chance.u8(..) } else { 0 };
+                *byte = if filling { rng.u8(..) } else { 0 };
             }
             format!("{at}..{end} overwritten")
         }
     }
 }
 
-/// What a log held when it was left.
+/// What the queue held when it was closed or dropped.
 #[derive(Default)]
 struct Held {
     /// The values that wait, by partition, in order.
     waiting: BTreeMap<u16, Vec<i64>>,
-    marked: Vec<String>,
+    requested: Vec<String>,
     intents: Vec<Key>,
     retries: usize,
     dead_letters: usize,
 }
 
-fn make(dir: &TempDir, chance: &mut fastrand::Rng) -> Held {
+fn make(dir: &TempDir, rng: &mut fastrand::Rng) -> Held {
     let queue = open(dir, &["a"]);
     let mut held = Held::default();
     let mut number = 0;
-    for round in 0..chance.i64(1..4) {
-        for _ in 0..chance.i64(1..40) {
+    for round in 0..rng.i64(1..4) {
+        for _ in 0..rng.i64(1..40) {
             number += 1;
-            let mut write = fact(&format!("k{}", chance.u8(0..20)), number);
-            if chance.u8(0..4) == 0 {
+            let mut write = fact(&format!("k{}", rng.u8(0..20)), number);
+            if rng.u8(0..4) == 0 {
                 write.data[0].columns.insert("text", "x".repeat(3000));
             }
             let intent = queue.begin("kv_memories", vec![write.key.clone()]).unwrap();
@@ -128,50 +128,50 @@ fn make(dir: &TempDir, chance: &mut fastrand::Rng) -> Held {
             held.waiting.entry(partition).or_default().push(number);
         }
         for partition in 0..PARTITIONS {
-            if chance.bool() {
-                let limit = chance.usize(1..6);
+            if rng.bool() {
+                let limit = rng.usize(1..6);
                 let batch = queue.read("a", partition, limit).unwrap();
                 queue.ack("a", partition, batch.end).unwrap();
                 let waiting = held.waiting.entry(partition).or_default();
                 waiting.drain(..batch.operations.len());
             }
         }
-        if chance.bool() {
+        if rng.bool() {
             let table = format!("table{round}");
             queue.request_resync("a", &table, "test");
-            held.marked.push(table);
+            held.requested.push(table);
         }
-        if chance.bool() {
-            let mut refused = fact(&format!("refused{round}"), 0);
-            refused.retry_count = 1;
-            let due = chance.bool().then(Timestamp::now);
-            queue.reject("a", &refused, due).unwrap();
+        if rng.bool() {
+            let mut rejected = fact(&format!("rejected{round}"), 0);
+            rejected.retry_count = 1;
+            let due = rng.bool().then(Timestamp::now);
+            queue.reject("a", &rejected, due).unwrap();
             match due {
                 Some(_) => held.retries += 1,
                 None => held.dead_letters += 1,
             }
         }
-        if chance.bool() {
+        if rng.bool() {
             let flush = |store: &Store| {
                 store.log.rotate_memtable_and_wait()?;
                 store.state.rotate_memtable_and_wait()?;
-                Ok(store.refused.rotate_memtable_and_wait()?)
+                Ok(store.rejected.rotate_memtable_and_wait()?)
             };
-            queue.with_store(flush).unwrap();
+            queue.store.with(flush).unwrap();
         }
     }
-    if chance.bool() {
-        let key = fact("under way", 0).key;
+    if rng.bool() {
+        let key = fact("in progress", 0).key;
         queue.begin("kv_memories", vec![key.clone()]).unwrap();
         held.intents.push(key);
     }
-    if chance.bool() {
+    if rng.bool() {
         queue.close();
     }
     held
 }
 
-/// What the log says that waits; none if it cannot be read.
+/// The backlog of each partition; `None` if it cannot be read.
 fn read_all(queue: &SyncQueue) -> Option<Vec<(u16, Vec<SyncOperation>)>> {
     let read = |partition| {
         let batch = queue.read("a", partition, 1_000_000).ok()?;
@@ -183,11 +183,11 @@ fn read_all(queue: &SyncQueue) -> Option<Vec<(u16, Vec<SyncOperation>)>> {
 
 fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
     let mut attempts = 0;
-    let (read, marks, retries, dead_letters) = loop {
+    let (read, requests, retries, dead_letters) = loop {
         attempts += 1;
         assert!(
             attempts < 6,
-            "it never comes to rest: {how}, {:?}",
+            "it never becomes available: {how}, {:?}",
             queue.fault()
         );
         let all = (
@@ -197,30 +197,30 @@ fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
             queue.dead_letters("a").ok(),
         );
         match all {
-            (Some(read), Some(marks), Some(retries), Some(letters)) if queue.is_available() => {
-                break (read, marks, retries, letters);
+            (Some(read), Some(requests), Some(retries), Some(letters)) if queue.is_available() => {
+                break (read, requests, retries, letters);
             }
             _ => queue.recover().unwrap(),
         }
     };
-    if marks.iter().any(|mark| mark.table == EVERY_TABLE) {
-        // It takes new writes all the same.
+    if requests.iter().any(|it| it.table == EVERY_TABLE) {
+        // New writes are accepted.
         queue.append(&[fact("new", 1)], None).unwrap();
         return false;
     }
-    for table in &held.marked {
+    for table in &held.requested {
         assert!(
-            marks.iter().any(|mark| mark.table == *table),
+            requests.iter().any(|it| it.table == *table),
             "{table}: {how}"
         );
     }
     assert_eq!(retries.len(), held.retries, "{how}");
     assert_eq!(dead_letters.len(), held.dead_letters, "{how}");
     for key in &held.intents {
-        let looked_at = |operation: &SyncOperation| operation.key == *key;
+        let is_refresh = |operation: &SyncOperation| operation.key == *key;
         assert!(
             read.iter()
-                .any(|(_, operations)| operations.iter().any(looked_at)),
+                .any(|(_, operations)| operations.iter().any(is_refresh)),
             "{key}: {how}"
         );
     }
@@ -236,25 +236,25 @@ fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
 }
 
 #[test]
-fn a_damaged_log_loses_nothing_unnoticed() {
+fn no_loss_in_a_corrupt_store_goes_unnoticed() {
     let number = |variable| std::env::var(variable).ok()?.parse::<u64>().ok();
     let seed = number("FAULT_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let cases = number("FAULT_LOG_DAMAGE").unwrap_or(200);
-    let (mut whole, mut case) = (0, 0);
+    let (mut intact, mut case) = (0, 0);
     while case < cases {
         let origin = TempDir::new().unwrap();
-        let held = make(&origin, &mut chance);
+        let held = make(&origin, &mut rng);
         let files = Files::read(&config(&origin).dir);
         for _ in 0..25.min(cases - case) {
             case += 1;
             let dir = TempDir::new().unwrap();
-            let how = files.write_spoilt(&config(&dir).dir, &mut chance);
+            let how = files.write_corrupted(&config(&dir).dir, &mut rng);
             let how = format!("FAULT_SEED={seed}, case {case}, {how}");
             let queue = open(&dir, &["a"]);
-            whole += u64::from(check(&queue, &held, &how));
+            intact += u64::from(check(&queue, &held, &how));
         }
     }
-    // Else this would say nothing of what is read from a log that is whole.
-    assert!(whole > 0 && whole < cases, "{whole} of {cases}");
+    // Otherwise intact stores would not be covered.
+    assert!(intact > 0 && intact < cases, "{intact} of {cases}");
 }

@@ -1,0 +1,67 @@
+//! [`QueueError`], and what each error means for the files.
+
+use super::log::WireError;
+use crate::self_healing::{self, Severity, StoreError};
+use std::path::PathBuf;
+
+/// Why the queue cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// Another process has the store open.
+    #[error("queue_dir {} is in use by another process; stop it, or give this host its own queue_dir", .0.display())]
+    Locked(PathBuf),
+    /// The store's directory cannot be created or opened.
+    #[error("queue_dir {} cannot be used: {source}; check its owner and permissions", .dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// The error of the file system.
+        source: std::io::Error,
+    },
+    /// The operations do not fit within `queue_max_bytes`.
+    #[error("the log holds {held} bytes and {wanted} more do not fit within queue_max_bytes")]
+    Full {
+        /// Bytes in the log.
+        held: u64,
+        /// Bytes to be added.
+        wanted: u64,
+    },
+    /// A log entry cannot be decoded.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The store's content is invalid or incomplete.
+    #[error("the queue store is corrupt: {0}")]
+    Corrupt(&'static str),
+    /// The disk, or the database on it, failed.
+    #[error("the queue store cannot be read or written: {0}")]
+    Storage(#[from] fjall::Error),
+    /// The store has failed and has not been reopened yet.
+    #[error("the queue store is unavailable; GET /api/db-sync/status shows the cause")]
+    Unavailable,
+    /// The queue was closed.
+    #[error("the queue is closed")]
+    Closed,
+}
+
+impl StoreError for QueueError {
+    fn severity(&self) -> Option<Severity> {
+        match self {
+            Self::Storage(error) => self_healing::severity(error),
+            Self::Directory { .. } => Some(Severity::Environment),
+            Self::Wire(_) | Self::Corrupt(_) => Some(Severity::Corrupt),
+            Self::Locked(_) | Self::Full { .. } | Self::Unavailable | Self::Closed => None,
+        }
+    }
+
+    fn unavailable() -> Self {
+        Self::Unavailable
+    }
+
+    fn closed() -> Self {
+        Self::Closed
+    }
+
+    fn panicked() -> Self {
+        Self::Corrupt("an access to it panicked")
+    }
+}

@@ -1,0 +1,51 @@
+//! Appending when the log is full: the secondary that is furthest behind is
+//! evicted.
+//!
+//! Its backlog is dropped, and a resync of every table is scheduled instead, so
+//! that one secondary that is down for long cannot stop the others.
+
+use super::{EVERY_TABLE, QueueError, SyncQueue, log::Entries, store::WriteBatch};
+use crate::sync_types::SyncOperation;
+
+impl SyncQueue {
+    /// Appends operations, together with what `add_writes` adds to the batch.
+    pub(super) fn append_with(
+        &self,
+        operations: &[SyncOperation],
+        add_writes: impl FnOnce(&mut WriteBatch<'_>),
+    ) -> Result<(), QueueError> {
+        let entries = Entries::of(operations)?;
+        self.make_room(entries.bytes)?;
+        self.log.append(entries, add_writes)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Evicts the secondaries that are furthest behind until `wanted` bytes fit.
+    fn make_room(&self, wanted: u64) -> Result<(), QueueError> {
+        while self.log.held_bytes() + wanted > self.config.max_bytes {
+            let full = || QueueError::Full {
+                held: self.log.held_bytes(),
+                wanted,
+            };
+            let (backlog, furthest) = self
+                .secondaries
+                .iter()
+                .map(|name| (self.log.backlog_size(name).bytes, name))
+                .max()
+                .ok_or_else(full)?;
+            if backlog == 0 || wanted > self.config.max_bytes {
+                return Err(full());
+            }
+            tracing::warn!(
+                secondary = %furthest,
+                bytes = backlog,
+                "the log reached queue_max_bytes; the backlog of this secondary is evicted and a \
+                 full resync is scheduled"
+            );
+            self.request_resync(furthest, EVERY_TABLE, "the log reached queue_max_bytes");
+            self.log.skip_to_end(furthest)?;
+        }
+        Ok(())
+    }
+}
