@@ -63,8 +63,6 @@ impl Default for Counters {
             // From 1 ms to 33 s, beyond the default of operation_timeout.
             batch_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             rejected: AtomicU64::new(0),
-            // From 1 ms to 33 s, beyond the default of operation_timeout.
-            batch_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             recent: Mutex::new(Recent {
                 since: Instant::now(),
                 applied: 0,
