@@ -9,7 +9,7 @@ mod routes;
 use super::*;
 use crate::test_server;
 use plugin_api::{
-    error::ErrorKind,
+    error::{ErrorKind, StorageResult},
     module::{
         HostLogger, HttpEndpointProvider, HttpRequest, HttpResponse, LogLevel, Logger, ModuleHandle,
     },
