@@ -21,8 +21,8 @@ use plugin_api::{
     value::{Object, Value},
 };
 use replication_tests::{
-    chance,
-    proxy::{Proxy, Weather},
+    proxy::{Network, Proxy},
+    random,
     site::{Access, Site, connected, replication},
     wait,
 };
@@ -350,7 +350,7 @@ fn write_and_delete(storage: &FullStorage, kind: &Kind, records: &Records, stop:
 
 #[test]
 fn reads_during_writes_deletes_and_a_resync_respect_what_was_acknowledged() {
-    let reads = chance::number("READS").unwrap_or(40);
+    let reads = random::number("READS").unwrap_or(40);
     let site = Site::new();
     let server = site.server("a");
     let proxy = Proxy::start(server.address());
@@ -374,7 +374,7 @@ fn reads_during_writes_deletes_and_a_resync_respect_what_was_acknowledged() {
             keys.chain([(SECONDARY_ONLY, secondary_only)]).collect()
         })
         .collect();
-    proxy.set(Weather::Delayed(Duration::from_millis(2)));
+    proxy.set(Network::Delayed(Duration::from_millis(2)));
 
     let stop = AtomicBool::new(false);
     let (done, found) = (AtomicU64::new(0), Mutex::new(Vec::new()));

@@ -9,7 +9,7 @@
 use host_harness::{host::Host, server::SecondaryServer};
 use plugin_api::storage::{CallContext, Storage as _};
 use replication_tests::{
-    proxy::{Proxy, Weather},
+    proxy::{Network, Proxy},
     site::{Access, Site, caught_up, connected, replication},
     wait,
 };
@@ -29,7 +29,7 @@ fn promptly<T>(call: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let returned = call();
     let took = began.elapsed();
-    assert!(took < wait::PATIENCE, "it waited for {took:?}");
+    assert!(took < wait::TIMEOUT, "it waited for {took:?}");
     returned
 }
 
@@ -91,9 +91,9 @@ impl Fixture {
 
     /// What the call returns, and how often the secondary was queried meanwhile.
     fn count_requests<T>(&self, call: impl FnOnce() -> T) -> (T, u64) {
-        let before = self.proxy.asked();
+        let before = self.proxy.bytes_sent();
         let returned = call();
-        (returned, (self.proxy.asked() - before) / REQUEST_BYTES)
+        (returned, (self.proxy.bytes_sent() - before) / REQUEST_BYTES)
     }
 }
 
@@ -101,10 +101,10 @@ impl Fixture {
 fn a_point_read_that_the_primary_answers_does_not_query_the_secondary() {
     let fixture = Fixture::new(LONG, RARE_HEALTH_CHECKS);
     // A request would wait for its answer.
-    fixture.proxy.set(Weather::AnswersLost);
+    fixture.proxy.set(Network::ResponsesHeld);
     let answer = promptly(|| fixture.count_requests(|| fixture.get("on_both")));
     assert_eq!(answer, (true, 0));
-    fixture.proxy.set(Weather::Fair);
+    fixture.proxy.set(Network::Healthy);
     assert_eq!(
         fixture.count_requests(|| fixture.get("on_secondary")),
         (true, 1)
@@ -116,7 +116,7 @@ fn a_read_waits_for_a_secondary_that_answers_within_the_timeout() {
     let fixture = Fixture::new(LONG, RARE_HEALTH_CHECKS);
     fixture
         .proxy
-        .set(Weather::Delayed(Duration::from_millis(300)));
+        .set(Network::Delayed(Duration::from_millis(300)));
     assert_eq!(fixture.list(), ["on_both", "on_secondary"]);
 }
 
@@ -125,7 +125,7 @@ fn after_one_timeout_a_silent_secondary_gets_one_probe_per_query_timeout() {
     let timeout = Duration::from_secs(1);
     let fixture = Fixture::new("1s", RARE_HEALTH_CHECKS);
     assert_eq!(fixture.list(), ["on_both", "on_secondary"]);
-    fixture.proxy.set(Weather::AnswersLost);
+    fixture.proxy.set(Network::ResponsesHeld);
     let began = Instant::now();
     assert_eq!(
         fixture.count_requests(|| fixture.list()),
@@ -140,11 +140,11 @@ fn after_one_timeout_a_silent_secondary_gets_one_probe_per_query_timeout() {
     let began = Instant::now();
     let mut reads = 0;
     let ((), probes) = fixture.count_requests(|| {
-        let before = fixture.proxy.asked();
-        while fixture.proxy.asked() - before < 3 * REQUEST_BYTES {
+        let before = fixture.proxy.bytes_sent();
+        while fixture.proxy.bytes_sent() - before < 3 * REQUEST_BYTES {
             assert_eq!(fixture.list(), ["on_both"]);
             reads += 1;
-            assert!(began.elapsed() < wait::PATIENCE, "no probes");
+            assert!(began.elapsed() < wait::TIMEOUT, "no probes");
         }
     });
     let timeouts = began.elapsed().as_millis() / timeout.as_millis();
@@ -152,7 +152,7 @@ fn after_one_timeout_a_silent_secondary_gets_one_probe_per_query_timeout() {
     assert!(reads > 2 * u128::from(probes), "{reads} reads");
 
     // The first answer in time closes the circuit breaker.
-    fixture.proxy.set(Weather::Fair);
+    fixture.proxy.set(Network::Healthy);
     let both = |keys: &Vec<String>| keys.len() == 2;
     wait::until("the secondary to take part again", || fixture.list(), both);
     assert_eq!(
