@@ -1,4 +1,4 @@
-//! Damage to files, of every kind that a disk or a careless hand can do.
+//! Damage to files: truncated, flipped, overwritten or removed.
 
 use std::{
     fs::{self, File},
@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Spoils one of the files below `dir`. Says which and how.
-pub fn spoil_one(dir: &Path, chance: &mut fastrand::Rng) -> String {
+/// Damages one of the files below `dir`. Returns which and how.
+pub fn damage_one(dir: &Path, random: &mut fastrand::Rng) -> String {
     let mut files = Vec::new();
     list(dir, &mut files);
     files.sort();
-    let path = chance.choice(&files).expect("files to spoil");
-    let how = spoil(path, chance);
+    let path = random.choice(&files).expect("files to damage");
+    let how = damage(path, random);
     format!("{}: {how}", path.strip_prefix(dir).unwrap().display())
 }
 
@@ -28,31 +28,31 @@ fn list(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn spoil(path: &Path, chance: &mut fastrand::Rng) -> String {
+fn damage(path: &Path, random: &mut fastrand::Rng) -> String {
     let used = used(path);
-    if used == 0 || chance.u8(0..8) == 0 {
+    if used == 0 || random.u8(0..8) == 0 {
         fs::remove_file(path).unwrap();
         return "removed".to_owned();
     }
-    let at = chance.u64(..used);
+    let at = random.u64(..used);
     let file = File::options().read(true).write(true).open(path).unwrap();
-    match chance.u8(0..4) {
+    match random.u8(0..4) {
         0 => {
             file.set_len(at).unwrap();
             format!("cut to {at}")
         }
         1 => {
-            let bit = chance.u8(0..8);
+            let bit = random.u8(0..8);
             let mut byte = [0];
             file.read_exact_at(&mut byte, at).unwrap();
             file.write_all_at(&[byte[0] ^ (1 << bit)], at).unwrap();
             format!("bit {bit} of byte {at} flipped")
         }
         kind => {
-            let length = usize::try_from(chance.u64(1..600).min(used - at)).unwrap();
+            let length = usize::try_from(random.u64(1..600).min(used - at)).unwrap();
             let bytes: Vec<u8> = match kind {
                 2 => vec![0; length],
-                _ => std::iter::repeat_with(|| chance.u8(..))
+                _ => std::iter::repeat_with(|| random.u8(..))
                     .take(length)
                     .collect(),
             };
@@ -62,8 +62,8 @@ fn spoil(path: &Path, chance: &mut fastrand::Rng) -> String {
     }
 }
 
-/// How much of a file is in use: journals end in megabytes of nothing, which
-/// are not even on the disk.
+/// How much of a file is in use: journals end in megabytes of zeros that are not
+/// on the disk.
 fn used(path: &Path) -> u64 {
     let file = File::open(path).unwrap();
     let stored = file.metadata().unwrap();

@@ -1,6 +1,6 @@
-//! What was acknowledged, and whether a database has it.
+//! The acknowledged writes, and whether a database has them.
 
-use crate::load::{OWNER, Told};
+use crate::load::{OWNER, WriteResult};
 use host_harness::compare::Comparison;
 use plugin_api::{
     storage::{CallContext, Storage},
@@ -12,8 +12,8 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-/// The kinds of acknowledged writes, and how to find each row of a kind with
-/// its key and number. Where a number says nothing, being there does.
+/// The kinds of acknowledged writes, and a query for the rows of each kind with
+/// key and number. A row without a number only needs to exist.
 pub const KINDS: &[(&str, &str)] = &[
     (
         "fact",
@@ -72,35 +72,35 @@ pub struct Ledger {
     failures: Vec<String>,
 }
 
-/// What is wrong with a database.
+/// How a database violates what was promised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// Acknowledged writes that are not there.
+pub struct Violations {
+    /// Acknowledged writes that are missing.
     pub lost: BTreeSet<String>,
-    /// Rows that are there twice.
+    /// Rows that exist twice.
     pub duplicated: BTreeSet<String>,
     /// Keys with an older number than was acknowledged, or with a mixture.
     pub out_of_order: BTreeSet<String>,
 }
 
-impl From<&Comparison> for Verdict {
-    /// What a comparison found: a row that only the secondary has is one too
-    /// many, and one that differs is older.
+impl From<&Comparison> for Violations {
+    /// A row that only the secondary has counts as duplicated, one that differs as
+    /// older.
     fn from(comparison: &Comparison) -> Self {
-        let mut verdict = Self::default();
+        let mut violations = Self::default();
         for table in &comparison.tables {
             let missing = table.missing.iter().map(ToString::to_string);
             let extra = table.extra.iter().map(ToString::to_string);
             let older = table.different.iter().map(|row| row.id.to_string());
-            verdict.lost.extend(missing);
-            verdict.duplicated.extend(extra);
-            verdict.out_of_order.extend(older);
+            violations.lost.extend(missing);
+            violations.duplicated.extend(extra);
+            violations.out_of_order.extend(older);
         }
-        verdict
+        violations
     }
 }
 
-impl Verdict {
+impl Violations {
     /// Adds another one.
     pub fn add(&mut self, other: Self) {
         self.lost.extend(other.lost);
@@ -108,18 +108,20 @@ impl Verdict {
         self.out_of_order.extend(other.out_of_order);
     }
 
-    /// Is nothing wrong?
+    /// Are there none?
     pub fn is_clean(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Ledger {
-    /// Takes down what a writer tells.
-    pub fn note(&mut self, told: Told) {
+    /// Records the result of a write.
+    pub fn note(&mut self, told: WriteResult) {
         match told {
-            Told::Acked { kind, key, number } => self.acknowledge(kind, &key, number),
-            Told::Failed { kind, message } => self.failures.push(format!("{kind}: {message}")),
+            WriteResult::Acked { kind, key, number } => self.acknowledge(kind, &key, number),
+            WriteResult::Failed { kind, message } => {
+                self.failures.push(format!("{kind}: {message}"));
+            }
         }
     }
 
@@ -132,8 +134,8 @@ impl Ledger {
         *latest = number.max(*latest);
     }
 
-    /// Takes down a line that [`line()`] made. One without its end was cut off
-    /// before it was told, so it counts for nothing.
+    /// Records a line that [`line()`] made. A line without its end was cut off
+    /// before the write counted as acknowledged, and is ignored.
     pub fn note_line(&mut self, line: &str) {
         let Some(line) = line.strip_suffix('\n') else {
             return;
@@ -143,7 +145,7 @@ impl Ledger {
                 self.acknowledge(kind, key, number.parse().unwrap());
             }
             ["failed", kind, message] => self.failures.push(format!("{kind}: {message}")),
-            _ => panic!("a writer said {line:?}"),
+            _ => panic!("unexpected line of a writer: {line:?}"),
         }
     }
 
@@ -167,16 +169,17 @@ impl Ledger {
         }
     }
 
-    /// Is everything that was acknowledged in the database, once, and not older?
-    pub fn check(&self, database: &dyn Storage) -> Verdict {
-        let mut verdict = Verdict::default();
+    /// Checks that the database has every acknowledged write, once, and no older
+    /// version.
+    pub fn check(&self, database: &dyn Storage) -> Violations {
+        let mut violations = Violations::default();
         for (kind, sql) in KINDS {
             let mut stored: BTreeMap<String, Option<i64>> = BTreeMap::new();
             for row in select(database, sql) {
                 let key = text(&row, "key");
                 let number = row.get("number").and_then(Value::as_int);
                 if stored.insert(key.clone(), number).is_some() {
-                    verdict.duplicated.insert(format!("{kind} {key}"));
+                    violations.duplicated.insert(format!("{kind} {key}"));
                 }
             }
             let acked = self.latest.iter().filter(|((of, _), _)| of == kind);
@@ -184,10 +187,12 @@ impl Ledger {
                 let name = || format!("{kind} {key}, {number}");
                 match stored.get(key) {
                     None => {
-                        verdict.lost.insert(name());
+                        violations.lost.insert(name());
                     }
                     Some(Some(stored)) if stored < number => {
-                        verdict.out_of_order.insert(format!("{}: {stored}", name()));
+                        violations
+                            .out_of_order
+                            .insert(format!("{}: {stored}", name()));
                     }
                     Some(_) => {}
                 }
@@ -200,24 +205,24 @@ impl Ledger {
                 _ => None,
             };
             if one("counts") != Some(rows) || one("numbers").is_none() {
-                verdict.out_of_order.insert(format!("{document:?}"));
+                violations.out_of_order.insert(format!("{document:?}"));
             }
         }
-        verdict
+        violations
     }
 }
 
-/// The line that tells it to another process.
-pub fn line(told: &Told) -> String {
+/// The line that reports it to another process.
+pub fn line(told: &WriteResult) -> String {
     match told {
-        Told::Acked { kind, key, number } => format!("acked\t{kind}\t{key}\t{number}\n"),
-        Told::Failed { kind, message } => {
+        WriteResult::Acked { kind, key, number } => format!("acked\t{kind}\t{key}\t{number}\n"),
+        WriteResult::Failed { kind, message } => {
             format!("failed\t{kind}\t{}\n", message.replace(['\n', '\t'], " "))
         }
     }
 }
 
-/// The rows of a statement; none if its table is not there yet.
+/// The rows of a statement; none if its table does not exist yet.
 fn select(database: &dyn Storage, sql: &str) -> Vec<Object> {
     let parameters = Object::new().with("owner", OWNER);
     let answer = match database.query(&CallContext::new(), sql, &parameters) {
@@ -235,39 +240,39 @@ fn text(row: &Object, column: &str) -> String {
     row.get(column).and_then(Value::as_str).unwrap().to_owned()
 }
 
-/// How a whole suite went.
+/// The results of a suite.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// What was tried.
+    /// How many faults were tried.
     pub tried: u64,
-    /// After how many of these everything was equal again.
+    /// After how many of these the databases were equal again.
     pub survived: u64,
     /// Writes that were acknowledged meanwhile.
     pub acked: u64,
-    /// What was wrong.
-    pub verdict: Verdict,
+    /// What was violated.
+    pub violations: Violations,
 }
 
 impl Tally {
-    /// Adds what went on beside it.
+    /// Adds the results of another run.
     pub fn add(&mut self, other: Self) {
         self.tried += other.tried;
         self.survived += other.survived;
         self.acked += other.acked;
-        self.verdict.add(other.verdict);
+        self.violations.add(other.violations);
     }
 
-    /// Tells how a long run is going, about twenty times on its way to `total`.
-    pub fn tell_progress(&self, total: u64) {
+    /// Prints the progress of a long run, about twenty times until `total`.
+    pub fn print_progress(&self, total: u64) {
         if self.tried.is_multiple_of((total / 20).max(1)) {
             println!(
                 "{} of {total} tried, {} survived, {} writes acknowledged, {}",
                 self.tried,
                 self.survived,
                 self.acked,
-                match self.verdict.is_clean() {
-                    true => "nothing wrong",
-                    false => "NOT ALL IS WELL",
+                match self.violations.is_clean() {
+                    true => "no violations",
+                    false => "VIOLATIONS",
                 }
             );
         }
@@ -276,11 +281,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict {
+        let Violations {
             lost,
             duplicated,
             out_of_order,
-        } = &self.verdict;
+        } = &self.violations;
         writeln!(
             f,
             "| tried | survived | acknowledged | lost | duplicated | out of order |\n\
@@ -300,8 +305,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// A tally that is printed at its end, also if that is a panic: a run that
-/// fails says what was wrong as well.
+/// A tally that is printed when it is dropped, also by a panic: a run that fails
+/// prints its violations as well.
 #[derive(Debug, Default)]
 pub struct Table(Tally);
 

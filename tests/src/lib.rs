@@ -1,38 +1,39 @@
-//! What the tests across crates share.
+//! What the integration tests share.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! | --- | --- |
 //! | [`site`] | a host with the loaded library and real secondary servers, in a directory of its own |
 //! | [`writes`] | writes of every kind, once each, through the storage traits |
-//! | [`load`] | threads that write and tell what was acknowledged |
+//! | [`load`] | threads that write and report what was acknowledged |
 //! | [`writer`] | a host in a process of its own under such a load, to be killed |
-//! | [`proxy`] | a network that can be spoilt |
-//! | [`ledger`] | what was acknowledged, and whether a database has it, once and in order |
+//! | [`proxy`] | a network with faults |
+//! | [`ledger`] | the acknowledged writes, and whether a database has each once and in order |
 //! | [`damage`] | damage to files |
 //! | [`small_disk`] | a disk that can be filled |
-//! | [`chance`] | chance that can be repeated |
-//! | [`wait`] | waiting for a condition, with a reason when it does not come |
+//! | [`random`] | random numbers from a seed |
+//! | [`wait`] | waiting for a condition |
 //!
-//! The tests themselves are in `tests/tests`: `replication` (what is written
-//! arrives), `faults` (whatever happens meanwhile), `disk` (the disk under the
-//! log fails), `crash` (the host is killed), `panics` (a step of the plugin
-//! fails), `backlog` (what a long outage costs), `builds` (debug and release
-//! go together).
+//! The tests themselves are in `tests/tests`: `replication` and `raw_query`
+//! (writes reach the secondary), `reads` and `concurrent_reads` (merged reads),
+//! `resync`, `faults` and `slow_line` (servers and networks fail), `disk` (the
+//! log's disk fails), `crash` (the host is killed), `panics` (a step of the plugin
+//! panics), `backlog` (what a long outage costs), `builds` (debug and release
+//! builds work together).
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test ends with its reason"
+    reason = "a failed test panics"
 )]
 
-pub mod chance;
 #[cfg(unix)]
 pub mod damage;
 pub mod ledger;
 pub mod load;
 pub mod proxy;
+pub mod random;
 pub mod site;
 #[cfg(target_os = "linux")]
 pub mod small_disk;

@@ -1,8 +1,8 @@
-//! Threads that write through a storage and tell what was acknowledged.
+//! Threads that write through a storage and report what was acknowledged.
 //!
-//! Each thread has keys of its own, whose numbers only grow: what is stored
-//! under one must never be older than what was last acknowledged. Beside them
-//! all threads write a few shared keys, whose order only the primary knows.
+//! Each thread has keys of its own, whose numbers increase: what is stored under
+//! one must never be older than what was last acknowledged. All threads also write
+//! a few shared keys, whose order only the primary determines.
 
 use crate::ledger::Ledger;
 use parking_lot::Mutex;
@@ -27,19 +27,19 @@ pub const OWNER: &str = "load";
 /// Keys of each kind that a thread writes again and again.
 const OWN_KEYS: i64 = 3;
 
-/// How far apart the numbers of two rounds are.
-const NUMBERS_OF_A_ROUND: i64 = 1_000_000;
+/// The distance between the numbers of two rounds.
+const NUMBERS_PER_ROUND: i64 = 1_000_000;
 
-/// What a thread tells after each write.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Told {
+pub enum WriteResult {
     /// The write of `number` under `key` succeeded.
     Acked {
         /// One of [`ledger::KINDS`](crate::ledger::KINDS).
         kind: &'static str,
         /// Which of them.
         key: String,
-        /// What was written.
+        /// The number that was written.
         number: i64,
     },
     /// A write failed.
@@ -51,36 +51,41 @@ pub enum Told {
     },
 }
 
-/// How much is written.
+/// How much to write.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// Threads that write.
     pub threads: i64,
-    /// A later load over the same data needs a larger one.
+    /// A later load on the same data needs a larger one.
     pub round: i64,
-    /// What each thread waits between two writes, to leave the machine some air.
+    /// The time between two writes of a thread.
     pub pace: Duration,
 }
 
 impl Load {
-    /// Writes until `stop` is set, and tells everything to `tell`.
-    pub fn run(&self, storage: &FullStorage, stop: &AtomicBool, tell: &(dyn Fn(Told) + Sync)) {
+    /// Writes until `stop` is set, and reports every result to `report`.
+    pub fn run(
+        &self,
+        storage: &FullStorage,
+        stop: &AtomicBool,
+        report: &(dyn Fn(WriteResult) + Sync),
+    ) {
         thread::scope(|scope| {
             for thread in 0..self.threads {
                 scope.spawn(move || {
-                    let mut hand = Hand {
+                    let mut writing = WritingThread {
                         storage,
                         name: format!("t{thread}"),
-                        number: self.round * NUMBERS_OF_A_ROUND,
-                        tell,
+                        number: self.round * NUMBERS_PER_ROUND,
+                        report,
                     };
-                    // Not all at the same kind of write.
+                    // Each thread begins with another kind of write.
                     let turn = usize::try_from(thread).unwrap_or(0);
                     let mut writes = WRITES.iter().cycle().skip(turn % WRITES.len());
                     while !stop.load(Ordering::Relaxed) {
-                        hand.number += 1;
-                        if let Some(Err(error)) = writes.next().map(|write| write(&hand)) {
-                            tell(Told::Failed {
+                        writing.number += 1;
+                        if let Some(Err(error)) = writes.next().map(|write| write(&writing)) {
+                            report(WriteResult::Failed {
                                 kind: error.kind.name(),
                                 message: error.message.to_string(),
                             });
@@ -108,7 +113,7 @@ impl Load {
     }
 }
 
-/// A load that is under way. It ends when this is dropped.
+/// A running load. It ends when this is dropped.
 pub struct Background {
     stop: Arc<AtomicBool>,
     ledger: Arc<Mutex<Ledger>>,
@@ -116,7 +121,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// How many writes were acknowledged by now.
+    /// How many writes were acknowledged so far.
     pub fn acked(&self) -> u64 {
         self.ledger.lock().acked()
     }
@@ -130,7 +135,7 @@ impl Background {
     fn end(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic has told its reason already.
+            // A panic has been printed already.
             let _ = thread.join();
         }
     }
@@ -142,33 +147,33 @@ impl Drop for Background {
     }
 }
 
-/// One thread, about to write.
-struct Hand<'a> {
+/// A writing thread.
+struct WritingThread<'a> {
     storage: &'a FullStorage,
     name: String,
     number: i64,
-    tell: &'a (dyn Fn(Told) + Sync),
+    report: &'a (dyn Fn(WriteResult) + Sync),
 }
 
-/// The writes that a thread does in turn.
-const WRITES: &[fn(&Hand<'_>) -> StorageResult<()>] = &[
-    |hand| hand.fact(),
-    |hand| hand.shared_fact(),
-    |hand| hand.document(),
-    |hand| hand.symbols(),
-    |hand| hand.fact(),
-    |hand| hand.event(),
-    |hand| hand.vector(),
-    |hand| hand.edge(),
-    |hand| hand.project(),
-    |hand| hand.job(),
-    |hand| hand.raw_fact(),
-    |hand| hand.raw_project(),
+/// The writes of a thread, in order.
+const WRITES: &[fn(&WritingThread<'_>) -> StorageResult<()>] = &[
+    |thread| thread.fact(),
+    |thread| thread.shared_fact(),
+    |thread| thread.document(),
+    |thread| thread.symbols(),
+    |thread| thread.fact(),
+    |thread| thread.event(),
+    |thread| thread.vector(),
+    |thread| thread.edge(),
+    |thread| thread.project(),
+    |thread| thread.job(),
+    |thread| thread.raw_fact(),
+    |thread| thread.raw_project(),
 ];
 
-impl Hand<'_> {
+impl WritingThread<'_> {
     fn acked(&self, kind: &'static str, key: String) {
-        (self.tell)(Told::Acked {
+        (self.report)(WriteResult::Acked {
             kind,
             key,
             number: self.number,
@@ -185,7 +190,7 @@ impl Hand<'_> {
         format!("{}-{}", self.name, self.number)
     }
 
-    fn mark(&self, key: &str) -> Object {
+    fn metadata(&self, key: &str) -> Object {
         Object::new().with("key", key).with("number", self.number)
     }
 
@@ -211,13 +216,13 @@ impl Hand<'_> {
         let count = usize::try_from(1 + self.number % 5).unwrap_or(1);
         let chunks = vec![self.new_key().into(); count];
         let embeddings = vec![Default::default(); count];
-        let mark = self.mark(&path);
+        let metadata = self.metadata(&path);
         self.storage.save_document_chunks(
             &CallContext::new(),
             &path,
             &chunks,
             &embeddings,
-            &mark,
+            &metadata,
         )?;
         self.acked("document", format!("{path}#chunk0"));
         Ok(())
@@ -232,7 +237,7 @@ impl Hand<'_> {
             symbol_type: "function".into(),
             name: key.as_str().into(),
             name_path: key.as_str().into(),
-            metadata: Some(self.mark(key)).into(),
+            metadata: Some(self.metadata(key)).into(),
             ..CodeSymbol::default()
         });
         self.storage
@@ -245,9 +250,9 @@ impl Hand<'_> {
 
     fn event(&self) -> StorageResult<()> {
         let key = self.new_key();
-        let mark = self.mark(&key);
+        let metadata = self.metadata(&key);
         self.storage
-            .save_event(&CallContext::new(), OWNER, &self.name, &key, &[], &mark)?;
+            .save_event(&CallContext::new(), OWNER, &self.name, &key, &[], &metadata)?;
         self.acked("event", key);
         Ok(())
     }
@@ -255,15 +260,15 @@ impl Hand<'_> {
     fn vector(&self) -> StorageResult<()> {
         let context = &CallContext::new();
         let key = self.new_key();
-        let mark = self.mark(&key);
+        let metadata = self.metadata(&key);
         let receipt = self
             .storage
-            .index_vector(context, OWNER, "first", &[0.5], &mark)?;
+            .index_vector(context, OWNER, "first", &[0.5], &metadata)?;
         self.acked("vector", key.clone());
         for row in &receipt.rows {
             let id = row.id.to_string();
             self.storage
-                .update_vector(context, &id, OWNER, "second", &[0.25], &mark)?;
+                .update_vector(context, &id, OWNER, "second", &[0.25], &metadata)?;
             self.acked("updated vector", key.clone());
         }
         Ok(())
@@ -272,11 +277,12 @@ impl Hand<'_> {
     fn edge(&self) -> StorageResult<()> {
         let context = &CallContext::new();
         let key = self.new_key();
-        let mark = &self.mark(&key);
-        self.storage.create_entity(context, "place", &key, mark)?;
+        let metadata = &self.metadata(&key);
+        self.storage
+            .create_entity(context, "place", &key, metadata)?;
         self.acked("entity", key.clone());
         self.storage
-            .create_relationship(context, &key, &key, "leads_to", mark)?;
+            .create_relationship(context, &key, &key, "leads_to", metadata)?;
         self.acked("edge", key);
         Ok(())
     }
@@ -289,7 +295,7 @@ impl Hand<'_> {
             name: key.as_str().into(),
             root_path: "/src".into(),
             indexing_status: "pending".into(),
-            language_stats: self.mark(&key),
+            language_stats: self.metadata(&key),
             ..CodeProject::default()
         };
         self.storage.create_code_project(context, &project)?;
@@ -320,7 +326,7 @@ impl Hand<'_> {
         Ok(())
     }
 
-    /// A raw write that is copied by its answer.
+    /// A raw write that is replicated by its answer.
     fn raw_fact(&self) -> StorageResult<()> {
         let key = self.own_key();
         let text = "UPSERT kv_memories SET user_id = $owner, key = $key, value = $number \
@@ -330,13 +336,13 @@ impl Hand<'_> {
         Ok(())
     }
 
-    /// A raw write that is copied by a walk of its table.
+    /// A raw write that is replicated by a resync of its table.
     fn raw_project(&self) -> StorageResult<()> {
         let key = self.own_key();
         let text = "UPDATE code_projects SET language_stats = $mark WHERE project_id = $key; \
                     RETURN array::len((SELECT id FROM code_projects WHERE project_id = $key))";
         let answer = self.raw(text, &key)?;
-        // It may be that nobody has made the project yet.
+        // The project may not exist yet.
         if answer.as_array().and_then(<[Value]>::last) == Some(&Value::Int(1)) {
             self.acked("project", key);
         }
@@ -348,7 +354,7 @@ impl Hand<'_> {
             .with("owner", OWNER)
             .with("key", key)
             .with("number", self.number)
-            .with("mark", self.mark(key));
+            .with("mark", self.metadata(key));
         self.storage.query(&CallContext::new(), text, &parameters)
     }
 }

@@ -1,4 +1,4 @@
-//! A network between a host and its secondary that can be spoilt.
+//! A network with faults between a host and its secondary.
 
 mod messages;
 
@@ -17,200 +17,204 @@ use std::{
     time::Duration,
 };
 
-/// What happens to bytes on their way.
+/// What the network does with bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
-    /// They pass.
-    Fair,
-    /// Each piece passes after this time.
+pub enum Network {
+    /// Passes them on.
+    Healthy,
+    /// Delays each piece by this time.
     Delayed(Duration),
-    /// So many pass in a second, each way.
-    Narrow(u32),
-    /// They are held back until the weather is better, both ways; connections
-    /// are accepted all the same.
+    /// Passes on that many bytes per second in each direction.
+    Throttled(u32),
+    /// Holds back both directions until the state changes. Connections are still
+    /// accepted.
     BlackHole,
-    /// Requests pass, answers are held back.
-    AnswersLost,
-    /// Answers pass, requests are held back.
-    RequestsLost,
-    /// Connections are accepted and reset at once.
-    Refused,
+    /// Passes on requests, holds back responses.
+    ResponsesHeld,
+    /// Passes on responses, holds back requests.
+    RequestsHeld,
+    /// Resets connections as soon as they are accepted.
+    Resetting,
 }
 
-/// One way through the proxy.
+/// A direction through the proxy.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Direction {
     ToServer,
     ToClient,
 }
 
-/// What is held back on its way to the server.
+/// Requests that are held back.
 #[derive(Default)]
 struct Held {
-    /// That of connections with a smaller number is.
+    /// Connections with a smaller number are held.
     below: u64,
-    /// The bytes of each of them, and where they are to go.
+    /// The bytes of each of them, and the connection to the server.
     bytes: BTreeMap<u64, (TcpStream, Vec<u8>)>,
-    /// What the requests among them say.
+    /// The text of the requests among them.
     requests: Vec<Vec<u8>>,
 }
 
-struct Sky {
-    weather: Mutex<Weather>,
+struct Shared {
+    network: Mutex<Network>,
     held: Mutex<Held>,
     /// Connections with a smaller number are, or were, held.
     once_held: AtomicU64,
-    /// How many requests of each connection have no answer yet. One that ends
-    /// without being held gets none.
+    /// How many requests of each connection have no response yet. A connection
+    /// that ends without being held is removed.
     unanswered: Mutex<BTreeMap<u64, i64>>,
     connections: AtomicU64,
     /// Bytes that clients have sent.
-    asked: AtomicU64,
+    bytes_sent: AtomicU64,
     changed: Condvar,
-    over: AtomicBool,
+    closed: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
 /// A TCP proxy on a loopback port. It ends when this is dropped.
 pub struct Proxy {
     address: SocketAddr,
-    sky: Arc<Sky>,
+    shared: Arc<Shared>,
 }
 
 impl Proxy {
-    /// A proxy in fair weather, to the server at `target` (`host:port`).
+    /// A healthy network to the server at `target` (`host:port`).
     pub fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let sky = Arc::new(Sky {
-            weather: Mutex::new(Weather::Fair),
+        let shared = Arc::new(Shared {
+            network: Mutex::new(Network::Healthy),
             held: Mutex::default(),
             once_held: AtomicU64::new(0),
             unanswered: Mutex::default(),
             connections: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
+            bytes_sent: AtomicU64::new(0),
             changed: Condvar::new(),
-            over: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             open: Mutex::default(),
         });
-        let above = Arc::clone(&sky);
+        let for_listener = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming() {
-                if above.over.load(Ordering::Acquire) {
+                if for_listener.closed.load(Ordering::Acquire) {
                     return;
                 }
-                // One that fails is the client's to notice.
-                let _ = client.and_then(|client| above.connect(client, target));
+                // The client notices a failure.
+                let _ = client.and_then(|client| for_listener.connect(client, target));
             }
         });
-        Self { address, sky }
+        Self { address, shared }
     }
 
-    /// Where clients reach it.
+    /// The URL for clients.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
 
-    /// Changes the weather, also for open connections.
-    pub fn set(&self, weather: Weather) {
-        *self.sky.weather.lock() = weather;
-        self.sky.changed.notify_all();
+    /// Changes what the network does, also with open connections.
+    pub fn set(&self, network: Network) {
+        *self.shared.network.lock() = network;
+        self.shared.changed.notify_all();
     }
 
-    /// Holds what is sent to the server on the connections that are open now,
-    /// also when the client has given them up. Later ones pass, unless it is
-    /// called again.
+    /// Holds what is sent to the server on the connections that are open now, even
+    /// after the client has closed them. Later connections are not held, unless
+    /// this is called again.
     pub fn hold(&self) {
-        let now = self.sky.connections.load(Ordering::SeqCst);
-        let mut held = self.sky.held.lock();
+        let now = self.shared.connections.load(Ordering::SeqCst);
+        let mut held = self.shared.held.lock();
         held.below = now;
-        self.sky.once_held.store(now, Ordering::SeqCst);
+        self.shared.once_held.store(now, Ordering::SeqCst);
     }
 
-    /// Is one of the requests that are held one that contains all of this?
+    /// Does a held request contain all of these parts?
     pub fn holds(&self, parts: &[&str]) -> bool {
         let is_in = |request: &[u8], part: &str| {
             let mut places = request.windows(part.len());
             places.any(|place| place == part.as_bytes())
         };
-        let held = self.sky.held.lock();
+        let held = self.shared.held.lock();
         let mut requests = held.requests.iter();
         requests.any(|request| parts.iter().all(|part| is_in(request, part)))
     }
 
-    /// How many requests on connections that were held once the server has not
-    /// answered yet, delivered or not.
+    /// How many requests on connections that are or were held have no response
+    /// yet, delivered or not.
     pub fn unanswered(&self) -> i64 {
-        let once_held = self.sky.once_held.load(Ordering::SeqCst);
-        let unanswered = self.sky.unanswered.lock();
+        let once_held = self.shared.once_held.load(Ordering::SeqCst);
+        let unanswered = self.shared.unanswered.lock();
         unanswered.range(..once_held).map(|(_, count)| count).sum()
     }
 
     /// How many bytes clients have sent so far, delivered or not.
-    pub fn asked(&self) -> u64 {
-        self.sky.asked.load(Ordering::SeqCst)
+    pub fn bytes_sent(&self) -> u64 {
+        self.shared.bytes_sent.load(Ordering::SeqCst)
     }
 
-    /// Delivers what was held, but not that the client closes the connection: at
-    /// that the server cancels its requests.
+    /// Delivers what was held, except the close of the connection: on that, the
+    /// server would cancel its requests.
     pub fn deliver(&self) {
-        let mut held = self.sky.held.lock();
+        let mut held = self.shared.held.lock();
         held.below = 0;
         held.requests.clear();
         for (mut to, bytes) in std::mem::take(&mut held.bytes).into_values() {
-            // One that fails is the server's end, which a test notices.
+            // It fails if the server has ended, which a test notices.
             let _ = to.write_all(&bytes);
         }
     }
 
-    /// Ends all open connections in order (FIN).
+    /// Closes all open connections (FIN).
     pub fn cut(&self) {
-        self.sky.end_all(false);
+        self.shared.end_all(false);
     }
 
-    /// Ends all open connections at once (RST).
+    /// Resets all open connections (RST).
     pub fn reset(&self) {
-        self.sky.end_all(true);
+        self.shared.end_all(true);
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.sky.over.store(true, Ordering::Release);
-        self.set(Weather::Fair);
+        self.shared.closed.store(true, Ordering::Release);
+        self.set(Network::Healthy);
         self.deliver();
         self.cut();
-        // Wakes the listener, to see that it is over.
+        // Wakes the listener, so that it ends.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-impl Sky {
+impl Shared {
     fn connect(self: &Arc<Self>, client: TcpStream, target: SocketAddr) -> io::Result<()> {
-        if *self.weather.lock() == Weather::Refused {
+        if *self.network.lock() == Network::Resetting {
             return SockRef::from(&client).set_linger(Some(Duration::ZERO));
         }
-        // Held from before the server can see the connection, so that whoever
-        // has seen it there can end it here.
+        // Locked before the server can see the connection, so that a test that has
+        // seen it there can close it here.
         let mut open = self.open.lock();
         let server = TcpStream::connect(target)?;
         open.extend([client.try_clone()?, server.try_clone()?]);
         drop(open);
         let number = self.connections.fetch_add(1, Ordering::SeqCst);
         self.unanswered.lock().insert(number, 0);
-        for (from, to, way) in [
-            (client.try_clone()?, server.try_clone()?, Way::ToServer),
-            (server, client, Way::ToClient),
+        for (from, to, direction) in [
+            (
+                client.try_clone()?,
+                server.try_clone()?,
+                Direction::ToServer,
+            ),
+            (server, client, Direction::ToClient),
         ] {
-            let sky = Arc::clone(self);
+            let shared = Arc::clone(self);
             thread::spawn(move || {
-                let _ = sky.carry(&from, &to, way, number);
-                // However it ends, it ends for both sides; unless the server
-                // is not to know that the client has gone.
-                if sky.was_held(number) {
+                let _ = shared.carry(&from, &to, direction, number);
+                // Both directions end together, unless the server is not to notice
+                // that the client is gone.
+                if shared.was_held(number) {
                     return;
                 }
-                sky.unanswered.lock().remove(&number);
+                shared.unanswered.lock().remove(&number);
                 if !is_to_be_reset(&from) {
                     let _ = from.shutdown(Shutdown::Both);
                     let _ = to.shutdown(Shutdown::Both);
@@ -224,7 +228,7 @@ impl Sky {
         &self,
         mut from: &TcpStream,
         mut to: &TcpStream,
-        way: Way,
+        direction: Direction,
         number: u64,
     ) -> io::Result<()> {
         let mut buffer = [0; 4096];
@@ -237,30 +241,30 @@ impl Sky {
             let mut piece = &buffer[..length];
             let whole = messages.take(piece);
             let count = i64::try_from(whole.len()).unwrap_or(0);
-            match way {
-                Way::ToServer => {
+            match direction {
+                Direction::ToServer => {
                     let bytes = u64::try_from(length).unwrap_or(0);
-                    self.asked.fetch_add(bytes, Ordering::SeqCst);
+                    self.bytes_sent.fetch_add(bytes, Ordering::SeqCst);
                     self.note(number, count);
                     if self.was_held(number) {
-                        piece = &piece[..length.saturating_sub(messages.goodbye())];
+                        piece = &piece[..length.saturating_sub(messages.close_frame())];
                     }
                     if self.hold_back(number, to, piece, whole)? {
                         continue;
                     }
                 }
-                Way::ToClient => {
+                Direction::ToClient => {
                     self.note(number, -count);
                     if self.was_held(number) {
-                        // Nobody may be there any more to be told.
+                        // The client may be gone.
                         let _ = to.write_all(piece);
                         continue;
                     }
                 }
             }
-            match self.passable(way) {
-                Weather::Delayed(time) => thread::sleep(time),
-                Weather::Narrow(bytes) => {
+            match self.passable(direction) {
+                Network::Delayed(time) => thread::sleep(time),
+                Network::Throttled(bytes) => {
                     let part = length as f64 / f64::from(bytes);
                     thread::sleep(Duration::from_secs_f64(part));
                 }
@@ -270,7 +274,7 @@ impl Sky {
         }
     }
 
-    /// Notes requests that have no answer yet; less than none are answers.
+    /// Counts requests without a response; a negative number counts responses.
     fn note(&self, number: u64, requests: i64) {
         if let Some(count) = self.unanswered.lock().get_mut(&number) {
             *count += requests;
@@ -281,7 +285,7 @@ impl Sky {
         number < self.once_held.load(Ordering::SeqCst)
     }
 
-    /// Keeps what a held connection sends to the server; false if it is not held.
+    /// Keeps what a held connection sends to the server. False if it is not held.
     fn hold_back(
         &self,
         number: u64,
@@ -294,7 +298,7 @@ impl Sky {
             return Ok(false);
         }
         held.requests
-            .extend(requests.into_iter().map(Message::said));
+            .extend(requests.into_iter().map(Message::payload));
         match held.bytes.entry(number) {
             Entry::Occupied(mut kept) => kept.get_mut().1.extend_from_slice(piece),
             Entry::Vacant(free) => {
@@ -304,28 +308,28 @@ impl Sky {
         Ok(true)
     }
 
-    /// Waits until bytes may go this way, and says how.
-    fn passable(&self, way: Way) -> Weather {
-        let mut weather = self.weather.lock();
+    /// Waits until bytes may pass in this direction, and returns how.
+    fn passable(&self, direction: Direction) -> Network {
+        let mut network = self.network.lock();
         loop {
-            let held = match *weather {
-                Weather::BlackHole => true,
-                Weather::AnswersLost => way == Way::ToClient,
-                Weather::RequestsLost => way == Way::ToServer,
+            let held = match *network {
+                Network::BlackHole => true,
+                Network::ResponsesHeld => direction == Direction::ToClient,
+                Network::RequestsHeld => direction == Direction::ToServer,
                 _ => false,
             };
             if !held {
-                return *weather;
+                return *network;
             }
-            self.changed.wait(&mut weather);
+            self.changed.wait(&mut network);
         }
     }
 
     fn end_all(&self, by_reset: bool) {
         for stream in self.open.lock().drain(..) {
             if by_reset {
-                // Sent when the last handle is closed. The end of the input
-                // has the threads close theirs.
+                // Sent when the last handle is closed. The end of the input makes the
+                // threads close theirs.
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                 let _ = stream.shutdown(Shutdown::Read);
             } else {
@@ -347,7 +351,7 @@ mod tests {
     use crate::wait;
     use std::io::ErrorKind;
 
-    /// A client and what the server got of it, through the proxy.
+    /// A client and its connection on the server, through the proxy.
     fn pair(server: &TcpListener, proxy: &Proxy) -> (TcpStream, TcpStream) {
         let client = TcpStream::connect(proxy.address).unwrap();
         let (served, _) = server.accept().unwrap();
@@ -355,11 +359,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_arrives_late_and_without_the_goodbye() {
+    fn held_requests_are_delivered_without_the_close_frame() {
         const HEAD: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
-        // "hi" with a mask of zeros, and the end.
+        // "hi" with a mask of zeros.
         const REQUEST: &[u8] = &[0x82, 0x82, 0, 0, 0, 0, b'h', b'i'];
-        const GOODBYE: &[u8] = &[0x88, 0x80, 0, 0, 0, 0];
+        const CLOSE_FRAME: &[u8] = &[0x88, 0x80, 0, 0, 0, 0];
         const ANSWER: &[u8] = &[0x82, 2, b'o', b'k'];
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let proxy = Proxy::start(server.local_addr().unwrap());
@@ -372,7 +376,7 @@ mod tests {
 
         proxy.hold();
         client
-            .write_all(&[REQUEST, REQUEST, GOODBYE].concat())
+            .write_all(&[REQUEST, REQUEST, CLOSE_FRAME].concat())
             .unwrap();
         drop(client);
         wait::until("the requests", || proxy.unanswered(), |count| *count == 2);
@@ -391,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn the_weather_is_as_it_is_set() {
+    fn the_network_does_what_is_set() {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let proxy = Proxy::start(server.local_addr().unwrap());
         let (mut client, mut served) = pair(&server, &proxy);
@@ -399,10 +403,10 @@ mod tests {
         client.write_all(b"hi").unwrap();
         served.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"hi");
-        assert_eq!(proxy.asked(), 2);
+        assert_eq!(proxy.bytes_sent(), 2);
 
         // Held back, then passed on.
-        proxy.set(Weather::RequestsLost);
+        proxy.set(Network::RequestsHeld);
         client.write_all(b"ho").unwrap();
         served.write_all(b"yo").unwrap();
         client.read_exact(&mut got).unwrap();
@@ -414,7 +418,7 @@ mod tests {
             served.read_exact(&mut got).unwrap_err().kind(),
             ErrorKind::WouldBlock
         );
-        proxy.set(Weather::Fair);
+        proxy.set(Network::Healthy);
         served.set_read_timeout(None).unwrap();
         served.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"ho");
@@ -430,7 +434,7 @@ mod tests {
             ErrorKind::ConnectionReset
         );
 
-        proxy.set(Weather::Refused);
+        proxy.set(Network::Resetting);
         let mut client = TcpStream::connect(proxy.address).unwrap();
         assert_eq!(
             client.read(&mut got).unwrap_err().kind(),

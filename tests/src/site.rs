@@ -28,14 +28,14 @@ use tokio::runtime::Runtime;
 const NAMESPACE: &str = "memories";
 const DATABASE: &str = "agents";
 
-/// How a host gets at a secondary.
+/// How a host connects to a secondary.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// Its name in the configuration.
     pub name: String,
     /// Its address.
     pub url: String,
-    /// Who asks.
+    /// The user.
     pub username: String,
     /// The user's password.
     pub password: String,
@@ -66,7 +66,7 @@ impl Default for Site {
 }
 
 impl Site {
-    /// A fresh one, with the library that belongs to these tests.
+    /// A new one, with the library that was built with these tests.
     pub fn new() -> Self {
         // Silent, unless RUST_LOG asks for more.
         host_harness::logging::start("off");
@@ -100,7 +100,7 @@ impl Site {
     }
 
     /// The host's YAML for these secondaries, with more lines for the module's
-    /// block. Delays are short, as tests want them.
+    /// block. Delays are short, for tests.
     pub fn yaml(&self, secondaries: &[(&str, &SecondaryServer)], more: &[&str]) -> String {
         let secondaries: Vec<_> = secondaries
             .iter()
@@ -109,7 +109,7 @@ impl Site {
         self.yaml_for(&secondaries, more)
     }
 
-    /// The same, for secondaries that are reached in some other way.
+    /// The same, for secondaries with another URL or user.
     pub fn yaml_for(&self, secondaries: &[Access], more: &[&str]) -> String {
         let mut yaml = format!(
             "primary: {{url: \"surrealkv://{home}/primary\", namespace: {NAMESPACE}, database: {DATABASE}}}\n\
@@ -166,11 +166,11 @@ impl Site {
         Host::start(&HostConfig::parse(&yaml, self.path()).unwrap()).unwrap()
     }
 
-    /// The database of a server, as its owner sees it.
+    /// The database of a server, as its root user.
     pub fn database(&self, server: &SecondaryServer) -> SurrealStorage {
         let timeouts = Timeouts {
-            connect: wait::PATIENCE,
-            operation: wait::PATIENCE,
+            connect: wait::TIMEOUT,
+            operation: wait::TIMEOUT,
         };
         let storage = SurrealStorage::new(
             target(server, NAMESPACE, DATABASE),
@@ -206,8 +206,7 @@ impl Site {
     }
 }
 
-/// Starts the host of a [`Site::config_file`], for a program that is nothing
-/// but this host.
+/// Starts the host of a [`Site::config_file`], in a program for this host alone.
 pub fn host_of_file(config: &Path) -> Host {
     host_harness::logging::start("off");
     start(
@@ -224,12 +223,12 @@ fn start(yaml: &str, directory: &Path) -> Host {
     host
 }
 
-/// What replication is doing.
+/// The status of replication.
 pub fn replication(host: &Host) -> ReplicationStatus {
     AdminClient::local(host).unwrap().replication().unwrap()
 }
 
-/// Waits until every secondary has everything.
+/// Waits until every secondary has caught up.
 pub fn caught_up(host: &Host) -> ReplicationStatus {
     wait::until(
         "catching up",
@@ -265,7 +264,7 @@ pub fn dead_letters(host: &Host) -> Vec<Json> {
     listed["dead_letters"].as_array().unwrap().clone()
 }
 
-/// Has a host's module do something.
+/// Calls an HTTP route of a host's module.
 pub fn admin_post(host: &Host, route: &str) {
     AdminClient::local(host)
         .unwrap()
@@ -273,7 +272,7 @@ pub fn admin_post(host: &Host, route: &str) {
         .unwrap();
 }
 
-/// Waits until that many operations were given up, and nothing else waits.
+/// Waits until there are that many dead letters and nothing else is pending.
 pub fn given_up(host: &Host, letters: u64) {
     wait::until(
         "the dead letters",
@@ -293,7 +292,7 @@ pub fn rows(database: &SurrealStorage, sql: &str) -> Vec<Value> {
     }
 }
 
-/// Runs statements on a database, again if writes that go on are in their way.
+/// Runs statements on a database, again if they conflict with other writes.
 pub fn run(database: &SurrealStorage, sql: &str) {
     wait::until(
         sql,

@@ -1,8 +1,8 @@
-//! A small disk of a test's own, that can be filled, and made read-only.
+//! A small disk that a test can fill and make read-only.
 //!
-//! It is a tmpfs in a mount namespace of its own, which needs no more rights
-//! than an unprivileged user namespace, or root. A process that does nothing
-//! keeps it there, so that hosts on it can come and go.
+//! It is a tmpfs in a mount namespace of its own, which needs an unprivileged user
+//! namespace, or root. An idle process keeps it mounted between the hosts that use
+//! it.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// The disk. It is gone when this is dropped.
+/// The disk. It is unmounted when this is dropped.
 pub struct SmallDisk {
     holder: Child,
     dir: PathBuf,
@@ -19,11 +19,11 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Puts a disk of so many KiB on the directory `dir`, for programs that are
+    /// Mounts a disk of that many KiB on the directory `dir`, for programs that are
     /// started by [`SmallDisk::command`].
     ///
     /// # Panics
-    /// If the system lets nobody but its administrator do that.
+    /// If the system does not allow it without root.
     pub fn on(dir: &Path, kibibytes: u32) -> Self {
         fs::create_dir_all(dir).unwrap();
         let mount = format!(
@@ -31,7 +31,7 @@ impl SmallDisk {
             dir.display()
         );
         let mut said = Vec::new();
-        // Whose user namespace it is matters to nobody but the system.
+        // In a user namespace if possible, or else as root.
         for (flags, user) in [("-rm", true), ("-m", false)] {
             let mut holder = Command::new("unshare")
                 .args([flags, "sh", "-c", &mount])
@@ -95,7 +95,7 @@ impl SmallDisk {
         fs::remove_file(self.path("filler")).unwrap();
     }
 
-    /// Makes it read-only, or writable again. Nobody may be writing on it.
+    /// Makes it read-only, or writable again. No process may be writing to it.
     pub fn set_read_only(&self, read_only: bool) {
         let how = if read_only {
             "remount,ro"

@@ -5,23 +5,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a condition may take on a busy machine before it counts as a hang.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a condition may take on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until `look` gives a value that `is_good`, and returns it.
+/// Calls `read` until it returns a value that `is_expected`, and returns that.
 ///
 /// # Panics
-/// If it does not come, with what was seen last.
-pub fn until<T: Debug>(what: &str, mut look: impl FnMut() -> T, is_good: impl Fn(&T) -> bool) -> T {
-    let deadline = Instant::now() + PATIENCE;
+/// After [`TIMEOUT`], with the last value.
+pub fn until<T: Debug>(
+    what: &str,
+    mut read: impl FnMut() -> T,
+    is_expected: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let seen = look();
-        if is_good(&seen) {
-            return seen;
+        let value = read();
+        if is_expected(&value) {
+            return value;
         }
         assert!(
             Instant::now() < deadline,
-            "{what} did not come within {PATIENCE:?}; last seen: {seen:?}"
+            "waited {TIMEOUT:?} for {what}; last value: {value:?}"
         );
         std::thread::sleep(Duration::from_millis(20));
     }

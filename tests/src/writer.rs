@@ -1,4 +1,4 @@
-//! A host in a process of its own, that writes until it is killed.
+//! A host in a process of its own, which writes until it is killed.
 
 use crate::{ledger::Ledger, wait};
 use parking_lot::Mutex;
@@ -13,26 +13,26 @@ use std::{
     thread::JoinHandle,
 };
 
-/// The variable by which steps of the plugin fail.
+/// The environment variable that makes steps of the plugin fail.
 pub const FAIL_POINTS: &str = "DB_SYNC_FAIL_POINTS";
 
-/// The variable that says how many milliseconds a thread of it waits between two
-/// writes; none if it is not set.
+/// The environment variable for the milliseconds between two writes of a thread.
+/// Without it, threads do not wait.
 pub const PACE: &str = "WRITER_PACE_MS";
 
 /// The signal that [`Writer::kill`] sends.
 const SIGKILL: i32 = 9;
 
-/// The signal by which a process ends that aborts.
+/// The signal that ends a process that aborts.
 const SIGABRT: i32 = 6;
 
-/// How a line begins that tells the module's status.
+/// The prefix of a line with the module's status.
 pub const STATUS: &str = "status\t";
 
 /// The running process. It is killed when this is dropped.
 pub struct Writer {
     child: Child,
-    /// What it said beside that, for people.
+    /// The file with its standard error.
     log: PathBuf,
     ledger: Arc<Mutex<Ledger>>,
     statuses: Arc<Mutex<Vec<Json>>>,
@@ -94,7 +94,7 @@ impl Writer {
         }
     }
 
-    /// What the module's status says in that process.
+    /// The module's status in that process.
     pub fn status(&mut self) -> Json {
         let seen = self.statuses.lock().len();
         self.child
@@ -109,11 +109,11 @@ impl Writer {
             |(answers, ended)| *answers > seen || ended.is_some(),
         );
         let last = self.statuses.lock().pop();
-        last.unwrap_or_else(|| panic!("no status: {}", self.last_words()))
+        last.unwrap_or_else(|| panic!("no status: {}", self.log_text()))
     }
 
-    /// Waits until it has had `acked` writes acknowledged. Until then nothing
-    /// may end it.
+    /// Waits until `acked` of its writes are acknowledged. The process must not end
+    /// before.
     pub fn wait_for(&mut self, acked: u64) {
         let (_, ended) = wait::until(
             "the writes of the child process",
@@ -121,36 +121,37 @@ impl Writer {
             |(seen, ended)| *seen >= acked || ended.is_some(),
         );
         if let Some(status) = ended {
-            panic!("it ended by itself ({status}): {}", self.last_words());
+            panic!("it ended by itself ({status}): {}", self.log_text());
         }
     }
 
-    /// What was told by now.
+    /// The acknowledged writes so far.
     pub fn told(&self) -> Ledger {
         self.ledger.lock().clone()
     }
 
-    /// Kills it (SIGKILL), and nothing else has: a host that crashed by itself
-    /// has not survived. Gives what it told.
+    /// Kills it (SIGKILL), and asserts that nothing else ended it before. Returns
+    /// the acknowledged writes.
     pub fn kill(mut self) -> Ledger {
         self.child.kill().unwrap();
         self.ended_by(SIGKILL)
     }
 
-    /// Waits until it aborts, as a fail point has it do. Gives what it told.
+    /// Waits until it aborts because of a fail point. Returns the acknowledged
+    /// writes.
     pub fn aborted(mut self) -> Ledger {
-        self.wait_for_its_end();
+        self.wait_for_exit();
         self.ended_by(SIGABRT)
     }
 
-    /// Has it stop writing, catch up, and shut its host down.
+    /// Makes it stop writing, catch up, and shut its host down.
     pub fn finish(mut self) -> (ExitStatus, Ledger) {
         drop(self.child.stdin.take());
-        self.wait_for_its_end();
-        self.gone()
+        self.wait_for_exit();
+        self.exit()
     }
 
-    fn wait_for_its_end(&mut self) {
+    fn wait_for_exit(&mut self) {
         wait::until(
             "the end of the child process",
             || self.child.try_wait().unwrap(),
@@ -159,22 +160,22 @@ impl Writer {
     }
 
     fn ended_by(&mut self, signal: i32) -> Ledger {
-        let (status, told) = self.gone();
+        let (status, told) = self.exit();
         let by = status.signal();
-        assert_eq!(by, Some(signal), "{status}: {}", self.last_words());
+        assert_eq!(by, Some(signal), "{status}: {}", self.log_text());
         told
     }
 
-    fn gone(&mut self) -> (ExitStatus, Ledger) {
+    fn exit(&mut self) -> (ExitStatus, Ledger) {
         let status = self.child.wait().unwrap();
         if status.code().is_some_and(|code| code != 0) {
-            panic!("the child process failed ({status}): {}", self.last_words());
+            panic!("the child process failed ({status}): {}", self.log_text());
         }
         self.reader.take().unwrap().join().unwrap();
         (status, std::mem::take(&mut *self.ledger.lock()))
     }
 
-    fn last_words(&self) -> String {
+    fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 }

@@ -12,7 +12,7 @@ pub fn embedding(text: &str) -> Vec<f32> {
 }
 
 /// Calls each of the methods that write, at least once, with names that begin
-/// with `prefix`. Updates included, so every way in which a row changes is there.
+/// with `prefix`. With updates, so that a row changes in every possible way.
 pub fn one_of_each(storage: &FullStorage, prefix: &str) {
     let context = &CallContext::new();
     let name = |what: &str| format!("{prefix}-{what}");

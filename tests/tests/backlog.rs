@@ -1,5 +1,5 @@
-//! What a long outage of the secondary costs the host: memory that does not
-//! grow with it, and little more disk than what was written.
+//! What a long outage of the secondary costs the host: memory stays bounded, and
+//! the log takes little more disk than what was written.
 //!
 //! The long form: `BACKLOG_OPERATIONS=1000000 cargo test --workspace
 //! --test backlog -- --nocapture`; it ends with a table.
@@ -13,7 +13,7 @@
 )]
 
 use host_harness::compare::compare;
-use replication_tests::{chance, site::Site};
+use replication_tests::{random, site::Site};
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -26,7 +26,7 @@ use std::{
 /// What CI writes while the secondary is down.
 const OPERATIONS: u64 = 4_000;
 
-/// What is written before, so that caches are as full as they become.
+/// Operations before the measurement, which fill the caches.
 const WARM_UP: u64 = 1_000;
 
 /// Bytes of a row's texts.
@@ -35,7 +35,7 @@ const ROW_BYTES: usize = 300;
 /// A host in a process of its own.
 struct Process {
     child: Child,
-    /// None once no more are given.
+    /// None once the process is to end.
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
@@ -64,8 +64,8 @@ impl Process {
         answer.trim().parse().expect(command)
     }
 
-    /// Has it write so many operations; gives the bytes of what was stored, and
-    /// its largest resident memory, in KiB. Tells how far a long run is.
+    /// Makes it write that many operations. Returns the bytes that were stored and
+    /// its largest resident memory, in KiB. Prints the progress of a long run.
     fn write(&mut self, operations: u64) -> (u64, i64) {
         const SLICES: u64 = 20;
         let (mut written, mut bytes, mut most) = (0, 0, 0);
@@ -82,7 +82,7 @@ impl Process {
         (bytes, most)
     }
 
-    /// Has it shut its host down, and waits for its end.
+    /// Makes it shut its host down, and waits until it has ended.
     fn finish(mut self) {
         self.commands = None;
         assert!(self.child.wait().unwrap().success());
@@ -116,37 +116,37 @@ fn on_disk(dir: &Path) -> u64 {
             if path.is_dir() {
                 on_disk(&path)
             } else {
-                // Removed meanwhile: it takes nothing.
+                // Removed meanwhile: it takes no space.
                 fs::metadata(&path).map_or(0, |metadata| metadata.blocks() * 512)
             }
         })
         .sum()
 }
 
-/// By how much the resident memory may grow, in KiB.
+/// The limit for the growth of resident memory, in KiB.
 const MEMORY: i64 = 64 << 10;
 
-/// What journals take, however short a backlog is. That the rest is in proportion
-/// with what was written, `sync_queue::tests::backlog` looks at.
+/// What journals take, however short a backlog is. `sync_queue::tests::backlog`
+/// checks that the rest is proportional to what was written.
 const JOURNALS: u64 = 128 << 20;
 
-/// A backlog of so many operations is to bear its journals, too.
+/// From this number of operations on, the limit includes the journals.
 const LONG: u64 = 1_000_000;
 
 #[test]
-fn a_long_outage_costs_no_memory_and_little_disk_and_is_made_up_for() {
-    let operations = chance::number("BACKLOG_OPERATIONS").unwrap_or(OPERATIONS);
+fn a_long_outage_takes_bounded_memory_and_little_disk_and_is_caught_up_on() {
+    let operations = random::number("BACKLOG_OPERATIONS").unwrap_or(OPERATIONS);
     println!(
         "| operations | bytes of rows | log on disk | ratio | memory | after draining | \
          drained in |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
-    // Fewer of them with an embedding of 3 kB: each takes twenty times as long.
+    // Fewer operations with an embedding of 3 kB: each takes twenty times as long.
     let embedded = (operations / 50).max(OPERATIONS / 10);
     for (operations, with_embedding) in [(operations, false), (embedded, true)] {
         let site = Site::new();
-        // In a process of its own: it keeps what was written last in memory, up
-        // to a gigabyte.
+        // In a process of its own: it keeps up to a gigabyte of recent writes in
+        // memory.
         let primary = site.server("primary");
         let mut server = site.server("a");
         let yaml = site.yaml(&[("a", &server)], &["queue_max_bytes: 16GiB"]);

@@ -1,4 +1,4 @@
-//! Which builds go together: debug and release, host and module.
+//! Debug and release builds of host and module work together.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,11 +11,11 @@ use std::{
     sync::OnceLock,
 };
 
-/// The most that the release library may take, in bytes.
-const LARGEST: u64 = 20_000_000;
+/// The maximum size of the release library, in bytes.
+const MAX_BYTES: u64 = 20_000_000;
 
-/// The directory of release builds: the plugin by itself, as it is shipped, and
-/// a host without a database of its own, which is what compiles in minutes.
+/// The directory of release builds: the plugin as it is shipped, and a host
+/// without an embedded database, which takes less time to compile.
 fn release() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -45,11 +45,11 @@ fn text(output: &Output) -> String {
 #[test]
 fn the_release_library_is_small() {
     let size = fs::metadata(library(release())).unwrap().len();
-    assert!(size < LARGEST, "{size} bytes");
+    assert!(size < MAX_BYTES, "{size} bytes");
 }
 
-/// Has the debug host call everything through this library, with these steps of
-/// the plugin set to fail.
+/// Makes the debug host call every method through this library, with these fail
+/// points set.
 fn exercise(library: &Path, fail_points: &str) -> Output {
     let host = artifacts::build_for_tests().unwrap().join("host-harness");
     let modules = tempfile::tempdir().unwrap();
@@ -68,7 +68,7 @@ fn a_debug_host_works_with_a_release_module() {
     assert!(output.status.success(), "{}", text(&output));
 }
 
-/// What makes every step of the plugin panic.
+/// Fail points that make every step of the plugin panic.
 fn all_fail_points() -> String {
     let source = include_str!("../../plugin/src/fail_points.rs");
     let (_, list) = source.split_once("STEPS: &[&str] = &[").unwrap();
@@ -80,12 +80,12 @@ fn all_fail_points() -> String {
 
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
-fn nothing_makes_a_release_module_fail() {
+fn fail_points_have_no_effect_on_a_release_module() {
     let armed = all_fail_points();
     let output = exercise(&library(release()), &armed);
     assert!(output.status.success(), "{}", text(&output));
 
-    // The same on a library that has them.
+    // They do have an effect on a debug build.
     let debug = artifacts::build_for_tests().unwrap();
     let output = exercise(&library(&debug), &armed);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
@@ -103,7 +103,7 @@ fn a_release_host_works_with_a_debug_module() {
     let inspected = run(&host, &["inspect", library(&debug).to_str().unwrap()]);
     assert!(inspected.status.success(), "{}", text(&inspected));
 
-    // That host has no database built in: its primary is a server as well.
+    // That host has no embedded database: its primary is a server, too.
     let site = Site::new();
     let primary = SecondaryServer::start(ServerStorage::Memory).unwrap();
     let secondary = site.server("a");
@@ -131,9 +131,9 @@ fn a_release_host_works_with_a_debug_module() {
     };
     call("save_fact", r#"["ada", "editor", "vim"]"#);
     assert!(call("get_fact", r#"["ada", "editor"]"#).contains("vim"));
-    let copied = replication_tests::site::rows(
+    let values = replication_tests::site::rows(
         &site.database(&secondary),
         "SELECT VALUE value FROM kv_memories",
     );
-    assert_eq!(copied, ["vim".into()]);
+    assert_eq!(values, ["vim".into()]);
 }

@@ -1,11 +1,10 @@
 //! Reads from many threads while rows are written, moved, deleted and written
-//! again, and a resync goes on: never a row twice, never a version older than
-//! the one that was acknowledged when the read began, never a row whose delete
-//! was acknowledged, and never a row missing that nobody deletes.
+//! again, and a resync runs. A read never returns a row twice, a version older
+//! than the one that was acknowledged when the read began, or a row whose delete
+//! was acknowledged; and it never misses a row that is not being deleted.
 //!
-//! The long form: `READS=1000 cargo test --workspace --test
-//! concurrent_reads -- --nocapture`: so many reads for each of 16 threads; it
-//! ends with a table.
+//! The long form, with so many reads for each of 16 threads, ends with a table:
+//! `READS=1000 cargo test --workspace --test concurrent_reads -- --nocapture`.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,8 +21,8 @@ use plugin_api::{
     value::{Object, Value},
 };
 use replication_tests::{
-    chance,
-    proxy::{Proxy, Weather},
+    proxy::{Network, Proxy},
+    random,
     site::{Access, Site, connected, replication},
     wait,
 };
@@ -43,35 +42,35 @@ const OWNER: &str = "crowd";
 /// The keys of a kind that are written and deleted.
 const KEYS: [&str; 4] = ["k0", "k1", "k2", "k3"];
 
-/// A key that only the secondary has, and nobody writes: as long as it is seen,
-/// the secondary takes part.
-const STRAY: &str = "stray";
+/// A key that only the secondary has and that is never written: as long as reads
+/// return it, the secondary takes part.
+const SECONDARY_ONLY: &str = "secondary-only";
 
-/// The number of the stray.
-const ONLY: i64 = 1;
+/// The number of that row.
+const SECONDARY_ONLY_NUMBER: i64 = 1;
 
-/// What is known of one key. Operations on it have numbers that only grow; a
-/// row holds the number of the write that made it.
+/// The operations on one key. Their numbers increase; a row holds the number of
+/// the write that created it.
 #[derive(Default)]
 struct Record {
-    /// The latest write that was begun.
+    /// The latest write that has begun.
     writing: AtomicI64,
-    /// The latest delete that was begun.
+    /// The latest delete that has begun.
     deleting: AtomicI64,
     /// The latest write or delete that was acknowledged.
     acked: AtomicI64,
 }
 
-/// A row that a read has returned.
-struct Seen {
+/// A row that a read returned.
+struct ReturnedRow {
     key: String,
     /// Which row it is: no two are the same.
     row: String,
-    /// None where the read does not tell.
+    /// None where the read does not return it.
     number: Option<i64>,
 }
 
-impl Seen {
+impl ReturnedRow {
     fn new(key: &str, number: i64) -> Self {
         Self {
             key: key.to_owned(),
@@ -80,7 +79,7 @@ impl Seen {
         }
     }
 
-    fn bare(key: &str) -> Self {
+    fn without_number(key: &str) -> Self {
         Self {
             number: None,
             ..Self::new(key, 0)
@@ -88,30 +87,30 @@ impl Seen {
     }
 }
 
-/// What a read must not miss.
+/// Which keys a read must return.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whole {
-    /// It may miss any row.
-    No,
-    /// The key that it was asked for.
+enum Coverage {
+    /// None: it may miss any row.
+    None,
+    /// The key that it looks up.
     Key,
     /// Every key.
     All,
 }
 
-type Ask = fn(&FullStorage, &str) -> Vec<Seen>;
+type Read = fn(&FullStorage, &str) -> Vec<ReturnedRow>;
 
 /// One kind of rows: how it is written, deleted and read.
 struct Kind {
-    write: fn(&dyn Everything, &str, i64),
+    write: fn(&dyn AllMethods, &str, i64),
     /// The number is that of the row.
     delete: fn(&FullStorage, &str, i64),
-    reads: &'static [(&'static str, Whole, Ask)],
+    reads: &'static [(&'static str, Coverage, Read)],
 }
 
-trait Everything: Storage + CodeStorage {}
+trait AllMethods: Storage + CodeStorage {}
 
-impl<T: Storage + CodeStorage> Everything for T {}
+impl<T: Storage + CodeStorage> AllMethods for T {}
 
 fn context() -> CallContext {
     CallContext::new()
@@ -157,24 +156,26 @@ const KINDS: &[Kind] = &[
         },
         delete: |storage, key, _| storage.delete_fact(&context(), OWNER, key).unwrap(),
         reads: &[
-            ("get_fact", Whole::Key, |storage, key| {
+            ("get_fact", Coverage::Key, |storage, key| {
                 let found = storage.get_fact(&context(), OWNER, key).unwrap();
                 let number = found.into_option().and_then(|value| value.as_int());
                 number
-                    .map(|number| Seen::new(key, number))
+                    .map(|number| ReturnedRow::new(key, number))
                     .into_iter()
                     .collect()
             }),
-            ("list_facts", Whole::All, |storage, _| {
+            ("list_facts", Coverage::All, |storage, _| {
                 let facts = storage.list_facts(&context(), OWNER).unwrap();
                 let facts = facts.iter();
                 facts
-                    .map(|(key, value)| Seen::new(key, value.as_int().unwrap()))
+                    .map(|(key, value)| ReturnedRow::new(key, value.as_int().unwrap()))
                     .collect()
             }),
-            ("list_fact_keys", Whole::All, |storage, _| {
+            ("list_fact_keys", Coverage::All, |storage, _| {
                 let keys = storage.list_fact_keys(&context(), OWNER).unwrap();
-                keys.iter().map(|key| Seen::bare(key)).collect()
+                keys.iter()
+                    .map(|key| ReturnedRow::without_number(key))
+                    .collect()
             }),
         ],
     },
@@ -189,17 +190,17 @@ const KINDS: &[Kind] = &[
             deleted.unwrap();
         },
         reads: &[
-            ("get_code_symbol", Whole::Key, |storage, key| {
+            ("get_code_symbol", Coverage::Key, |storage, key| {
                 let found = storage.get_code_symbol(&context(), OWNER, key).unwrap();
                 symbols(found.into_option().map(|found| found.record))
             }),
-            ("find_symbols_by_name", Whole::All, |storage, _| {
+            ("find_symbols_by_name", Coverage::All, |storage, _| {
                 let found = storage.find_symbols_by_name(&context(), OWNER, "", &[], 1000);
                 symbols(found.unwrap().into_iter().map(|found| found.record))
             }),
             (
                 "find_symbols_by_file, one of two",
-                Whole::No,
+                Coverage::None,
                 |storage, key| {
                     let found = storage.find_symbols_by_file(&context(), OWNER, &file(key, 0));
                     symbols(found.unwrap().into_iter().map(|found| found.record))
@@ -207,18 +208,22 @@ const KINDS: &[Kind] = &[
             ),
             (
                 "find_symbols_by_file, the other",
-                Whole::No,
+                Coverage::None,
                 |storage, key| {
                     let found = storage.find_symbols_by_file(&context(), OWNER, &file(key, 1));
                     symbols(found.unwrap().into_iter().map(|found| found.record))
                 },
             ),
-            ("search_symbols_by_similarity", Whole::No, |storage, _| {
-                let found =
-                    storage.search_symbols_by_similarity(&context(), OWNER, &near(), &[], 2);
-                let found = found.unwrap().into_iter();
-                symbols(found.map(|found| found.found.record))
-            }),
+            (
+                "search_symbols_by_similarity",
+                Coverage::None,
+                |storage, _| {
+                    let found =
+                        storage.search_symbols_by_similarity(&context(), OWNER, &near(), &[], 2);
+                    let found = found.unwrap().into_iter();
+                    symbols(found.map(|found| found.found.record))
+                },
+            ),
         ],
     },
     Kind {
@@ -226,78 +231,82 @@ const KINDS: &[Kind] = &[
             let count = chunks_of(number);
             let texts: Vec<RString> = (0..count).map(|at| format!("{key} {at}").into()).collect();
             let embeddings: Vec<RVec<f32>> = (0..count).map(|_| embedding(number).into()).collect();
-            let mark = Object::new().with("number", number);
-            let written = storage.save_document_chunks(&context(), key, &texts, &embeddings, &mark);
+            let metadata = Object::new().with("number", number);
+            let written =
+                storage.save_document_chunks(&context(), key, &texts, &embeddings, &metadata);
             written.unwrap();
         },
         delete: |storage, key, _| storage.delete_document(&context(), key).unwrap(),
         reads: &[
-            ("search_documents", Whole::All, |storage, _| {
+            ("search_documents", Coverage::All, |storage, _| {
                 let found = storage.search_documents(&context(), &near(), 1000).unwrap();
                 chunks(found.into_iter().map(|found| found.document))
             }),
             (
                 "search_documents, the two nearest",
-                Whole::No,
+                Coverage::None,
                 |storage, _| {
                     let found = storage.search_documents(&context(), &near(), 2).unwrap();
                     chunks(found.into_iter().map(|found| found.document))
                 },
             ),
-            ("list_document_paths", Whole::All, |storage, _| {
+            ("list_document_paths", Coverage::All, |storage, _| {
                 let paths = storage.list_document_paths(&context()).unwrap();
-                paths.iter().map(|path| Seen::bare(path)).collect()
+                paths
+                    .iter()
+                    .map(|path| ReturnedRow::without_number(path))
+                    .collect()
             }),
         ],
     },
 ];
 
-fn symbols(found: impl IntoIterator<Item = CodeSymbol>) -> Vec<Seen> {
-    let seen = |symbol: CodeSymbol| Seen::new(&symbol.name_path, symbol.start_line.into());
-    found.into_iter().map(seen).collect()
+fn symbols(found: impl IntoIterator<Item = CodeSymbol>) -> Vec<ReturnedRow> {
+    let row = |symbol: CodeSymbol| ReturnedRow::new(&symbol.name_path, symbol.start_line.into());
+    found.into_iter().map(row).collect()
 }
 
-fn chunks(found: impl IntoIterator<Item = plugin_api::records::Document>) -> Vec<Seen> {
-    let seen = |chunk: plugin_api::records::Document| Seen {
+fn chunks(found: impl IntoIterator<Item = plugin_api::records::Document>) -> Vec<ReturnedRow> {
+    let row = |chunk: plugin_api::records::Document| ReturnedRow {
         key: chunk.source_file.into_option().unwrap().into(),
         row: chunk.file_path.into(),
         number: chunk.metadata.get("number").and_then(Value::as_int),
     };
-    found.into_iter().map(seen).collect()
+    found.into_iter().map(row).collect()
 }
 
 /// The records of a kind, by key.
 type Records = BTreeMap<&'static str, Record>;
 
-/// What a read that begins now has to see: by key, the latest that was
-/// acknowledged.
-fn promised(records: &Records) -> BTreeMap<&'static str, i64> {
+/// The number of the latest acknowledged operation of each key: what a read that
+/// begins now must respect.
+fn acknowledged(records: &Records) -> BTreeMap<&'static str, i64> {
     let acked = |(key, record): (&&'static str, &Record)| (*key, record.acked.load(SeqCst));
     records.iter().map(acked).collect()
 }
 
-/// What is wrong with the rows that a read has returned.
+/// What is wrong with the rows that a read returned.
 fn faults(
     records: &Records,
-    promised: &BTreeMap<&'static str, i64>,
-    seen: &[Seen],
-    whole: Whole,
-    asked_for: &str,
+    acknowledged: &BTreeMap<&'static str, i64>,
+    returned: &[ReturnedRow],
+    coverage: Coverage,
+    looked_up: &str,
 ) -> Vec<String> {
     let mut faults = Vec::new();
     let mut rows = BTreeSet::new();
     let mut numbers: BTreeMap<&str, BTreeSet<Option<i64>>> = BTreeMap::new();
-    for Seen { key, row, number } in seen {
+    for ReturnedRow { key, row, number } in returned {
         if !rows.insert(row) {
             faults.push(format!("twice: {row}"));
         }
-        let Some(&promise) = promised.get(key.as_str()) else {
+        let Some(&expected) = acknowledged.get(key.as_str()) else {
             faults.push(format!("unknown: {key}"));
             continue;
         };
         let newest = number.unwrap_or_else(|| records[key.as_str()].writing.load(SeqCst));
-        if newest < promise {
-            faults.push(format!("stale or deleted: {key} {newest}, not {promise}"));
+        if newest < expected {
+            faults.push(format!("stale or deleted: {key} {newest}, not {expected}"));
         }
         numbers.entry(key).or_default().insert(*number);
     }
@@ -306,19 +315,18 @@ fn faults(
             faults.push(format!("in several versions: {key} {numbers:?}"));
         }
     }
-    for (&key, &promise) in promised {
-        let wanted = whole == Whole::All || (whole == Whole::Key && key == asked_for);
-        let excused = promise == 0 || records[key].deleting.load(SeqCst) >= promise;
-        if wanted && !excused && !numbers.contains_key(key) {
-            faults.push(format!("missing: {key}, {promise}"));
+    for (&key, &expected) in acknowledged {
+        let wanted = coverage == Coverage::All || (coverage == Coverage::Key && key == looked_up);
+        let may_be_missing = expected == 0 || records[key].deleting.load(SeqCst) >= expected;
+        if wanted && !may_be_missing && !numbers.contains_key(key) {
+            faults.push(format!("missing: {key}, {expected}"));
         }
     }
     faults
 }
 
-/// Writes the keys of a kind in turn, and deletes every third time, until told
-/// to stop. The stray is left alone.
-fn work(storage: &FullStorage, kind: &Kind, records: &Records, stop: &AtomicBool) {
+/// Writes the keys of a kind in turn, and deletes every third time, until `stop`.
+fn write_and_delete(storage: &FullStorage, kind: &Kind, records: &Records, stop: &AtomicBool) {
     let mut rows: BTreeMap<&str, i64> = BTreeMap::new();
     for (number, key) in (1..).zip(KEYS.iter().cycle()) {
         if stop.load(SeqCst) {
@@ -341,14 +349,14 @@ fn work(storage: &FullStorage, kind: &Kind, records: &Records, stop: &AtomicBool
 }
 
 #[test]
-fn reads_among_writes_deletes_and_resyncs_see_what_was_acknowledged() {
-    let reads = chance::number("READS").unwrap_or(40);
+fn reads_during_writes_deletes_and_a_resync_respect_what_was_acknowledged() {
+    let reads = random::number("READS").unwrap_or(40);
     let site = Site::new();
     let server = site.server("a");
     let proxy = Proxy::start(server.address());
     let host = site.host_with(&site.yaml_for(
         &[Access::new("a", proxy.url())],
-        // The secondary is behind in its rows, but never left behind.
+        // The secondary lags in its rows, but its responses never time out.
         &["query_timeout: 2m", "sync_batch_timeout: 20ms"],
     ));
     connected(&host);
@@ -356,17 +364,17 @@ fn reads_among_writes_deletes_and_resyncs_see_what_was_acknowledged() {
     let records: Vec<Records> = KINDS
         .iter()
         .map(|kind| {
-            (kind.write)(&secondary, STRAY, ONLY);
-            let stray = Record {
-                writing: ONLY.into(),
-                acked: ONLY.into(),
+            (kind.write)(&secondary, SECONDARY_ONLY, SECONDARY_ONLY_NUMBER);
+            let secondary_only = Record {
+                writing: SECONDARY_ONLY_NUMBER.into(),
+                acked: SECONDARY_ONLY_NUMBER.into(),
                 ..Record::default()
             };
             let keys = KEYS.iter().map(|key| (*key, Record::default()));
-            keys.chain([(STRAY, stray)]).collect()
+            keys.chain([(SECONDARY_ONLY, secondary_only)]).collect()
         })
         .collect();
-    proxy.set(Weather::Delayed(Duration::from_millis(2)));
+    proxy.set(Network::Delayed(Duration::from_millis(2)));
 
     let stop = AtomicBool::new(false);
     let (done, found) = (AtomicU64::new(0), Mutex::new(Vec::new()));
@@ -374,7 +382,7 @@ fn reads_among_writes_deletes_and_resyncs_see_what_was_acknowledged() {
     thread::scope(|scope| {
         for (kind, records) in KINDS.iter().zip(&records) {
             let (storage, stop) = (host.storage().clone(), &stop);
-            scope.spawn(move || work(&storage, kind, records, stop));
+            scope.spawn(move || write_and_delete(&storage, kind, records, stop));
         }
         let readers: Vec<_> = (0..READERS)
             .map(|reader| {
@@ -387,11 +395,11 @@ fn reads_among_writes_deletes_and_resyncs_see_what_was_acknowledged() {
                     let every: Vec<_> = every.collect();
                     for read in reader..reader + reads {
                         let nth = usize::try_from(read).unwrap();
-                        let (records, (name, whole, ask)) = every[nth % every.len()];
+                        let (records, (name, coverage, read_rows)) = every[nth % every.len()];
                         let key = KEYS[nth % KEYS.len()];
-                        let promised = promised(records);
-                        let seen = ask(&storage, key);
-                        let faults = faults(records, &promised, &seen, *whole, key);
+                        let acknowledged = acknowledged(records);
+                        let rows = read_rows(&storage, key);
+                        let faults = faults(records, &acknowledged, &rows, *coverage, key);
                         let faults = faults.iter().map(|fault| format!("{name}: {fault}"));
                         found.lock().extend(faults);
                         done.fetch_add(1, SeqCst);

@@ -1,5 +1,5 @@
 //! A host that is killed, at every named step and at any other instant: after
-//! its next start everything that it acknowledged is on both sides.
+//! its next start, both databases hold everything that it acknowledged.
 //!
 //! The long form: `FAULT_KILLS=500 cargo test --workspace --test crash
 //! -- --nocapture`; it ends with a table.
@@ -13,8 +13,8 @@
 
 use host_harness::{compare::compare, server::SecondaryServer};
 use replication_tests::{
-    chance,
-    ledger::{Ledger, Table, Tally, Verdict},
+    ledger::{Ledger, Table, Tally, Violations},
+    random,
     site::{Site, admin_post, caught_up, dead_letters, given_up, replication, run},
     writer::Writer,
 };
@@ -32,40 +32,40 @@ const STEPS: &[&str] = &[
     "after_ack",
 ];
 
-/// Threads that write in the host that is killed.
+/// Writing threads of the host that is killed.
 const THREADS: i64 = 8;
 
-/// Kills of one pair of databases: more would be about their size.
-const KILLS_OF_A_SITE: u64 = 10;
+/// Kills per pair of databases: with more, the test would measure their size.
+const KILLS_PER_SITE: u64 = 10;
 
-/// Within this time of a host's start, its recovery is met.
+/// A kill within this time after a host's start interrupts its recovery.
 const START: Duration = Duration::from_secs(1);
 
-/// A primary and a secondary over which hosts come and go.
-struct Scene {
+/// A primary and a secondary, with one host after another.
+struct Fixture {
     site: Site,
     server: SecondaryServer,
-    /// None if the primary is built into the host, and is killed with it.
+    /// None if the primary is embedded in the host, and is killed with it.
     primary: Option<SecondaryServer>,
     yaml: String,
     config: PathBuf,
     round: i64,
     ledger: Ledger,
-    /// Kills since both sides were looked at.
-    unseen: u64,
+    /// Kills since the databases were compared.
+    unverified: u64,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         Self::of(Site::new(), None)
     }
 
-    /// Its primary is a server, which outlives the host.
+    /// With a primary on a server, which outlives the host.
     ///
-    /// One that is built in is not asked to survive two kills in a row: what
-    /// surrealkv 0.21 commits after the first, it may have forgotten after the
-    /// second, and the secondary has more than the primary then.
-    fn with_a_primary_of_its_own() -> Self {
+    /// An embedded primary is not required to survive two kills in a row: what
+    /// surrealkv 0.21 commits after the first may be lost after the second, and
+    /// the secondary then has more than the primary.
+    fn with_primary_on_a_server() -> Self {
         let site = Site::new();
         let primary = site.server("primary");
         Self::of(site, Some(primary))
@@ -88,7 +88,7 @@ impl Scene {
             config,
             round: 0,
             ledger: Ledger::default(),
-            unseen: 0,
+            unverified: 0,
         }
     }
 
@@ -99,34 +99,37 @@ impl Scene {
         Writer::start(program, &self.config, THREADS, self.round, fail_points)
     }
 
-    /// Takes down what a host told that was killed.
+    /// Records what a killed host acknowledged.
     fn note(&mut self, what: &str, told: Ledger, tally: &mut Tally) {
-        self.unseen += 1;
+        self.unverified += 1;
         tally.tried += 1;
         tally.acked += told.acked();
         assert_eq!(told.failures(), <&[String]>::default(), "{what}");
         self.ledger.add(told);
     }
 
-    /// Starts a host over what killed ones left, waits until it has caught up,
-    /// and looks at both sides.
-    fn look(&mut self, what: &str, tally: &mut Tally) {
+    /// Starts a host on what killed ones left, waits until it has caught up, and
+    /// compares the databases.
+    fn verify(&mut self, what: &str, tally: &mut Tally) {
         let host = self.site.host_with(&self.yaml);
         caught_up(&host);
         assert_eq!(replication(&host).dead_letters, 0, "{what}");
         let secondary = self.site.database(&self.server);
         let comparison = compare(host.primary(), &secondary).unwrap();
-        tally.verdict.add(Verdict::from(&comparison));
-        tally.verdict.add(self.ledger.check(host.primary()));
-        tally.verdict.add(self.ledger.check(&secondary));
-        assert!(tally.verdict.is_clean(), "{what}:\n{tally}\n{comparison}");
-        tally.survived += std::mem::take(&mut self.unseen);
+        tally.violations.add(Violations::from(&comparison));
+        tally.violations.add(self.ledger.check(host.primary()));
+        tally.violations.add(self.ledger.check(&secondary));
+        assert!(
+            tally.violations.is_clean(),
+            "{what}:\n{tally}\n{comparison}"
+        );
+        tally.survived += std::mem::take(&mut self.unverified);
         host.shutdown().unwrap();
     }
 }
 
 #[test]
-fn the_list_of_steps_is_the_plugins() {
+fn the_list_of_steps_matches_the_plugins() {
     let source = include_str!("../../plugin/src/fail_points.rs");
     let (_, list) = source.split_once("STEPS: &[&str] = &[").unwrap();
     let (list, _) = list.split_once(']').unwrap();
@@ -136,28 +139,28 @@ fn the_list_of_steps_is_the_plugins() {
 
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
-fn killed_at_every_step_it_converges() {
-    let mut chance = chance::seeded("steps");
-    let mut scene = Scene::new();
+fn killed_at_every_step_a_host_converges() {
+    let mut random = random::seeded("steps");
+    let mut fixture = Fixture::new();
     let mut tally = Table::default();
     for step in STEPS {
-        // The first time, and once in the midst of work.
-        for passing in [1, chance.u64(2..80)] {
+        // The first time the step is passed, and once later.
+        for passing in [1, random.u64(2..80)] {
             let fail_points = format!("{step}=abort*{passing}");
             println!("{fail_points}");
-            let told = scene.writer(&fail_points).aborted();
-            scene.note(&fail_points, told, &mut tally);
-            scene.look(&fail_points, &mut tally);
+            let told = fixture.writer(&fail_points).aborted();
+            fixture.note(&fail_points, told, &mut tally);
+            fixture.verify(&fail_points, &mut tally);
         }
     }
 }
 
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
-fn what_a_secondary_refused_outlives_a_kill_before_its_acknowledgement() {
-    const REFUSES: &str = "DEFINE FIELD OVERWRITE content ON events TYPE string \
+fn a_rejection_survives_a_kill_before_its_acknowledgement() {
+    const REJECTS: &str = "DEFINE FIELD OVERWRITE content ON events TYPE string \
         ASSERT !string::ends_with($value, '1000006')";
-    const MENDED: &str = "DEFINE FIELD OVERWRITE content ON events TYPE string";
+    const ACCEPTS: &str = "DEFINE FIELD OVERWRITE content ON events TYPE string";
     let settings = ["sync_max_retries: 0"];
     let site = Site::new();
     let server = site.server("a");
@@ -166,9 +169,9 @@ fn what_a_secondary_refused_outlives_a_kill_before_its_acknowledgement() {
     caught_up(&host);
     host.shutdown().unwrap();
     let secondary = site.database(&server);
-    run(&secondary, REFUSES);
+    run(&secondary, REJECTS);
 
-    // The first event of the first thread is refused, and nothing writes it again.
+    // The first event of the first thread is rejected, and nothing writes it again.
     let program = env!("CARGO_BIN_EXE_writer");
     let told = Writer::start(program, &config, 1, 1, "after_skip=abort").aborted();
     assert!(told.acked() > 0);
@@ -177,7 +180,7 @@ fn what_a_secondary_refused_outlives_a_kill_before_its_acknowledgement() {
     let letters = dead_letters(&host);
     assert_eq!(letters[0]["table"], "events", "{letters:?}");
 
-    run(&secondary, MENDED);
+    run(&secondary, ACCEPTS);
     admin_post(&host, "dead-letters/replay");
     given_up(&host, 0);
     site.assert_equal(&host, &server);
@@ -185,37 +188,37 @@ fn what_a_secondary_refused_outlives_a_kill_before_its_acknowledgement() {
 }
 
 #[test]
-fn killed_at_any_instant_it_converges() {
-    let mut chance = chance::seeded("instants");
-    let kills = chance::number("FAULT_KILLS").unwrap_or(20);
+fn killed_at_any_instant_a_host_converges() {
+    let mut random = random::seeded("instants");
+    let kills = random::number("FAULT_KILLS").unwrap_or(20);
     let mut tally = Table::default();
-    let mut scene = Scene::new();
+    let mut fixture = Fixture::new();
     for kill in 0..kills {
-        if kill > 0 && kill.is_multiple_of(KILLS_OF_A_SITE) {
-            scene = match scene.primary {
-                None => Scene::with_a_primary_of_its_own(),
-                Some(_) => Scene::new(),
+        if kill > 0 && kill.is_multiple_of(KILLS_PER_SITE) {
+            fixture = match fixture.primary {
+                None => Fixture::with_primary_on_a_server(),
+                Some(_) => Fixture::new(),
             };
         }
-        // After a kill that nobody has looked at, the next one may come before
-        // the first write: while the host starts, and makes up for the last.
-        let (acked, most) = match scene.unseen > 0 && chance.bool() {
+        // After a kill without a comparison, the next one may come before the first
+        // write: while the host starts and recovers from the last.
+        let (acked, most) = match fixture.unverified > 0 && random.bool() {
             true => (0, START),
-            false => (chance.u64(0..150), Duration::from_millis(5)),
+            false => (random.u64(0..150), Duration::from_millis(5)),
         };
-        let more = most.mul_f64(chance.f64());
-        let mut writer = scene.writer("");
+        let more = most.mul_f64(random.f64());
+        let mut writer = fixture.writer("");
         writer.wait_for(acked);
-        // The instant itself, wherever it falls.
+        // The instant of the kill, wherever it falls.
         std::thread::sleep(more);
         let told = writer.kill();
         let what = format!("kill {kill} after {acked} writes and {more:?}");
-        scene.note(&what, told, &mut tally);
+        fixture.note(&what, told, &mut tally);
         let next = kill + 1;
-        let is_last = next == kills || next.is_multiple_of(KILLS_OF_A_SITE);
-        if is_last || scene.primary.is_none() || chance.bool() {
-            scene.look(&what, &mut tally);
+        let is_last = next == kills || next.is_multiple_of(KILLS_PER_SITE);
+        if is_last || fixture.primary.is_none() || random.bool() {
+            fixture.verify(&what, &mut tally);
         }
-        tally.tell_progress(kills);
+        tally.print_progress(kills);
     }
 }

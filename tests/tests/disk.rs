@@ -1,5 +1,5 @@
-//! The disk under the log is full, read-only, or damaged: the host starts and
-//! writes all the same, says what is wrong, and in the end both sides are equal.
+//! The log's disk is full, read-only, or damaged: the host still starts and
+//! writes, reports the fault, and in the end both databases are equal.
 //!
 //! The long form: `FAULT_DAMAGE=10000 cargo test --workspace --test
 //! disk -- --nocapture damaged`; it ends with a table. `TMPDIR=/dev/shm` makes
@@ -14,10 +14,10 @@ use plugin_api::{
     value::Object,
 };
 use replication_tests::{
-    chance,
-    damage::spoil_one,
-    ledger::{Ledger, Table, Tally, Verdict},
-    load::{OWNER, Told},
+    damage::damage_one,
+    ledger::{Ledger, Table, Tally, Violations},
+    load::{OWNER, WriteResult},
+    random,
     site::{Access, Site, caught_up, replication, run},
     small_disk::SmallDisk,
     wait,
@@ -33,14 +33,14 @@ use std::{
 };
 use surreal_storage::SurrealStorage;
 
-/// Threads that write in a host.
+/// Writing threads of a host.
 const THREADS: i64 = 2;
 
-/// The size of the disk in KiB: room for some thousand writes.
+/// The size of the disk in KiB: enough for some thousand writes.
 const SIZE: u32 = 8 << 10;
 
 /// A primary, a secondary, and a small disk for the log.
-struct Scene {
+struct Fixture {
     site: Site,
     server: SecondaryServer,
     config: PathBuf,
@@ -49,7 +49,7 @@ struct Scene {
     ledger: Ledger,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let site = Site::new();
         let server = site.server("a");
@@ -73,14 +73,14 @@ impl Scene {
         Writer::spawn(program, &self.config, THREADS, self.round, "")
     }
 
-    /// Takes down what a host told that is gone now.
+    /// Records what a host that has ended acknowledged.
     fn note(&mut self, told: Ledger) {
         assert_eq!(told.failures(), <&[String]>::default());
         self.ledger.add(told);
     }
 
-    /// Has a host catch up and end, and looks at both sides. No other host
-    /// looks at them: one without this log would copy everything anew.
+    /// Waits until a host has caught up and ended, and compares the databases,
+    /// without the module: one without this log would replicate everything again.
     fn finish(mut self, writer: Writer) {
         let (status, told) = writer.finish();
         assert!(status.success(), "{status}");
@@ -89,19 +89,19 @@ impl Scene {
         let secondary = self.site.database(&self.server);
         let comparison = compare(host.primary(), &secondary).unwrap();
         assert!(comparison.is_equal(), "{comparison:#?}");
-        let mut verdict = self.ledger.check(host.primary());
-        verdict.add(self.ledger.check(&secondary));
-        assert!(verdict.is_clean(), "{verdict:#?}");
+        let mut violations = self.ledger.check(host.primary());
+        violations.add(self.ledger.check(&secondary));
+        assert!(violations.is_clean(), "{violations:#?}");
     }
 }
 
-/// Waits until so many more writes are acknowledged.
+/// Waits until that many more writes are acknowledged.
 fn more_writes(writer: &mut Writer, more: u64) {
     let wanted = writer.told().acked() + more;
     writer.wait_for(wanted);
 }
 
-/// Waits until the status says that the log cannot be used, and the remedy.
+/// Waits until the status says that the log is unavailable, and the remedy.
 fn degraded(writer: &mut Writer) {
     let status = wait::until(
         "a degraded status",
@@ -118,78 +118,78 @@ fn degraded(writer: &mut Writer) {
 }
 
 /// Waits until the log works again.
-fn mended(writer: &mut Writer) {
+fn recovered(writer: &mut Writer) {
     wait::until(
-        "a log that works",
+        "the log to recover",
         || writer.status(),
         |status| status["log"]["fault"].is_null() && status["log"]["tombstones_fault"].is_null(),
     );
 }
 
 #[test]
-fn a_full_disk_stops_no_write_and_is_mended_by_room() {
-    let mut scene = Scene::new();
-    let mut writer = scene.writer();
+fn writes_continue_on_a_full_disk_and_the_log_recovers_when_space_is_freed() {
+    let mut fixture = Fixture::new();
+    let mut writer = fixture.writer();
     writer.wait_for(100);
     for _ in 0..2 {
-        scene.disk.fill();
+        fixture.disk.fill();
         degraded(&mut writer);
         more_writes(&mut writer, 100);
-        scene.disk.free();
-        mended(&mut writer);
+        fixture.disk.free();
+        recovered(&mut writer);
         more_writes(&mut writer, 100);
     }
-    scene.finish(writer);
+    fixture.finish(writer);
 }
 
 #[test]
-fn a_host_that_is_killed_on_a_full_disk_knows_what_the_log_misses() {
-    let mut scene = Scene::new();
-    let mut writer = scene.writer();
+fn a_host_killed_on_a_full_disk_replicates_what_the_log_is_missing() {
+    let mut fixture = Fixture::new();
+    let mut writer = fixture.writer();
     writer.wait_for(100);
-    scene.disk.fill();
+    fixture.disk.fill();
     degraded(&mut writer);
     more_writes(&mut writer, 100);
-    scene.note(writer.kill());
+    fixture.note(writer.kill());
 
-    // The next one starts while the disk is still full, and is killed as well.
-    let mut writer = scene.writer();
+    // The next host starts while the disk is still full, and is killed as well.
+    let mut writer = fixture.writer();
     writer.wait_for(50);
     degraded(&mut writer);
-    scene.note(writer.kill());
+    fixture.note(writer.kill());
 
-    scene.disk.free();
-    let mut writer = scene.writer();
+    fixture.disk.free();
+    let mut writer = fixture.writer();
     writer.wait_for(50);
-    mended(&mut writer);
-    scene.finish(writer);
+    recovered(&mut writer);
+    fixture.finish(writer);
 }
 
 #[test]
-fn a_read_only_disk_is_no_reason_not_to_start() {
-    let mut scene = Scene::new();
-    let mut writer = scene.writer();
+fn a_host_starts_with_its_log_on_a_read_only_disk() {
+    let mut fixture = Fixture::new();
+    let mut writer = fixture.writer();
     writer.wait_for(100);
-    scene.note(writer.kill());
+    fixture.note(writer.kill());
 
-    // What this one writes is nowhere but in the primary.
-    scene.disk.set_read_only(true);
-    let mut writer = scene.writer();
+    // The writes of this host are only in the primary.
+    fixture.disk.set_read_only(true);
+    let mut writer = fixture.writer();
     writer.wait_for(100);
     degraded(&mut writer);
-    scene.note(writer.kill());
+    fixture.note(writer.kill());
 
-    let mut writer = scene.writer();
+    let mut writer = fixture.writer();
     writer.wait_for(10);
     degraded(&mut writer);
-    scene.disk.set_read_only(false);
-    mended(&mut writer);
+    fixture.disk.set_read_only(false);
+    recovered(&mut writer);
     more_writes(&mut writer, 10);
-    scene.finish(writer);
+    fixture.finish(writer);
 }
 
 #[test]
-fn a_file_in_the_place_of_the_directory_is_no_reason_not_to_start() {
+fn a_host_starts_with_a_file_in_the_place_of_queue_dir() {
     let site = Site::new();
     let server = site.server("a");
     fs::write(site.queue_dir(), "in the way").unwrap();
@@ -208,7 +208,7 @@ fn a_file_in_the_place_of_the_directory_is_no_reason_not_to_start() {
     writer.wait_for(50);
     degraded(&mut writer);
     fs::remove_file(site.queue_dir()).unwrap();
-    mended(&mut writer);
+    recovered(&mut writer);
     more_writes(&mut writer, 50);
     let (status, told) = writer.finish();
     assert!(status.success(), "{status}");
@@ -221,30 +221,30 @@ fn a_file_in_the_place_of_the_directory_is_no_reason_not_to_start() {
     assert!(ledger.check(&site.database(&server)).is_clean());
 }
 
-/// A host and a secondary whose log is spoilt between one life of the module
-/// and the next. Only the module begins anew: the primary has no part in what
-/// is looked at, and opening it takes long.
-struct Ground {
+/// A host and a secondary whose log is damaged between two runs of the module.
+/// Only the module restarts: the primary is not under test, and opening it takes
+/// long.
+struct DamagedLog {
     host: Host,
     site: Site,
-    // Lives as long as what is copied to it.
+    // Kept running for as long as the connections to it.
     _server: SecondaryServer,
-    /// What the server has, over one connection: to sign in takes long.
+    /// The server's database, over one connection: signing in takes long.
     secondary: SurrealStorage,
     number: i64,
     ledger: Ledger,
 }
 
-/// Cases after which everything that was acknowledged is looked for, and not
-/// only the two sides compared.
-const CASES_OF_A_CHECK: u64 = 10;
+/// Every so many cases, the acknowledged writes are checked one by one, in
+/// addition to comparing the databases.
+const CASES_PER_CHECK: u64 = 10;
 
-/// A user whose password is checked with the least work that Argon2 may do:
-/// the module signs in once a case.
+/// A user whose password costs Argon2 the least work: the module signs in once
+/// per case.
 const QUICK_USER: &str = "DEFINE USER quick ON ROOT PASSHASH \
     '$argon2id$v=19$m=8,t=1,p=1$bG9vcGJhY2s$VQGO7t1X2pnnL285GCd9cg' ROLES OWNER";
 
-impl Ground {
+impl DamagedLog {
     fn new() -> Self {
         let site = Site::new();
         let server = site.server("a");
@@ -255,7 +255,7 @@ impl Ground {
             password: "quick".to_owned(),
             ..Access::new("a", server.url())
         };
-        // What waits is to be left in the log.
+        // The backlog is to stay in the log.
         let settings = [
             "shutdown_drain_timeout: 0s",
             "sync_batch_timeout: 1ms",
@@ -271,46 +271,46 @@ impl Ground {
         }
     }
 
-    /// A few writes that wait in the log when the module has gone.
-    fn write(&mut self, chance: &mut fastrand::Rng) {
+    /// A few writes that stay in the log when the module ends.
+    fn write(&mut self, random: &mut fastrand::Rng) {
         let context = &CallContext::new();
         let storage = self.host.storage();
-        for _ in 0..chance.u8(1..12) {
+        for _ in 0..random.u8(1..12) {
             self.number += 1;
             let number = self.number;
-            let (kind, key) = match chance.u8(0..5) {
+            let (kind, key) = match random.u8(0..5) {
                 0 => {
-                    let path = format!("document {}", chance.u8(0..3));
-                    let chunks = vec![format!("text {number}").into(); chance.usize(1..4)];
+                    let path = format!("document {}", random.u8(0..3));
+                    let chunks = vec![format!("text {number}").into(); random.usize(1..4)];
                     let embeddings = vec![Default::default(); chunks.len()];
-                    let mark = Object::new()
+                    let metadata = Object::new()
                         .with("key", path.as_str())
                         .with("number", number);
                     storage
-                        .save_document_chunks(context, &path, &chunks, &embeddings, &mark)
+                        .save_document_chunks(context, &path, &chunks, &embeddings, &metadata)
                         .unwrap();
                     ("document", format!("{path}#chunk0"))
                 }
                 _ => {
-                    let key = format!("fact {}", chance.u8(0..20));
+                    let key = format!("fact {}", random.u8(0..20));
                     storage
                         .save_fact(context, OWNER, &key, &number.into())
                         .unwrap();
                     ("fact", key)
                 }
             };
-            self.ledger.note(Told::Acked { kind, key, number });
+            self.ledger.note(WriteResult::Acked { kind, key, number });
         }
     }
 
-    /// Leaves a log in which something waits, and spoils it. Says how.
-    fn leave_spoilt(&mut self, chance: &mut fastrand::Rng) -> String {
+    /// Leaves a log with a backlog and damages it. Returns how.
+    fn leave_damaged(&mut self, random: &mut fastrand::Rng) -> String {
         let admin = AdminClient::local(&self.host).unwrap();
         admin.post("pause", &json!({})).unwrap();
-        self.write(chance);
-        // As a process leaves it that is killed, or one that ends in order.
+        self.write(random);
+        // As a killed process leaves it, or one that ends in order.
         let queue = self.site.queue_dir();
-        let killed = chance.bool();
+        let killed = random.bool();
         let kept = self.site.path().join("kept");
         if killed {
             copy(&queue, &kept);
@@ -321,15 +321,15 @@ impl Ground {
             fs::remove_dir_all(&queue).unwrap();
             fs::rename(&kept, &queue).unwrap();
         }
-        let damage: Vec<String> = (0..chance.u8(1..3))
-            .map(|_| spoil_one(&queue, chance))
+        let damage: Vec<String> = (0..random.u8(1..3))
+            .map(|_| damage_one(&queue, random))
             .collect();
         let end = if killed { "killed" } else { "ended" };
         format!("{end}, {}", damage.join(", "))
     }
 
-    /// Loads the module on what is left, and looks at both sides.
-    fn look(&mut self, how: &str, thorough: bool, tally: &mut Tally) {
+    /// Loads the module on what is left, and compares the databases.
+    fn verify(&mut self, how: &str, thorough: bool, tally: &mut Tally) {
         self.host.load_modules();
         let failures = self.host.failures();
         assert!(failures.is_empty(), "{how}: {failures:?}");
@@ -337,17 +337,16 @@ impl Ground {
         assert_eq!(replication(&self.host).dead_letters, 0, "{how}");
         let primary = self.host.primary();
         let comparison = compare(primary, &self.secondary).unwrap();
-        tally.verdict.add(Verdict::from(&comparison));
+        tally.violations.add(Violations::from(&comparison));
         if thorough {
-            tally.verdict.add(self.ledger.check(primary));
-            tally.verdict.add(self.ledger.check(&self.secondary));
+            tally.violations.add(self.ledger.check(primary));
+            tally.violations.add(self.ledger.check(&self.secondary));
         }
-        assert!(tally.verdict.is_clean(), "{how}:\n{tally}\n{comparison}");
+        assert!(tally.violations.is_clean(), "{how}:\n{tally}\n{comparison}");
     }
 }
 
-/// Copies a directory. What journals have before them is not on the disk, and
-/// is not read.
+/// Copies a directory. The unwritten rest of journals stays a hole.
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp")
         .args(["-r", "--sparse=always"])
@@ -358,44 +357,44 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_log_that_is_damaged_anywhere_ends_in_equality() {
-    // A case waits for much of its time.
-    const GROUNDS: u64 = 4;
+fn a_log_that_is_damaged_anywhere_converges() {
+    // A case mostly waits.
+    const FIXTURES: u64 = 4;
     const SHORT: u64 = 200;
-    let mut chance = chance::seeded("damage");
-    let cases = chance::number("FAULT_DAMAGE").unwrap_or(SHORT);
+    let mut random = random::seeded("damage");
+    let cases = random::number("FAULT_DAMAGE").unwrap_or(SHORT);
     let tried = AtomicU64::new(0);
-    let seeds: Vec<u64> = (0..GROUNDS).map(|_| chance.u64(..)).collect();
+    let seeds: Vec<u64> = (0..FIXTURES).map(|_| random.u64(..)).collect();
     let on_one = |seed: u64, tally: &mut Tally| {
-        let mut chance = fastrand::Rng::with_seed(seed);
-        let mut ground = Ground::new();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut fixture = DamagedLog::new();
         while tried.fetch_add(1, Ordering::Relaxed) < cases {
             tally.tried += 1;
-            let how = ground.leave_spoilt(&mut chance);
-            tally.acked = ground.ledger.acked();
-            let thorough = tally.tried.is_multiple_of(CASES_OF_A_CHECK);
-            ground.look(&how, thorough, tally);
+            let how = fixture.leave_damaged(&mut random);
+            tally.acked = fixture.ledger.acked();
+            let thorough = tally.tried.is_multiple_of(CASES_PER_CHECK);
+            fixture.verify(&how, thorough, tally);
             tally.survived += 1;
             if cases > SHORT {
-                tally.tell_progress(cases / GROUNDS);
+                tally.print_progress(cases / FIXTURES);
             }
         }
-        let failures = ground.host.unload_modules();
+        let failures = fixture.host.unload_modules();
         assert!(failures.is_empty(), "{failures:?}");
-        ground.look("the end", true, tally);
+        fixture.verify("the end", true, tally);
     };
     let mut tallies: Vec<_> = seeds.iter().map(|_| Tally::default()).collect();
     let ended_well = thread::scope(|scope| {
         let on_one = &on_one;
-        let grounds: Vec<_> = seeds
+        let fixtures: Vec<_> = seeds
             .iter()
             .zip(&mut tallies)
             .map(|(seed, tally)| scope.spawn(move || on_one(*seed, tally)))
             .collect();
-        let ends = grounds.into_iter().map(|ground| ground.join());
+        let ends = fixtures.into_iter().map(|fixture| fixture.join());
         ends.filter(Result::is_ok).count()
     });
     let mut all = Table::default();
     tallies.into_iter().for_each(|tally| all.add(tally));
-    assert_eq!(ended_well, seeds.len(), "grounds on which all went well");
+    assert_eq!(ended_well, seeds.len(), "fixtures without a failure");
 }

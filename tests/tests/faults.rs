@@ -1,5 +1,5 @@
-//! Whatever happens to the secondaries and the network while a host writes: in
-//! the end all sides are equal, and hold all that was acknowledged.
+//! Faults of secondaries and of the network while a host writes: in the end all
+//! databases are equal and hold every acknowledged write.
 //!
 //! The long form: `FAULT_SERVER=200 cargo test --workspace --test
 //! faults -- --nocapture`; it ends with a table.
@@ -17,10 +17,10 @@ use plugin_api::{
     value::Timestamp,
 };
 use replication_tests::{
-    chance,
-    ledger::{Table, Tally, Verdict},
+    ledger::{Table, Tally, Violations},
     load::{Background, Load},
-    proxy::{Proxy, Weather},
+    proxy::{Network, Proxy},
+    random,
     site::{
         Access, Site, admin_post, caught_up, connected, dead_letters, given_up, replication, run,
         secondaries,
@@ -30,7 +30,7 @@ use replication_tests::{
 use serde_json::Value as Json;
 use std::{ops::Range, time::Duration};
 
-/// A load that leaves the machine time for the rest.
+/// A load that leaves the machine time for everything else.
 fn load(round: i64) -> Load {
     Load {
         threads: 4,
@@ -39,12 +39,11 @@ fn load(round: i64) -> Load {
     }
 }
 
-/// Short enough that a test can wait for it to pass, long enough for a busy
-/// machine.
+/// Short enough for a test to wait for, long enough for a busy machine.
 const TIMEOUTS: &[&str] = &["operation_timeout: 2s", "connect_timeout: 2s"];
 
-/// Waits until that many more writes were acknowledged: whatever happens to the
-/// secondary, the host writes.
+/// Waits until that many more writes are acknowledged: the host writes whatever
+/// happens to the secondary.
 fn more_writes(load: &Background, more: u64) {
     let wanted = load.acked() + more;
     wait::until("more writes", || load.acked(), |acked| *acked >= wanted);
@@ -53,7 +52,7 @@ fn more_writes(load: &Background, more: u64) {
 /// Waits until the secondary counts as lost.
 fn lost(host: &Host) {
     wait::until(
-        "losing the connection",
+        "the connection to be lost",
         || replication(host),
         |status| !status.is_connected(),
     );
@@ -73,17 +72,17 @@ fn timed_out(host: &Host) {
     );
 }
 
-/// Waits until more was copied.
-fn more_copied(host: &Host) {
+/// Waits until more is replicated.
+fn more_replicated(host: &Host) {
     let before = replication(host).replicated;
     wait::until(
-        "more copies",
+        "more replicated operations",
         || replication(host),
         |status| status.is_connected() && status.replicated > before,
     );
 }
 
-/// Ends a load and checks that both sides are equal and hold all of it.
+/// Ends a load and checks that all databases are equal and hold all of it.
 fn check(
     site: &Site,
     host: &Host,
@@ -96,26 +95,27 @@ fn check(
     assert_eq!(ledger.failures(), <&[String]>::default());
     caught_up(host);
     assert_eq!(replication(host).dead_letters, 0);
-    tally.verdict.add(ledger.check(host.primary()));
+    tally.violations.add(ledger.check(host.primary()));
     let mut compared = String::new();
     for server in servers {
         let secondary = site.database(server);
         let comparison = compare(host.primary(), &secondary).unwrap();
-        tally.verdict.add(Verdict::from(&comparison));
-        tally.verdict.add(ledger.check(&secondary));
+        tally.violations.add(Violations::from(&comparison));
+        tally.violations.add(ledger.check(&secondary));
         compared += &comparison.to_string();
     }
-    assert!(tally.verdict.is_clean(), "{tally}\n{compared}");
+    assert!(tally.violations.is_clean(), "{tally}\n{compared}");
 }
 
-/// What is done to a server.
+/// A fault of a server.
 #[derive(Clone, Copy)]
 enum Fault {
     Restart,
     Outage,
-    /// For as long as some writes take.
+    /// As long as some writes take.
     Pause,
-    /// Past all timeouts: what it was asked, it does on waking.
+    /// Longer than all timeouts: the server carries out what it was sent when it
+    /// continues.
     LongPause,
 }
 
@@ -128,31 +128,31 @@ const FAULTS: [Fault; 4] = [
 
 #[test]
 fn the_server_is_killed_or_paused_at_random() {
-    /// Faults between two looks at both sides.
-    const FAULTS_OF_A_ROUND: u64 = 10;
-    let mut chance = chance::seeded("server");
-    let mut kinds = chance::in_turn(chance.fork(), &FAULTS);
-    let faults = chance::number("FAULT_SERVER").unwrap_or(10);
+    /// Faults between two comparisons.
+    const FAULTS_PER_ROUND: u64 = 10;
+    let mut random = random::seeded("server");
+    let mut kinds = random::in_random_order(random.fork(), &FAULTS);
+    let faults = random::number("FAULT_SERVER").unwrap_or(10);
     let mut tally = Table::default();
     while tally.tried < faults {
         let site = Site::new();
         let mut server = site.server("a");
         let host = site.host(&[("a", &server)], TIMEOUTS);
         let load = load(1).start(host.storage());
-        let round = FAULTS_OF_A_ROUND.min(faults - tally.tried);
+        let round = FAULTS_PER_ROUND.min(faults - tally.tried);
         for _ in 0..round {
             tally.tried += 1;
-            more_writes(&load, chance.u64(1..60));
+            more_writes(&load, random.u64(1..60));
             match kinds.next().unwrap() {
                 Fault::Restart => server.restart().unwrap(),
                 Fault::Outage => {
                     server.kill();
-                    more_writes(&load, chance.u64(1..60));
+                    more_writes(&load, random.u64(1..60));
                     server.restart().unwrap();
                 }
                 Fault::Pause => {
                     server.pause().unwrap();
-                    more_writes(&load, chance.u64(1..60));
+                    more_writes(&load, random.u64(1..60));
                     server.resume().unwrap();
                 }
                 Fault::LongPause => {
@@ -161,72 +161,72 @@ fn the_server_is_killed_or_paused_at_random() {
                     server.resume().unwrap();
                 }
             }
-            more_copied(&host);
+            more_replicated(&host);
         }
         check(&site, &host, &[&server], load, &mut tally);
         tally.survived += round;
-        tally.tell_progress(faults);
+        tally.print_progress(faults);
         host.shutdown().unwrap();
     }
 }
 
 #[test]
-fn the_network_is_spoilt_in_every_way() {
-    let mut chance = chance::seeded("network");
+fn replication_survives_every_network_fault() {
+    let mut random = random::seeded("network");
     let site = Site::new();
     let server = site.server("a");
     let proxy = Proxy::start(server.address());
     let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], TIMEOUTS));
     let load = load(1).start(host.storage());
-    more_copied(&host);
+    more_replicated(&host);
 
-    // Nothing gets through, or no answer does: the connection counts as lost.
-    for weather in [
-        Weather::BlackHole,
-        Weather::AnswersLost,
-        Weather::RequestsLost,
+    // Nothing gets through, or no response does: the connection counts as lost.
+    for network in [
+        Network::BlackHole,
+        Network::ResponsesHeld,
+        Network::RequestsHeld,
     ] {
-        more_writes(&load, chance.u64(1..40));
-        proxy.set(weather);
+        more_writes(&load, random.u64(1..40));
+        proxy.set(network);
         lost(&host);
-        // What was held back arrives late, at a server that others ask by now.
-        proxy.set(Weather::Fair);
-        more_copied(&host);
+        // What was held back arrives late, at a server with newer connections.
+        proxy.set(Network::Healthy);
+        more_replicated(&host);
     }
-    for weather in [
-        Weather::Delayed(Duration::from_millis(20)),
-        Weather::Narrow(200_000),
+    for network in [
+        Network::Delayed(Duration::from_millis(20)),
+        Network::Throttled(200_000),
     ] {
-        proxy.set(weather);
-        more_copied(&host);
-        more_copied(&host);
+        proxy.set(network);
+        more_replicated(&host);
+        more_replicated(&host);
     }
-    proxy.set(Weather::Fair);
+    proxy.set(Network::Healthy);
     for end in [Proxy::cut, Proxy::reset, Proxy::cut, Proxy::reset] {
-        more_writes(&load, chance.u64(1..40));
+        more_writes(&load, random.u64(1..40));
         end(&proxy);
-        more_copied(&host);
+        more_replicated(&host);
     }
-    proxy.set(Weather::Refused);
+    proxy.set(Network::Resetting);
     proxy.reset();
     lost(&host);
     more_writes(&load, 40);
-    proxy.set(Weather::Fair);
-    more_copied(&host);
+    proxy.set(Network::Healthy);
+    more_replicated(&host);
     check(&site, &host, &[&server], load, &mut Tally::default());
 }
 
 #[test]
-fn requests_that_arrive_late_change_nothing() {
+fn requests_that_arrive_late_have_no_effect() {
     let site = Site::new();
     let server = site.server("a");
     let proxy = Proxy::start(server.address());
     let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], TIMEOUTS));
     for round in 1..=3 {
         let load = load(round).start(host.storage());
-        more_copied(&host);
-        // A batch, whatever else is held: the SDK asks for signs of life, too.
-        // And on whichever connection: one may just be given up.
+        more_replicated(&host);
+        // A batch: the SDK sends health checks as well. On any connection: one may
+        // have been closed just now.
         let batch = ["UPSERT", "db_sync_position"];
         let hold = || {
             proxy.hold();
@@ -234,8 +234,8 @@ fn requests_that_arrive_late_change_nothing() {
         };
         wait::until("a held batch", hold, |holds| *holds);
         lost(&host);
-        // Now the same keys get newer rows over another connection, and then
-        // the server gets the older ones, from a client that has given up.
+        // Now the same keys get newer rows over another connection. Then the
+        // server receives the older ones, from a client that has given up.
         more_writes(&load, 150);
         let ledger = load.finish();
         caught_up(&host);
@@ -248,7 +248,7 @@ fn requests_that_arrive_late_change_nothing() {
 }
 
 #[test]
-fn one_of_three_secondaries_is_down_the_whole_time() {
+fn two_secondaries_catch_up_while_the_third_is_down() {
     let site = Site::new();
     let (first, mut second, third) = (site.server("a"), site.server("b"), site.server("c"));
     second.kill();
@@ -264,7 +264,7 @@ fn one_of_three_secondaries_is_down_the_whole_time() {
             && secondary["resync"].as_array().is_some_and(Vec::is_empty)
     };
     wait::until(
-        "two that have all, and one that waits",
+        "two secondaries to catch up while one is down",
         || secondaries(&host),
         |status| {
             has_all(&status[0])
@@ -285,17 +285,17 @@ fn one_of_three_secondaries_is_down_the_whole_time() {
     assert!(ledger.check(&site.database(&second)).is_clean());
 }
 
-/// A time in an answer.
+/// A time in a response.
 fn time(of: &Json) -> Timestamp {
     of.as_str().unwrap().parse().unwrap()
 }
 
 #[test]
-fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
-    const REFUSES: &str =
+fn one_rejected_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_replayed() {
+    const REJECTS: &str =
         "DEFINE FIELD OVERWRITE name_path ON code_symbols TYPE string ASSERT $value != 's1250'";
-    const MENDED: &str = "DEFINE FIELD OVERWRITE name_path ON code_symbols TYPE string";
-    // More than a batch in each of the 16 partitions, whichever the row is in.
+    const ACCEPTS: &str = "DEFINE FIELD OVERWRITE name_path ON code_symbols TYPE string";
+    // More than a batch in each of the 16 partitions, whichever has the row.
     const SYMBOLS: u32 = 2_500;
     const POISON: u32 = SYMBOLS / 2;
     let started = Timestamp::now();
@@ -305,7 +305,7 @@ fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
     let host = site.host(&[("a", &server)], &settings);
     caught_up(&host);
     let secondary = site.database(&server);
-    run(&secondary, REFUSES);
+    run(&secondary, REJECTS);
     let save = |numbers: Range<u32>, language: &str| {
         let symbols: Vec<_> = numbers
             .map(|number| CodeSymbol {
@@ -337,7 +337,7 @@ fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
     admin_post(&host, "resume");
     given_up(&host, 1);
     all_but_one();
-    // The newer state is refused as well: one letter, not two.
+    // The newer state is rejected as well: one dead letter, not two.
     save(POISON..POISON + 1, "c");
     given_up(&host, 1);
     all_but_one();
@@ -360,24 +360,25 @@ fn one_poison_row_in_a_batch_of_100_is_a_dead_letter_until_it_is_mended() {
     ];
     assert!(times.is_sorted(), "{times:?}");
 
-    run(&secondary, MENDED);
+    run(&secondary, ACCEPTS);
     admin_post(&host, "dead-letters/replay");
     given_up(&host, 0);
     site.assert_equal(&host, &server);
 }
 
 #[test]
-fn a_newer_write_settles_an_older_one_of_its_key_that_was_refused() {
-    const REFUSES: &str =
+fn a_newer_write_resolves_an_older_rejected_write_of_its_key() {
+    const REJECTS: &str =
         "DEFINE FIELD OVERWRITE value ON kv_memories TYPE any ASSERT $value != 'bad'";
-    // Retries that never come, and none at all: a retry and a dead letter.
+    // With retries that are not due during the test, and with none: the older
+    // write is a retry or a dead letter.
     for retries in ["sync_max_retries: 3", "sync_max_retries: 0"] {
         let site = Site::new();
         let server = site.server("a");
         let host = site.host(&[("a", &server)], &[retries, "sync_retry_interval: 1h"]);
         caught_up(&host);
         let secondary = site.database(&server);
-        run(&secondary, REFUSES);
+        run(&secondary, REJECTS);
         let context = &CallContext::new();
         let save = |key: &str, value: &str| {
             let storage = host.storage();
@@ -385,15 +386,15 @@ fn a_newer_write_settles_an_older_one_of_its_key_that_was_refused() {
         };
         save("k", "bad");
         wait::until(
-            "the refusal",
+            "the rejection",
             || replication(&host),
             |status| status.backlog == 0 && status.retries + status.dead_letters == 1,
         );
-        // Nobody waits for it: not the other keys of its partition, and all
-        // partitions have some of these.
+        // Nothing waits for it: all partitions get some of these keys, its own
+        // included.
         (0..100).for_each(|number| save(&format!("other-{number}"), "good"));
         wait::until(
-            "the others",
+            "the other keys",
             || compare(host.primary(), &secondary).unwrap(),
             |comparison| comparison.tables[0].missing.len() == 1,
         );
@@ -411,15 +412,15 @@ fn a_newer_write_settles_an_older_one_of_its_key_that_was_refused() {
 }
 
 #[test]
-fn a_table_that_is_refused_holds_up_no_other() {
-    const REFUSES: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string ASSERT false";
-    const MENDED: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string";
+fn a_table_that_rejects_rows_does_not_delay_others() {
+    const REJECTS: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string ASSERT false";
+    const ACCEPTS: &str = "DEFINE FIELD OVERWRITE subject ON events TYPE string";
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &["sync_max_retries: 1"]);
     caught_up(&host);
     let secondary = site.database(&server);
-    run(&secondary, REFUSES);
+    run(&secondary, REJECTS);
     let load = load(1).start(host.storage());
     more_writes(&load, 200);
     let ledger = load.finish();
@@ -440,7 +441,7 @@ fn a_table_that_is_refused_holds_up_no_other() {
     assert_eq!(events.secondary_rows, 0, "{comparison}");
     assert!(others.iter().all(|table| table.is_equal()), "{comparison}");
 
-    run(&secondary, MENDED);
+    run(&secondary, ACCEPTS);
     admin_post(&host, "dead-letters/replay");
     given_up(&host, 0);
     site.assert_equal(&host, &server);
@@ -448,7 +449,7 @@ fn a_table_that_is_refused_holds_up_no_other() {
 }
 
 #[test]
-fn a_wrong_password_is_mended_on_the_server() {
+fn a_secondary_connects_once_its_password_is_corrected_on_the_server() {
     let site = Site::new();
     let server = site.server("a");
     let root = site.database(&server);
@@ -479,14 +480,14 @@ fn a_wrong_password_is_mended_on_the_server() {
 }
 
 #[test]
-fn a_namespace_that_vanishes_is_made_and_filled_again() {
+fn a_removed_namespace_is_recreated_and_backfilled() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
     let load = load(1).start(host.storage());
-    more_copied(&host);
+    more_replicated(&host);
     run(&site.database(&server), "REMOVE NAMESPACE memories");
-    more_copied(&host);
+    more_replicated(&host);
     let ledger = load.finish();
     wait::until(
         "the resync",

@@ -1,6 +1,5 @@
-//! A panic inside the plugin: the call that it happens in comes back as an
-//! error, the host lives, and everything that it has reaches the secondary, with
-//! no restart.
+//! A panic inside the plugin: the call fails with an error, the host survives,
+//! and everything that it has is replicated without a restart.
 
 #![cfg(debug_assertions)] // Fail points are in debug builds only.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -13,8 +12,8 @@ use replication_tests::{
 };
 use serde_json::Value as Json;
 
-/// Runs a host under load in which steps of the plugin panic, until
-/// `acked` writes went through, then looks at both sides. Returns what failed.
+/// Runs a host under load in which steps of the plugin panic, until `acked`
+/// writes are acknowledged, then compares the databases. Returns what failed.
 fn failures_with(fail_points: &str, acked: u64) -> Vec<String> {
     let site = Site::new();
     let server = site.server("a");
@@ -25,17 +24,17 @@ fn failures_with(fail_points: &str, acked: u64) -> Vec<String> {
     let (status, ledger) = writer.finish();
     assert!(status.success(), "{fail_points}: {status}");
 
-    // Without the module: nothing is mended by this look.
+    // Without the module: this comparison repairs nothing.
     let host = site.bare_host();
     site.assert_equal(&host, &server);
     for database in [host.primary(), &site.database(&server)] {
-        let verdict = ledger.check(database);
-        assert!(verdict.is_clean(), "{fail_points}: {verdict:#?}");
+        let violations = ledger.check(database);
+        assert!(violations.is_clean(), "{fail_points}: {violations:#?}");
     }
     ledger.failures().to_vec()
 }
 
-/// The step panics at several of its passings.
+/// Fail points by which the step panics at several of its passes.
 fn panics(step: &str, passings: &[u32]) -> String {
     let each: Vec<String> = passings
         .iter()
@@ -45,14 +44,14 @@ fn panics(step: &str, passings: &[u32]) -> String {
 }
 
 #[test]
-fn a_write_that_panics_is_an_internal_error_and_the_host_lives() {
+fn a_write_that_panics_fails_with_an_internal_error_and_the_host_survives() {
     for step in [
         "before_intent",
         "before_primary_write",
         "after_primary_commit",
         "after_append",
     ] {
-        // Every kind of write, since a thread's turn has twelve of them.
+        // Every kind of write: a thread alternates between twelve of them.
         let passings: Vec<u32> = (0..12).map(|nth| 1 + nth * 7).collect();
         let failures = failures_with(&panics(step, &passings), 200);
         assert_eq!(failures.len(), passings.len(), "{step}: {failures:?}");
@@ -65,7 +64,7 @@ fn a_write_that_panics_is_an_internal_error_and_the_host_lives() {
 }
 
 #[test]
-fn a_worker_that_panics_goes_on() {
+fn a_worker_continues_after_a_panic() {
     for step in ["before_apply", "after_apply", "after_ack"] {
         // More often than there are workers.
         let failures = failures_with(&panics(step, &[1, 2, 3, 5, 8, 13]), 150);
@@ -74,7 +73,7 @@ fn a_worker_that_panics_goes_on() {
 }
 
 #[test]
-fn an_operation_that_panics_every_time_is_a_dead_letter_and_the_others_go_on() {
+fn an_operation_that_always_panics_becomes_a_dead_letter_and_others_continue() {
     // A fact that all threads write again and again.
     let key = "shared-1";
     let site = Site::new();
@@ -99,7 +98,8 @@ fn an_operation_that_panics_every_time_is_a_dead_letter_and_the_others_go_on() {
     assert!(ledger.check(&secondary).is_clean());
     host.shutdown().unwrap();
 
-    // In a process where nothing panics: the letter is there, and can be mended.
+    // In a process where nothing panics: the dead letter is there, and its replay
+    // succeeds.
     let host = site.host(&[("a", &server)], &[]);
     caught_up(&host);
     let admin = AdminClient::local(&host).unwrap();

@@ -1,5 +1,5 @@
-//! What raw SurrealQL writes reaches the secondary; what it reads is left
-//! alone, or merged where that was asked for.
+//! Raw SurrealQL: its writes are replicated; its reads go to the primary, or are
+//! merged if configured.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -54,7 +54,7 @@ fn parameters() -> Object {
         .with("value", Object::new().with("deep", vec![Value::Int(1)]))
 }
 
-/// Raw writes of every kind, one after the other.
+/// Raw writes of every kind, run in this order.
 const WRITES: &[&str] = &[
     "CREATE events:one SET user_id = 'u', subject = 's', content = 'raw', created_at = time::now()",
     "CREATE kv_memories SET user_id = 'u', key = 'raw', value = $value",
@@ -116,9 +116,9 @@ fn every_kind_of_raw_write_reaches_the_secondary() {
     assert_eq!(replication(&host).dead_letters, 0);
 }
 
-/// To the database `[1]` and `[1.0]` are two rows, and so are none and null.
+/// For the database, `[1]` and `[1.0]` are two rows, and so are none and null.
 #[test]
-fn a_row_whose_id_holds_a_whole_float_or_null_is_copied() {
+fn a_row_whose_id_holds_a_whole_float_or_null_is_replicated() {
     const IDS: &[&str] = &[
         "[20.0]",
         "[20]",
@@ -135,11 +135,11 @@ fn a_row_whose_id_holds_a_whole_float_or_null_is_copied() {
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
     caught_up(&host);
-    let copies = site.database(&server);
+    let secondary = site.database(&server);
     let same = |text: &str| {
-        let ours = first(&query(host.primary(), text, &Object::new()));
-        assert_eq!(first(&query(&copies, text, &Object::new())), ours);
-        ours.as_array().unwrap().len()
+        let expected = first(&query(host.primary(), text, &Object::new()));
+        assert_eq!(first(&query(&secondary, text, &Object::new())), expected);
+        expected.as_array().unwrap().len()
     };
     for (n, id) in IDS.iter().enumerate() {
         let create = format!("CREATE events:{id} SET user_id = 'u', metadata = {{ n: {n} }}");
@@ -160,7 +160,7 @@ fn a_row_whose_id_holds_a_whole_float_or_null_is_copied() {
 }
 
 #[test]
-fn raw_writes_that_met_an_absent_secondary_reach_it_later() {
+fn raw_writes_while_the_secondary_is_down_reach_it_later() {
     let site = Site::new();
     let mut server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -176,9 +176,9 @@ fn raw_writes_that_met_an_absent_secondary_reach_it_later() {
     site.assert_equal(&host, &server);
 }
 
-/// What is queued for a row's former key comes before what the walk finds.
+/// What is queued for a row's former key precedes what the resync finds.
 #[test]
-fn a_row_that_changes_its_key_back_and_forth_ends_as_the_primary_has_it() {
+fn a_row_that_changes_its_key_back_and_forth_converges() {
     let site = Site::new();
     let mut server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -198,19 +198,19 @@ fn a_row_that_changes_its_key_back_and_forth_ends_as_the_primary_has_it() {
         }
         server.restart().unwrap();
         caught_up(&host);
-        let copies = site.database(&server);
+        let secondary = site.database(&server);
         for n in 0..40 {
             let there = Object::new().with("there", format!("there-{n}"));
             let text = "SELECT id, value FROM kv_memories WHERE key = $there";
-            let ours = query(host.primary(), text, &there);
-            assert_eq!(query(&copies, text, &there), ours, "round {round}");
-            assert_ne!(first(&ours), Value::from(Vec::<Value>::new()));
+            let expected = query(host.primary(), text, &there);
+            assert_eq!(query(&secondary, text, &there), expected, "round {round}");
+            assert_ne!(first(&expected), Value::from(Vec::<Value>::new()));
         }
     }
 }
 
 #[test]
-fn statements_before_one_that_failed_are_copied() {
+fn statements_before_one_that_failed_are_replicated() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -241,9 +241,9 @@ fn statements_before_one_that_failed_are_copied() {
     site.assert_equal(&host, &server);
 }
 
-/// With the secondary away, whatever were queued or marked would stay.
+/// While the secondary is down, anything queued or requested would remain.
 #[test]
-fn reads_and_failed_statements_leave_nothing_behind() {
+fn reads_and_failed_statements_queue_nothing() {
     let site = Site::new();
     let mut server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -288,9 +288,9 @@ fn reads_and_failed_statements_leave_nothing_behind() {
     nothing_left(delete);
 }
 
-/// One row by its id, or by the text of it, is no reason for a walk.
+/// A write to one row by its id, or by the text of its id, needs no resync.
 #[test]
-fn a_row_by_its_id_is_queued_alone() {
+fn a_write_to_a_row_by_its_id_queues_that_row_alone() {
     let site = Site::new();
     let mut server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -315,7 +315,7 @@ fn a_row_by_its_id_is_queued_alone() {
 }
 
 #[test]
-fn a_raw_write_to_a_table_that_is_not_replicated_is_not_copied() {
+fn a_raw_write_to_a_table_that_is_not_selected_is_not_replicated() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &["tables: [events]"]);
@@ -330,15 +330,15 @@ fn a_raw_write_to_a_table_that_is_not_replicated_is_not_copied() {
         query(host.storage(), text, &Object::new());
     }
     caught_up(&host);
-    let copies = site.database(&server);
+    let secondary = site.database(&server);
     let count = |table: &str| {
         let text = format!("RETURN array::len((SELECT * FROM {table}))");
-        first(&query(&copies, &text, &Object::new()))
+        first(&query(&secondary, &text, &Object::new()))
     };
     assert_eq!(count("events"), Value::from(2i64));
     assert_eq!(count("kv_memories"), Value::from(0i64));
     let tables = query(
-        &copies,
+        &secondary,
         "RETURN (INFO FOR DB).tables.keys()",
         &Object::new(),
     );
@@ -350,7 +350,7 @@ fn a_raw_write_to_a_table_that_is_not_replicated_is_not_copied() {
 }
 
 #[test]
-fn what_a_raw_delete_took_does_not_show_until_it_is_written_again() {
+fn rows_of_a_raw_delete_are_hidden_until_they_are_written_again() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -371,13 +371,13 @@ fn what_a_raw_delete_took_does_not_show_until_it_is_written_again() {
     let again = "CREATE kv_memories SET user_id = 'u', key = 'b', value = 'again'";
     query(storage, again, &Object::new());
     assert_eq!(keys(), ["b"]);
-    // Behind the module's back: the copy of what was written again shows.
+    // Deleted without the module: the secondary's row is returned.
     query(host.primary(), "DELETE kv_memories", &Object::new());
     assert_eq!(keys(), ["b"]);
 }
 
 #[test]
-fn a_raw_delete_that_certainly_failed_hides_nothing() {
+fn a_raw_delete_that_certainly_failed_hides_no_row() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -402,7 +402,7 @@ fn a_raw_delete_that_certainly_failed_hides_nothing() {
 }
 
 #[test]
-fn after_cleanup_raw_writes_are_refused_and_raw_reads_answered() {
+fn after_cleanup_raw_writes_are_rejected_and_raw_reads_still_work() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -420,8 +420,8 @@ fn after_cleanup_raw_writes_are_refused_and_raw_reads_answered() {
         "DELETE events",
         "RETURN fn::any()",
     ] {
-        let refused = storage.query(&CallContext::new(), text, &Object::new());
-        assert_eq!(refused.unwrap_err().kind, ErrorKind::CLOSED, "{text}");
+        let rejected = storage.query(&CallContext::new(), text, &Object::new());
+        assert_eq!(rejected.unwrap_err().kind, ErrorKind::CLOSED, "{text}");
     }
     let ids = query(&storage, "SELECT VALUE id FROM events", &Object::new());
     let one = Value::from(RecordId::new("events", "one"));
@@ -429,7 +429,7 @@ fn after_cleanup_raw_writes_are_refused_and_raw_reads_answered() {
 }
 
 #[test]
-fn a_table_that_is_marked_again_and_again_is_walked_to_its_end() {
+fn a_table_with_repeated_resync_requests_is_scanned_to_its_end() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -437,7 +437,7 @@ fn a_table_that_is_marked_again_and_again_is_walked_to_its_end() {
         "FOR $n IN 0..700 { CREATE type::record('events', $n) SET user_id = 'u' RETURN NONE }";
     query(host.storage(), fill, &Object::new());
     caught_up(&host);
-    let copies = site.database(&server);
+    let secondary = site.database(&server);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -446,13 +446,19 @@ fn a_table_that_is_marked_again_and_again_is_walked_to_its_end() {
                 query(host.storage(), text, &Object::new());
             }
         });
-        // A panic must not leave the thread at it for ever.
-        let _stops = StopsAtItsEnd(&stop);
+        // A panic must not leave the thread running.
+        let _stop = StopOnDrop(&stop);
         let text = "UPDATE events:699 SET content = 'last'; RETURN 1";
         query(host.storage(), text, &Object::new());
         wait::until(
             "the table's last row",
-            || first(&query(&copies, "RETURN events:699.content", &Object::new())),
+            || {
+                first(&query(
+                    &secondary,
+                    "RETURN events:699.content",
+                    &Object::new(),
+                ))
+            },
             |content| *content == Value::from("last"),
         );
     });
@@ -460,20 +466,20 @@ fn a_table_that_is_marked_again_and_again_is_walked_to_its_end() {
     site.assert_equal(&host, &server);
 }
 
-struct StopsAtItsEnd<'a>(&'a AtomicBool);
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for StopsAtItsEnd<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Which configuration the child process is to start a host with.
+/// The configuration with which the child process starts a host.
 const CHILD: &str = "RAW_QUERY_CHILD";
-/// What it is to run.
+/// The SurrealQL that it runs.
 const TEXT: &str = "RAW_QUERY_TEXT";
 
-/// Not a test of its own: the host of the next one, in a process of its own.
+/// Not a test: the host of the next one, in a process of its own.
 #[test]
 #[ignore = "a part of the next test"]
 fn a_host_that_is_killed() {
@@ -506,13 +512,13 @@ fn a_host_killed_at_any_step_of_a_raw_write_converges() {
         "after_apply",
     ];
     let texts = [
-        // Copied by its answer, by a walk of its tables, by a walk of all.
+        // Replicated by its answer, by a resync of its tables, by a resync of all.
         "CREATE events SET user_id = 'u', subject = '{}', content = 'c'",
         "UPDATE events SET subject = '{}' RETURN NONE; UPDATE entities SET name = '{}'",
         "UPDATE type::table(string::concat('ev', 'ents')) SET subject = '{}'",
     ];
     for (n, step) in steps.iter().enumerate() {
-        // A walk puts what it finds into the log in its own way.
+        // A scan appends to the log in another way.
         let passing = if *step == "after_append" {
             1
         } else {
@@ -530,8 +536,8 @@ fn a_host_killed_at_any_step_of_a_raw_write_converges() {
             assert_eq!(child.status.signal(), Some(ABORTED), "{step}: {child:?}");
             let host = site.host(&[("a", &server)], &[]);
             caught_up(&host);
-            let copies = site.database(&server);
-            let comparison = host_harness::compare::compare(host.primary(), &copies).unwrap();
+            let secondary = site.database(&server);
+            let comparison = host_harness::compare::compare(host.primary(), &secondary).unwrap();
             assert!(comparison.is_equal(), "{step}, {text}: {comparison:#?}");
             host.shutdown().unwrap();
         }

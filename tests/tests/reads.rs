@@ -1,53 +1,54 @@
-//! Who is asked when a read is merged, and what is waited for: through the
-//! loaded library, with a real server behind a network that can be spoilt.
+//! Which databases a merged read queries, and what it waits for: through the
+//! loaded library, with a real server behind a network that can be disturbed.
 //!
-//! Whether the secondary was asked is told by what the network has carried: the
-//! names that are asked for are so long that nothing else comes near.
+//! The bytes that the network carried tell whether the secondary was queried: a
+//! request holds a name that is longer than all other traffic together.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use host_harness::{host::Host, server::SecondaryServer};
 use plugin_api::storage::{CallContext, Storage as _};
 use replication_tests::{
-    proxy::{Proxy, Weather},
+    proxy::{Network, Proxy},
     site::{Access, Site, caught_up, connected, replication},
     wait,
 };
 use std::time::{Duration, Instant};
 
-/// The length of the names that are asked for, in bytes. A question holds one.
-const QUESTION: u64 = 4000;
+/// The length of the name in each request, in bytes.
+const REQUEST_BYTES: u64 = 4000;
 
-/// Only reads, and seldom anything else, go to the secondary.
-const SELDOM: &str = "health_check_interval: 1h";
+/// Keeps health checks from adding traffic to the secondary.
+const RARE_HEALTH_CHECKS: &str = "health_check_interval: 1h";
 
-/// A query timeout that no test has the patience for.
+/// A query timeout longer than any test runs.
 const LONG: &str = "10m";
 
 /// Asserts that this did not wait for a query timeout that is [`LONG`].
 fn promptly<T>(call: impl FnOnce() -> T) -> T {
     let began = Instant::now();
-    let given = call();
+    let returned = call();
     let took = began.elapsed();
-    assert!(took < wait::PATIENCE, "it has waited for {took:?}");
-    given
+    assert!(took < wait::TIMEOUT, "it waited for {took:?}");
+    returned
 }
 
 /// A user whose name is long.
 fn user() -> String {
-    "u".repeat(usize::try_from(QUESTION).unwrap())
+    "u".repeat(usize::try_from(REQUEST_BYTES).unwrap())
 }
 
-/// A host whose one secondary is behind a proxy.
-struct Scene {
+/// A host with one secondary, behind a proxy.
+struct Fixture {
     host: Host,
     proxy: Proxy,
     server: SecondaryServer,
     _site: Site,
 }
 
-impl Scene {
-    /// The primary has the fact `here`, the secondary has it too, and `there`.
+impl Fixture {
+    /// Both databases have the fact `on_both`, the secondary also
+    /// `on_secondary`.
     fn new(query_timeout: &str, health_check: &str) -> Self {
         let site = Site::new();
         let server = site.server("a");
@@ -61,9 +62,9 @@ impl Scene {
             let saved = storage.save_fact(&CallContext::new(), &user(), key, &1i64.into());
             saved.unwrap();
         };
-        save(host.storage(), "here");
+        save(host.storage(), "on_both");
         caught_up(&host);
-        save(&site.database(&server), "there");
+        save(&site.database(&server), "on_secondary");
         Self {
             host,
             proxy,
@@ -88,89 +89,95 @@ impl Scene {
         found.unwrap().is_some()
     }
 
-    /// What the call gives, and how often the secondary was asked meanwhile.
-    fn questions<T>(&self, call: impl FnOnce() -> T) -> (T, u64) {
-        let before = self.proxy.asked();
-        let given = call();
-        (given, (self.proxy.asked() - before) / QUESTION)
+    /// What the call returns, and how often the secondary was queried meanwhile.
+    fn count_requests<T>(&self, call: impl FnOnce() -> T) -> (T, u64) {
+        let before = self.proxy.bytes_sent();
+        let returned = call();
+        (returned, (self.proxy.bytes_sent() - before) / REQUEST_BYTES)
     }
 }
 
 #[test]
-fn a_point_read_that_the_primary_answers_does_not_ask_the_secondary() {
-    let scene = Scene::new(LONG, SELDOM);
-    // Whoever asked would wait for an answer.
-    scene.proxy.set(Weather::AnswersLost);
-    let answer = promptly(|| scene.questions(|| scene.get("here")));
+fn a_point_read_that_the_primary_answers_does_not_query_the_secondary() {
+    let fixture = Fixture::new(LONG, RARE_HEALTH_CHECKS);
+    // A request would wait for its answer.
+    fixture.proxy.set(Network::ResponsesHeld);
+    let answer = promptly(|| fixture.count_requests(|| fixture.get("on_both")));
     assert_eq!(answer, (true, 0));
-    scene.proxy.set(Weather::Fair);
-    assert_eq!(scene.questions(|| scene.get("there")), (true, 1));
+    fixture.proxy.set(Network::Healthy);
+    assert_eq!(
+        fixture.count_requests(|| fixture.get("on_secondary")),
+        (true, 1)
+    );
 }
 
 #[test]
-fn a_secondary_that_is_slow_but_in_time_is_waited_for() {
-    let scene = Scene::new(LONG, SELDOM);
-    scene
+fn a_read_waits_for_a_secondary_that_answers_within_the_timeout() {
+    let fixture = Fixture::new(LONG, RARE_HEALTH_CHECKS);
+    fixture
         .proxy
-        .set(Weather::Delayed(Duration::from_millis(300)));
-    assert_eq!(scene.list(), ["here", "there"]);
+        .set(Network::Delayed(Duration::from_millis(300)));
+    assert_eq!(fixture.list(), ["on_both", "on_secondary"]);
 }
 
 #[test]
-fn a_silent_secondary_is_waited_for_once_and_asked_once_each_query_timeout() {
+fn after_one_timeout_a_silent_secondary_gets_one_probe_per_query_timeout() {
     let timeout = Duration::from_secs(1);
-    let scene = Scene::new("1s", SELDOM);
-    assert_eq!(scene.list(), ["here", "there"]);
-    scene.proxy.set(Weather::AnswersLost);
+    let fixture = Fixture::new("1s", RARE_HEALTH_CHECKS);
+    assert_eq!(fixture.list(), ["on_both", "on_secondary"]);
+    fixture.proxy.set(Network::ResponsesHeld);
     let began = Instant::now();
     assert_eq!(
-        scene.questions(|| scene.list()),
-        (vec!["here".to_owned()], 1)
+        fixture.count_requests(|| fixture.list()),
+        (vec!["on_both".to_owned()], 1)
     );
-    assert!(began.elapsed() >= timeout, "nobody has waited for it");
+    assert!(began.elapsed() >= timeout, "the read did not wait for it");
     assert_eq!(
-        scene.questions(|| scene.list()),
-        (vec!["here".to_owned()], 0)
+        fixture.count_requests(|| fixture.list()),
+        (vec!["on_both".to_owned()], 0)
     );
-    // Probes go on. Nobody waits for them: reads that did could not be so many.
+    // Probes continue. Reads do not wait for them, or there could not be so many.
     let began = Instant::now();
     let mut reads = 0;
-    let ((), probes) = scene.questions(|| {
-        let before = scene.proxy.asked();
-        while scene.proxy.asked() - before < 3 * QUESTION {
-            assert_eq!(scene.list(), ["here"]);
+    let ((), probes) = fixture.count_requests(|| {
+        let before = fixture.proxy.bytes_sent();
+        while fixture.proxy.bytes_sent() - before < 3 * REQUEST_BYTES {
+            assert_eq!(fixture.list(), ["on_both"]);
             reads += 1;
-            assert!(began.elapsed() < wait::PATIENCE, "no probes");
+            assert!(began.elapsed() < wait::TIMEOUT, "no probes");
         }
     });
     let timeouts = began.elapsed().as_millis() / timeout.as_millis();
     assert!(u128::from(probes) <= timeouts + 1, "{probes} in {timeouts}");
     assert!(reads > 2 * u128::from(probes), "{reads} reads");
 
-    // The first answer in time brings it back.
-    scene.proxy.set(Weather::Fair);
+    // The first answer in time closes the circuit breaker.
+    fixture.proxy.set(Network::Healthy);
     let both = |keys: &Vec<String>| keys.len() == 2;
-    wait::until("the secondary's return", || scene.list(), both);
+    wait::until("the secondary to take part again", || fixture.list(), both);
     assert_eq!(
-        scene.questions(|| scene.list()),
-        (vec!["here".to_owned(), "there".to_owned()], 1)
+        fixture.count_requests(|| fixture.list()),
+        (vec!["on_both".to_owned(), "on_secondary".to_owned()], 1)
     );
 }
 
 #[test]
-fn a_secondary_that_is_down_is_not_asked() {
-    let mut scene = Scene::new(LONG, "health_check_interval: 200ms");
-    scene.server.kill();
-    scene.proxy.cut();
-    // Not by a closed port, which the proxy hides: by the next health check.
+fn a_secondary_that_is_not_connected_is_not_queried() {
+    let mut fixture = Fixture::new(LONG, "health_check_interval: 200ms");
+    fixture.server.kill();
+    fixture.proxy.cut();
+    // Found by the next health check: the proxy keeps the port open.
     wait::until(
-        "losing it",
-        || replication(&scene.host),
+        "the connection to be lost",
+        || replication(&fixture.host),
         |status| !status.is_connected(),
     );
     for _ in 0..20 {
-        let read = || promptly(|| (scene.list(), scene.get("there")));
-        assert_eq!(scene.questions(read), ((vec!["here".to_owned()], false), 0));
+        let read = || promptly(|| (fixture.list(), fixture.get("on_secondary")));
+        assert_eq!(
+            fixture.count_requests(read),
+            ((vec!["on_both".to_owned()], false), 0)
+        );
     }
 }
 
@@ -178,7 +185,10 @@ fn a_secondary_that_is_down_is_not_asked() {
 fn the_first_read_after_the_server_was_killed_does_not_wait_for_the_query_timeout() {
     let site = Site::new();
     let mut server = site.server("a");
-    let host = site.host(&[("a", &server)], &["query_timeout: 10m", SELDOM]);
+    let host = site.host(
+        &[("a", &server)],
+        &["query_timeout: 10m", RARE_HEALTH_CHECKS],
+    );
     connected(&host);
     let storage = host.storage();
     let context = CallContext::new();

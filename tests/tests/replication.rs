@@ -1,4 +1,4 @@
-//! What is written through the loaded library is on the secondary, row by row.
+//! Writes through the loaded library are replicated to the secondary, row by row.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ use plugin_api::{
     value::Object,
 };
 use replication_tests::{
-    proxy::{Proxy, Weather},
+    proxy::{Network, Proxy},
     site::{Access, Site, caught_up, connected, replication, rows, run},
     wait, writes,
 };
@@ -46,7 +46,7 @@ fn every_write_of_the_contract_reaches_the_secondary() {
     assert_eq!(compared, written);
     assert_eq!(replication(&host).dead_letters, 0);
 
-    // The table of a relationship comes with use, indexes and all.
+    // The table of a relationship type is created on first use, with its indexes.
     let sql = "INFO FOR TABLE leads_to";
     let answer = site
         .database(&server)
@@ -59,7 +59,7 @@ fn every_write_of_the_contract_reaches_the_secondary() {
 }
 
 #[test]
-fn a_relationship_named_like_a_table_of_the_modules_own_reached_the_secondarys_positions() {
+fn relationships_cannot_use_the_modules_own_tables_and_those_are_not_replicated() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -69,22 +69,22 @@ fn a_relationship_named_like_a_table_of_the_modules_own_reached_the_secondarys_p
         storage.create_entity(&context, "e", name, &none).unwrap();
     }
     for table in ["db_sync_position", "db_sync_log"] {
-        let refused = storage.create_relationship(&context, "x", "y", table, &Object::new());
-        assert_eq!(refused.unwrap_err().kind, ErrorKind::INVALID_INPUT);
+        let rejected = storage.create_relationship(&context, "x", "y", table, &Object::new());
+        assert_eq!(rejected.unwrap_err().kind, ErrorKind::INVALID_INPUT);
         let sql =
             format!("CREATE {table} SET from_entity = 'entities:x', to_entity = 'entities:y'");
         storage.query(&context, &sql, &Object::new()).unwrap();
     }
     caught_up(&host);
-    let copies = site.database(&server);
+    let secondary = site.database(&server);
     let edges = "SELECT * FROM db_sync_position WHERE from_entity != NONE";
-    assert_eq!(rows(&copies, edges), []);
-    let tables = rows(&copies, "RETURN (INFO FOR DB).tables.keys()");
+    assert_eq!(rows(&secondary, edges), []);
+    let tables = rows(&secondary, "RETURN (INFO FOR DB).tables.keys()");
     assert!(!tables.contains(&"db_sync_log".into()), "{tables:?}");
 }
 
 #[test]
-fn writes_go_on_without_the_secondary_and_reach_it_later() {
+fn writes_continue_while_the_secondary_is_down_and_reach_it_later() {
     let site = Site::new();
     let mut server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -100,7 +100,7 @@ fn writes_go_on_without_the_secondary_and_reach_it_later() {
 }
 
 #[test]
-fn what_was_not_copied_is_copied_after_a_restart_of_the_host() {
+fn a_backlog_is_replicated_after_the_host_restarts() {
     let site = Site::new();
     let mut server = site.server("a");
     server.kill();
@@ -116,13 +116,13 @@ fn what_was_not_copied_is_copied_after_a_restart_of_the_host() {
 }
 
 #[test]
-fn a_host_starts_at_once_with_its_secondary_down() {
+fn a_host_starts_without_delay_while_its_secondary_is_down() {
     let site = Site::new();
     let mut server = site.server("a");
     site.host(&[("a", &server)], &[]).shutdown().unwrap();
     server.kill();
-    // The primary's own start is not the module's; and of several starts the
-    // shortest is the one that other tests disturbed least.
+    // Only the module's share of the start counts. The shortest of several starts
+    // is the one that other tests disturbed least.
     let shortest = |enabled: bool| {
         let yaml = site
             .yaml(&[("a", &server)], &[])
@@ -149,7 +149,7 @@ fn a_host_starts_at_once_with_its_secondary_down() {
 }
 
 #[test]
-fn a_new_secondary_is_filled_with_what_was_there_before() {
+fn a_new_secondary_is_backfilled() {
     let site = Site::new();
     let server = site.server("a");
     {
@@ -167,54 +167,54 @@ fn a_new_secondary_is_filled_with_what_was_there_before() {
 }
 
 #[test]
-fn a_secondary_that_was_emptied_is_filled_again() {
+fn a_secondary_that_was_emptied_is_backfilled_again() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
     writes::one_of_each(host.storage(), "x");
     caught_up(&host);
-    let emptied = site.database(&server);
-    for table in rows(&emptied, "RETURN object::keys((INFO FOR DB).tables)") {
+    let secondary = site.database(&server);
+    for table in rows(&secondary, "RETURN object::keys((INFO FOR DB).tables)") {
         let table = table.as_str().unwrap().to_owned();
-        run(&emptied, &format!("DELETE {table}"));
+        run(&secondary, &format!("DELETE {table}"));
     }
-    // What it lacks shows with the next write, also to a session that goes on.
+    // The next write notices what is missing, even in the same session.
     writes::one_of_each(host.storage(), "y");
     wait::until(
         "the resync",
-        || compare(host.primary(), &emptied).unwrap(),
+        || compare(host.primary(), &secondary).unwrap(),
         Comparison::is_equal,
     );
 }
 
-/// What the status says of the only walk, if there is one: rows walked, rows
-/// in all, when it began.
-fn walk(host: &Host) -> Option<(u64, Option<u64>, Option<String>)> {
+/// The progress of the only resync in the status, if there is one: rows scanned,
+/// rows in total, when it began.
+fn resync_progress(host: &Host) -> Option<(u64, Option<u64>, Option<String>)> {
     let status = AdminClient::local(host)
         .unwrap()
         .get("status", &[])
         .unwrap();
-    let walks = status["secondaries"][0]["resync"].as_array().unwrap();
-    assert!(walks.len() <= 1, "{walks:?}");
-    let walk = walks.first()?;
-    assert_eq!(walk["table"], "kv_memories");
-    let started = walk["started"].as_str().map(str::to_owned);
+    let scans = status["secondaries"][0]["resync"].as_array().unwrap();
+    assert!(scans.len() <= 1, "{scans:?}");
+    let scan = scans.first()?;
+    assert_eq!(scan["table"], "kv_memories");
+    let started = scan["started"].as_str().map(str::to_owned);
     Some((
-        walk["scanned"].as_u64().unwrap(),
-        walk["total"].as_u64(),
+        scan["scanned"].as_u64().unwrap(),
+        scan["total"].as_u64(),
         started,
     ))
 }
 
 #[test]
-fn the_status_tells_how_far_a_resync_is() {
-    // More rows than a walk lets wait for a secondary that is slow.
+fn the_status_shows_the_progress_of_a_resync() {
+    // More rows than a scan queues for a slow secondary.
     const ROWS: u64 = 3_000;
     let site = Site::new();
     let server = site.server("a");
     let proxy = Proxy::start(server.address());
-    let patient = ["operation_timeout: 60s", "health_check_interval: 60s"];
-    let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], &patient));
+    let settings = ["operation_timeout: 60s", "health_check_interval: 60s"];
+    let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], &settings));
     connected(&host);
     caught_up(&host);
     run(
@@ -224,8 +224,8 @@ fn the_status_tells_how_far_a_resync_is() {
         ),
     );
 
-    // It begins, and waits for what was written before.
-    proxy.set(Weather::RequestsLost);
+    // It begins, and waits for what was written before it.
+    proxy.set(Network::RequestsHeld);
     host.storage()
         .save_fact(&CallContext::new(), "u", "before", &"v".into())
         .unwrap();
@@ -233,43 +233,46 @@ fn the_status_tells_how_far_a_resync_is() {
     let admin = AdminClient::local(&host).unwrap();
     admin.post("resync", &resync).unwrap();
     let begun = wait::until(
-        "the walk's begin",
-        || walk(&host).unwrap(),
+        "the scan to begin",
+        || resync_progress(&host).unwrap(),
         |(_, total, _)| total.is_some(),
     );
-    let (walked, total, started) = begun;
-    assert_eq!((walked, total), (0, Some(ROWS)));
+    let (scanned, total, started) = begun;
+    assert_eq!((scanned, total), (0, Some(ROWS)));
     assert!(started.is_some());
 
-    // It goes on, but not far ahead of the secondary.
-    proxy.set(Weather::Narrow(5_000));
+    // It continues, but not far ahead of the secondary.
+    proxy.set(Network::Throttled(5_000));
     let mut furthest = 0;
-    let mut look = || {
-        let (walked, total, since) = walk(&host)?;
+    let mut progress = || {
+        let (scanned, total, since) = resync_progress(&host)?;
         assert_eq!((total, &since), (Some(ROWS), &started));
-        assert!(furthest <= walked && walked <= ROWS, "{furthest}, {walked}");
-        furthest = walked;
-        Some(walked)
+        assert!(
+            furthest <= scanned && scanned <= ROWS,
+            "{furthest}, {scanned}"
+        );
+        furthest = scanned;
+        Some(scanned)
     };
-    let halfway = wait::until("rows walked", &mut look, |walked| *walked != Some(0));
+    let halfway = wait::until("scanned rows", &mut progress, |scanned| *scanned != Some(0));
     assert!(halfway.unwrap() < ROWS, "{halfway:?}");
 
-    // Nothing is left of it when it is over.
-    proxy.set(Weather::Fair);
-    wait::until("the walk's end", &mut look, Option::is_none);
+    // The status no longer shows it when it has ended.
+    proxy.set(Network::Healthy);
+    wait::until("the scan to end", &mut progress, Option::is_none);
     caught_up(&host);
     assert_eq!(site.assert_equal(&host, &server).rows(), ROWS);
 }
 
 #[test]
-fn one_secondary_that_is_down_holds_up_no_other() {
+fn a_secondary_that_is_down_does_not_delay_another() {
     let site = Site::new();
     let (near, mut far) = (site.server("near"), site.server("far"));
     far.kill();
     let host = site.host(&[("near", &near), ("far", &far)], &[]);
     writes::one_of_each(host.storage(), "x");
     wait::until(
-        "the other one",
+        "the other secondary",
         || compare(host.primary(), &site.database(&near)).unwrap(),
         Comparison::is_equal,
     );
@@ -280,7 +283,7 @@ fn one_secondary_that_is_down_holds_up_no_other() {
 }
 
 #[test]
-fn a_row_with_the_same_key_under_another_id_gives_way() {
+fn a_secondarys_row_with_the_same_key_and_another_id_is_replaced() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -288,26 +291,26 @@ fn a_row_with_the_same_key_under_another_id_gives_way() {
     caught_up(&host);
     let other = site.database(&server);
     other
-        .save_fact(&CallContext::new(), "u", "k", &"theirs".into())
+        .save_fact(&CallContext::new(), "u", "k", &"of the secondary".into())
         .unwrap();
     other
         .save_document(
             &CallContext::new(),
             "d.md",
-            "theirs",
+            "of the secondary",
             &[],
             &Default::default(),
         )
         .unwrap();
     let storage = host.storage();
     storage
-        .save_fact(&CallContext::new(), "u", "k", &"ours".into())
+        .save_fact(&CallContext::new(), "u", "k", &"of the primary".into())
         .unwrap();
     storage
         .save_document(
             &CallContext::new(),
             "d.md",
-            "ours",
+            "of the primary",
             &[],
             &Default::default(),
         )
@@ -317,7 +320,7 @@ fn a_row_with_the_same_key_under_another_id_gives_way() {
 }
 
 #[test]
-fn threads_that_write_the_same_keys_leave_the_same_rows() {
+fn concurrent_writes_of_the_same_keys_converge() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &["sync_batch_size: 7"]);
@@ -340,7 +343,7 @@ fn threads_that_write_the_same_keys_leave_the_same_rows() {
 }
 
 #[test]
-fn a_failed_write_queues_nothing() {
+fn a_failed_write_adds_nothing_to_the_log() {
     let site = Site::new();
     let mut server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -364,7 +367,7 @@ fn a_failed_write_queues_nothing() {
 }
 
 #[test]
-fn after_cleanup_writes_are_refused_and_reads_answered() {
+fn after_cleanup_writes_are_rejected_and_reads_still_work() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &[]);
@@ -375,10 +378,10 @@ fn after_cleanup_writes_are_refused_and_reads_answered() {
         plugin_api::module::Module::cleanup(module.handle()).unwrap();
         plugin_api::module::Module::cleanup(module.handle()).unwrap();
     }
-    let refused = storage
+    let rejected = storage
         .save_fact(&context, "u", "k", &"w".into())
         .unwrap_err();
-    assert_eq!(refused.kind, ErrorKind::CLOSED);
+    assert_eq!(rejected.kind, ErrorKind::CLOSED);
     let value = storage.get_fact(&context, "u", "k").unwrap();
     assert_eq!(value.into_option(), Some("v".into()));
     drop(host);

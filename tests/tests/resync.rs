@@ -1,5 +1,5 @@
-//! Tables that are compared with the primary again: by a walk that is killed and
-//! goes on, beside writes, after the log was full; and never to an older state.
+//! Resyncs: a scan that is killed and resumes during writes, a resync after the
+//! log was full; and a row never returns to an older state.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -20,7 +20,7 @@ use std::{
     thread,
 };
 
-/// Has a secondary keep every value that it is given for a fact, in their order.
+/// Makes a secondary record every value that is written to a fact, in order.
 const HISTORY: &str = "DEFINE TABLE history; \
     DEFINE EVENT OVERWRITE history ON kv_memories WHEN $event != 'DELETE' \
     THEN { CREATE history SET at = time::now(), key = $after.key, value = $after.value }";
@@ -32,15 +32,15 @@ fn save(host: &Host, key: &str, value: impl Into<Value>) {
         .unwrap();
 }
 
-/// What the status says of a secondary.
+/// A secondary's part of the status.
 fn secondary(host: &Host, name: &str) -> Json {
     let mut all = secondaries(host).into_iter();
     all.find(|secondary| secondary["name"] == name).unwrap()
 }
 
-/// Asserts that no fact of a secondary with a [`HISTORY`] went back to a smaller
-/// number. Gives how many steps it took in all.
-fn assert_never_back(site: &Site, server: &SecondaryServer) -> usize {
+/// Asserts that no fact of a secondary with a [`HISTORY`] returned to a smaller
+/// number. Returns how many values were written.
+fn assert_never_older(site: &Site, server: &SecondaryServer) -> usize {
     let sql = "SELECT VALUE [key, value] FROM history ORDER BY key, at";
     let steps = rows(&site.database(server), sql);
     for pair in steps.windows(2) {
@@ -55,10 +55,10 @@ fn assert_never_back(site: &Site, server: &SecondaryServer) -> usize {
 }
 
 #[test]
-fn a_refresh_does_not_let_older_states_follow_it() {
+fn a_refresh_is_not_followed_by_an_older_state() {
     let site = Site::new();
     let server = site.server("a");
-    // Each operation is a batch of its own, so that every state is seen.
+    // Each operation is a batch of its own, so that every state is recorded.
     let settings = ["sync_batch_size: 1", "sync_max_retries: 0"];
     let host = site.host(&[("a", &server)], &settings);
     caught_up(&host);
@@ -75,7 +75,7 @@ fn a_refresh_does_not_let_older_states_follow_it() {
     );
     run(&database, HISTORY);
 
-    // The refresh stands before three writes, and reads the last of them.
+    // The refresh precedes three writes, and reads the last of them.
     admin_post(&host, "pause");
     admin_post(&host, "dead-letters/replay");
     for value in 1..=3 {
@@ -83,7 +83,7 @@ fn a_refresh_does_not_let_older_states_follow_it() {
     }
     admin_post(&host, "resume");
     caught_up(&host);
-    assert_eq!(assert_never_back(&site, &server), 4);
+    assert_eq!(assert_never_older(&site, &server), 4);
     let values = rows(&database, "SELECT VALUE value FROM kv_memories");
     assert_eq!(values, [3.into()]);
     site.assert_equal(&host, &server);
@@ -91,7 +91,7 @@ fn a_refresh_does_not_let_older_states_follow_it() {
 
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
-fn a_walk_that_is_killed_goes_on_where_it_was_beside_writes() {
+fn a_killed_scan_resumes_where_it_stopped_during_writes() {
     const ROWS: i64 = 3_000;
     /// Rows of one page.
     const PAGE: u64 = 500;
@@ -106,7 +106,7 @@ fn a_walk_that_is_killed_goes_on_where_it_was_beside_writes() {
     );
     bare.shutdown().unwrap();
 
-    // The secondary is new, so every table is walked.
+    // The secondary is new, so every table is scanned.
     let config = site.config_file(&[("a", &server)], &[]);
     let program = env!("CARGO_BIN_EXE_writer");
     let aborts = "after_page=abort@kv_memories";
@@ -114,13 +114,13 @@ fn a_walk_that_is_killed_goes_on_where_it_was_beside_writes() {
 
     server.kill();
     let host = site.host(&[("a", &server)], &[]);
-    let marks = secondary(&host, "a")["resync"].clone();
-    let walks = marks.as_array().unwrap().iter();
-    let walked: Vec<u64> = walks
-        .filter(|walk| walk["table"] == "kv_memories")
-        .map(|walk| walk["scanned"].as_u64().unwrap())
+    let requests = secondary(&host, "a")["resync"].clone();
+    let scans = requests.as_array().unwrap().iter();
+    let scanned: Vec<u64> = scans
+        .filter(|scan| scan["table"] == "kv_memories")
+        .map(|scan| scan["scanned"].as_u64().unwrap())
         .collect();
-    assert_eq!(walked, [PAGE], "{marks}");
+    assert_eq!(scanned, [PAGE], "{requests}");
 
     server.restart().unwrap();
     connected(&host);
@@ -128,28 +128,28 @@ fn a_walk_that_is_killed_goes_on_where_it_was_beside_writes() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut chance = fastrand::Rng::with_seed(1);
+            let mut random = fastrand::Rng::with_seed(1);
             for value in 1.. {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                save(&host, &chance.i64(1..=ROWS).to_string(), value);
+                save(&host, &random.i64(1..=ROWS).to_string(), value);
             }
         });
         wait::until(
-            "the walk's end",
+            "the scan to end",
             || replication(&host),
             |status| status.resyncs == 0,
         );
         stop.store(true, Ordering::Relaxed);
     });
     caught_up(&host);
-    assert_never_back(&site, &server);
+    assert_never_older(&site, &server);
     site.assert_equal(&host, &server);
 }
 
 #[test]
-fn a_full_log_lets_go_of_who_is_away_and_of_nobody_else() {
+fn a_full_log_evicts_only_the_backlog_of_the_unreachable_secondary() {
     const KEYS: usize = 300;
     let site = Site::new();
     let (fast, mut away) = (site.server("fast"), site.server("away"));
@@ -165,7 +165,7 @@ fn a_full_log_lets_go_of_who_is_away_and_of_nobody_else() {
     let left = secondary(&host, "away")["resync"].clone();
     assert_eq!(left[0]["reason"], "the log reached queue_max_bytes");
     wait::until(
-        "the one that is there",
+        "the reachable secondary to catch up",
         || secondary(&host, "fast"),
         |fast| fast["backlog"]["operations"] == 0,
     );

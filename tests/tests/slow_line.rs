@@ -1,18 +1,18 @@
-//! A line to the secondary that a whole batch does not get through in time.
+//! A connection to the secondary that is too slow for a whole batch.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use plugin_api::storage::{CallContext, Storage as _};
 use replication_tests::{
-    proxy::{Proxy, Weather},
+    proxy::{Network, Proxy},
     site::{Access, Site, admin_post, caught_up, connected, replication},
     wait,
 };
 
 #[test]
-fn a_batch_that_is_too_much_for_the_line_goes_in_pieces() {
-    // Some ten for each of the partitions: a batch takes several times as long
-    // as it may, a few of them do not.
+fn a_batch_that_is_too_large_for_a_slow_connection_is_split() {
+    // About ten for each of the partitions: a whole batch takes several times the
+    // timeout, a few operations take less.
     const FACTS: i64 = 160;
     const BYTES: usize = 80_000;
     const BYTES_A_SECOND: u32 = 100_000;
@@ -37,14 +37,14 @@ fn a_batch_that_is_too_much_for_the_line_goes_in_pieces() {
             .unwrap();
     }
     let before = replication(&host).replicated;
-    proxy.set(Weather::Narrow(BYTES_A_SECOND));
+    proxy.set(Network::Throttled(BYTES_A_SECOND));
     admin_post(&host, "resume");
     wait::until(
-        "anything to get through",
+        "an operation to be replicated",
         || replication(&host),
         |status| status.replicated > before,
     );
-    proxy.set(Weather::Fair);
+    proxy.set(Network::Healthy);
     caught_up(&host);
     site.assert_equal(&host, &server);
 }

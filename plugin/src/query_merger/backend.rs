@@ -1,4 +1,4 @@
-//! The databases that a read is asked of.
+//! The databases that reads go to.
 
 use crate::connection::SecondaryConnectionManager;
 use plugin_api::{
@@ -17,21 +17,31 @@ pub trait Secondary: Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &str;
 
-    /// Of two secondaries that have a row, the lower number's is shown.
+    /// Of two secondaries that have a row, the one with the lower number wins.
     fn priority(&self) -> u32;
 
-    /// Its storage and which connection that is; none while it is not
-    /// connected.
-    fn storage(&self) -> Option<(Arc<dyn Backend>, u64)>;
+    /// Its current connection; none while it is not connected.
+    fn connected(&self) -> Option<Connected>;
 
-    /// Is its server gone? Asked when an answer is late: an error if the server
-    /// is known to be gone. May block for a second.
-    fn is_gone(&self) -> Option<StorageError> {
+    /// Checks whether anything still listens on the server's port, and returns
+    /// the error if nothing does. Asked when a response is late; may block for
+    /// a second.
+    fn probe_port(&self) -> Option<StorageError> {
         None
     }
 
-    /// A call on that connection failed because the connection is gone.
-    fn lost(&self, connection: u64, error: &StorageError);
+    /// Reports that a call failed because the connection of that generation is
+    /// gone.
+    fn connection_lost(&self, generation: u64, error: &StorageError);
+}
+
+/// A secondary's storage over one connection.
+#[derive(Clone)]
+pub struct Connected {
+    /// The storage.
+    pub backend: Arc<dyn Backend>,
+    /// Which of the secondary's connections it is.
+    pub generation: u64,
 }
 
 impl Secondary for SecondaryConnectionManager {
@@ -43,18 +53,21 @@ impl Secondary for SecondaryConnectionManager {
         self.priority()
     }
 
-    fn storage(&self) -> Option<(Arc<dyn Backend>, u64)> {
+    fn connected(&self) -> Option<Connected> {
         let session = self.session()?;
-        Some((Arc::new(session.storage.clone()), session.generation))
+        Some(Connected {
+            backend: Arc::new(session.storage.clone()),
+            generation: session.generation,
+        })
     }
 
-    fn is_gone(&self) -> Option<StorageError> {
+    fn probe_port(&self) -> Option<StorageError> {
         self.is_gone()
     }
 
-    fn lost(&self, connection: u64, error: &StorageError) {
+    fn connection_lost(&self, generation: u64, error: &StorageError) {
         let session = self.session();
-        if let Some(session) = session.filter(|session| session.generation == connection) {
+        if let Some(session) = session.filter(|session| session.generation == generation) {
             self.lost(&session, error);
         }
     }

@@ -1,6 +1,6 @@
-//! [`CircuitBreaker`]: what the merger knows of one secondary from its answers so far.
+//! [`CircuitBreaker`]: keeps reads from waiting for a secondary that is too slow.
 
-use super::backend::{Backend, Secondary};
+use super::backend::{Connected, Secondary};
 use crate::error_policy::{self, Action, Call};
 use parking_lot::Mutex;
 use plugin_api::error::{ErrorKind, StorageError};
@@ -9,40 +9,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How a secondary answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
-    /// In time.
-    Answering,
-    /// Not within the query timeout: asked by probes only.
-    Slow,
-    /// In time, but with errors.
-    Failing,
-}
-
 /// A secondary and its circuit breaker.
 ///
-/// One answer past the time allowed opens the breaker: from then on reads do
-/// without the secondary, but for a probe once every query timeout, which
-/// nobody waits for. A probe that is answered in time closes it.
+/// One response that takes the whole query timeout opens the breaker: from then
+/// on reads do without the secondary, except for one probe per query timeout,
+/// which nobody waits for. A probe that is answered in time closes it. Errors
+/// that come in time do not open it: they cost a read nothing.
 pub(super) struct CircuitBreaker {
     secondary: Arc<dyn Secondary>,
     query_timeout: Duration,
     state: Mutex<State>,
 }
 
-struct State {
-    condition: Condition,
-    last_probe: Instant,
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Reads wait for the secondary.
+    Closed {
+        /// Its last response was an error.
+        failing: bool,
+    },
+    /// The last response timed out: the secondary gets probes only.
+    Open { last_probe: Instant },
 }
 
-/// A secondary's storage, for one read.
+/// A secondary that takes part in one read.
 #[derive(Clone)]
 pub(super) struct Participant {
     pub(super) breaker: Arc<CircuitBreaker>,
-    pub(super) backend: Arc<dyn Backend>,
-    pub(super) connection: u64,
-    /// False for a probe: its answer is welcome but not waited for.
+    pub(super) connected: Connected,
+    /// False for a probe: its response is used if it comes in time, but not
+    /// waited for.
     pub(super) awaited: bool,
 }
 
@@ -51,10 +47,7 @@ impl CircuitBreaker {
         Self {
             secondary,
             query_timeout,
-            state: Mutex::new(State {
-                condition: Condition::Answering,
-                last_probe: Instant::now(),
-            }),
+            state: Mutex::new(State::Closed { failing: false }),
         }
     }
 
@@ -62,94 +55,106 @@ impl CircuitBreaker {
         self.secondary.priority()
     }
 
-    /// The secondary for one read, unless it is down or known to be slow.
-    pub(super) fn take(self: &Arc<Self>) -> Option<Participant> {
-        let (backend, connection) = self.secondary.storage()?;
-        let awaited = {
-            let mut state = self.state.lock();
-            let slow = state.condition == Condition::Slow;
-            if slow && state.last_probe.elapsed() < self.query_timeout {
-                return None;
+    /// The secondary for one read; none if it is not connected, or if the
+    /// breaker is open and no probe is due.
+    pub(super) fn participant(self: &Arc<Self>) -> Option<Participant> {
+        let connected = self.secondary.connected()?;
+        let awaited = match &mut *self.state.lock() {
+            State::Closed { .. } => true,
+            State::Open { last_probe } => {
+                if last_probe.elapsed() < self.query_timeout {
+                    return None;
+                }
+                *last_probe = Instant::now();
+                false
             }
-            state.last_probe = Instant::now();
-            !slow
         };
         Some(Participant {
             breaker: Arc::clone(self),
-            backend,
-            connection,
+            connected,
             awaited,
         })
     }
 
-    /// An answer came after `took`, where `timeout` was allowed; `error` if it
-    /// was one.
-    pub(super) fn answered(
+    /// Records a response that took `took` of the `timeout` that it had;
+    /// `error` if it was one.
+    pub(super) fn responded(
         &self,
-        connection: u64,
+        generation: u64,
         took: Duration,
         timeout: Duration,
         error: Option<&StorageError>,
     ) {
-        let condition = match error.map(|error| error.kind) {
-            _ if took >= timeout => return self.timed_out(timeout),
-            Some(ErrorKind::TIMEOUT) => return,
-            Some(_) => Condition::Failing,
-            None => Condition::Answering,
-        };
-        let reconnects = |error: &&StorageError| {
-            error_policy::of(Call::ReadSecondary, error.kind).action == Action::Reconnect
-        };
-        if let Some(error) = error.filter(reconnects) {
-            self.secondary.lost(connection, error);
+        match error {
+            _ if took >= timeout => self.timed_out(timeout),
+            Some(error) if error.kind == ErrorKind::TIMEOUT => {}
+            Some(error) => {
+                let policy = error_policy::of(Call::ReadSecondary, error.kind);
+                if policy.action == Action::Reconnect {
+                    self.secondary.connection_lost(generation, error);
+                }
+                self.failed(error);
+            }
+            None => self.succeeded(),
         }
-        self.now(condition, error);
     }
 
-    /// An answer is late: looks whether the server is gone, and notes it if so.
-    pub(super) fn look(&self, connection: u64) -> Option<StorageError> {
-        let error = self.secondary.is_gone()?;
-        self.secondary.lost(connection, &error);
-        self.now(Condition::Failing, Some(&error));
+    /// Checks whether the server of a late response is still there. If not,
+    /// records and returns the error.
+    pub(super) fn probe_port(&self, generation: u64) -> Option<StorageError> {
+        let error = self.secondary.probe_port()?;
+        self.secondary.connection_lost(generation, &error);
+        self.failed(&error);
         Some(error)
     }
 
-    /// No answer came within `timeout`. No classification if that was the caller's own
-    /// deadline, shorter than the query timeout.
+    /// Records that no response came within `timeout`. Says nothing about the
+    /// secondary if that was the caller's own deadline, shorter than the query
+    /// timeout.
     pub(super) fn timed_out(&self, timeout: Duration) {
-        if timeout >= self.query_timeout {
-            self.now(Condition::Slow, None);
+        if timeout < self.query_timeout {
+            return;
+        }
+        {
+            let mut state = self.state.lock();
+            if matches!(*state, State::Open { .. }) {
+                return;
+            }
+            *state = State::Open {
+                last_probe: Instant::now(),
+            };
+        }
+        tracing::warn!(
+            secondary = self.secondary.name(),
+            query_timeout = ?self.query_timeout,
+            "the secondary did not answer a read within query_timeout; reads do without it, and one probe per query_timeout checks whether it is fast enough again"
+        );
+    }
+
+    fn failed(&self, error: &StorageError) {
+        if self.close(true) {
+            tracing::warn!(
+                secondary = self.secondary.name(),
+                %error,
+                "the secondary answers reads with errors; reads do without its rows until it succeeds"
+            );
         }
     }
 
-    /// Notes the condition; says so when it is another than before.
-    fn now(&self, condition: Condition, error: Option<&StorageError>) {
-        {
-            let mut state = self.state.lock();
-            if state.condition == condition {
-                return;
-            }
-            state.condition = condition;
-            state.last_probe = Instant::now();
+    fn succeeded(&self) {
+        if self.close(false) {
+            tracing::info!(
+                secondary = self.secondary.name(),
+                "the secondary answers reads again; its rows are merged"
+            );
         }
-        let secondary = self.secondary.name();
-        match condition {
-            Condition::Answering => {
-                tracing::info!(secondary, "reads are merged with this secondary again");
-            }
-            Condition::Slow => tracing::warn!(
-                secondary,
-                query_timeout = ?self.query_timeout,
-                "the secondary answers reads too slowly; they are the primary's alone until it is faster"
-            ),
-            Condition::Failing => {
-                let error = error.map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(
-                    secondary,
-                    error,
-                    "the secondary fails reads; they do without it until it answers"
-                );
-            }
-        }
+    }
+
+    /// Closes the breaker. False if that changes nothing.
+    fn close(&self, failing: bool) -> bool {
+        let mut state = self.state.lock();
+        let unchanged = matches!(*state, State::Closed { failing: before } if before == failing);
+        *state = State::Closed { failing };
+        !unchanged
     }
 }

@@ -1,196 +1,116 @@
-//! Counts over the union: each record once.
+//! Counts over the union: each row once.
 //!
-//! The primary counts its rows as always. What is added are the rows that only
-//! a secondary has. Whether there are any is told by comparing a digest of the
-//! record ids of each table, so that in the steady state no id travels; only
-//! where the digests differ are the ids (and the key columns, never whole rows)
-//! read page by page and looked up in the primary.
+//! The primary counts its own rows. To that are added the rows that only a
+//! secondary has. Digests of the record ids of each table tell whether there are
+//! any, so that in the steady state no id is transferred. Only where digests
+//! differ are the ids and key columns read, in pages, and looked up in the
+//! primary.
 
 use super::{
     QueryMerger,
-    backend::Backend,
-    fan_out::{FanOut, Question, Rank},
+    fan_out::{FanOut, Rank, Request},
+    graph::{RELATIONSHIP_TABLES, relationship_parameters},
     merge::{Page, Pages, secondary_only_rows},
     row::{Identity, MergeableRow, PartialRow},
 };
-use crate::dedup::identity_columns;
+use crate::table_scan::{ScannedRow, TableScan, digests};
 use abi_stable::std_types::RString;
 use plugin_api::{
     error::StorageResult,
     records::{MemoryStats, ProjectStats, UserCount},
     storage::{CallContext, Names, UserCounts},
-    value::{Object, RecordId, RecordKey, Value},
+    value::{Object, RecordId, Value},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     time::Instant,
 };
-use surreal_storage::schema::relationships;
+use surreal_storage::schema::{self, Table, identifier};
 
-/// A digest goes through a whole table: so many times the query timeout.
+/// A digest reads a whole table: such a request may take so many times the query
+/// timeout.
 const TIMEOUT_FACTOR: u32 = 10;
 
-/// How many rows are read at once.
-const PAGE: usize = 2000;
+/// Rows of one page.
+const PAGE_SIZE: usize = 2000;
 
-/// The tables that hold edges.
-const RELATIONSHIP_TABLES: &str = "\
-    RETURN (INFO FOR DB).tables.keys().filter(|$table| $table NOT IN $known \
-        AND (SELECT VALUE from_entity FROM type::table($table) LIMIT 1)[0] != NONE)";
-
-/// Which rows of a table to go through, and what to read of each.
-#[derive(Clone)]
-struct Scan {
-    table: String,
-    /// Beyond those that tell which row it is: `expression AS name`.
-    columns: Vec<&'static str>,
-    condition: &'static str,
-    parameters: Object,
+/// A scan of what identifies the rows of `table`, and of these columns.
+fn scan(table: &str, columns: &[&str]) -> TableScan {
+    let identity = Table::of(table).identity.iter();
+    TableScan::new(table, PAGE_SIZE).columns(identity.chain(columns).copied())
 }
 
-impl Scan {
-    fn of(table: &str) -> Self {
-        Self {
-            table: table.to_owned(),
-            columns: Vec::new(),
-            condition: "true",
-            parameters: Object::new(),
+/// A table of the statistics.
+struct StatsTable {
+    name: &'static str,
+    counter: fn(&mut MemoryStats) -> &mut u64,
+    /// The bytes of a row's content, if they count.
+    bytes: Option<&'static str>,
+    /// Do its rows belong to a user?
+    of_user: bool,
+}
+
+const CONTENT_BYTES: Option<&str> = Some("bytes::len(<bytes>(content ?? '')) AS bytes");
+const FACT_BYTES: Option<&str> = Some("bytes::len(<bytes>(key + <string>(value ?? ''))) AS bytes");
+
+const STATS_TABLES: &[StatsTable] = &[
+    StatsTable {
+        name: schema::FACTS.name,
+        counter: |stats| &mut stats.key_value_count,
+        bytes: FACT_BYTES,
+        of_user: true,
+    },
+    StatsTable {
+        name: schema::VECTORS.name,
+        counter: |stats| &mut stats.vector_count,
+        bytes: CONTENT_BYTES,
+        of_user: true,
+    },
+    StatsTable {
+        name: schema::EVENTS.name,
+        counter: |stats| &mut stats.event_count,
+        bytes: CONTENT_BYTES,
+        of_user: true,
+    },
+    StatsTable {
+        name: schema::DOCUMENTS.name,
+        counter: |stats| &mut stats.document_count,
+        bytes: CONTENT_BYTES,
+        of_user: false,
+    },
+    StatsTable {
+        name: schema::ENTITIES.name,
+        counter: |stats| &mut stats.entity_count,
+        bytes: None,
+        of_user: false,
+    },
+];
+
+impl StatsTable {
+    fn scan(&self, user_id: &str) -> TableScan {
+        let columns: Vec<&str> = self.bytes.into_iter().collect();
+        let scan = scan(self.name, &columns);
+        match user_id {
+            "" | "global" => scan,
+            _ if !self.of_user => scan,
+            _ => scan.filter("user_id = $user", &Object::new().with("user", user_id)),
         }
     }
-
-    fn reading(mut self, columns: &[&'static str]) -> Self {
-        self.columns.extend(columns);
-        self
-    }
-
-    fn only(mut self, condition: &'static str, parameters: &Object) -> Self {
-        self.condition = condition;
-        self.parameters = parameters.clone();
-        self
-    }
-
-    /// A digest of the ids; none if there is no such table.
-    fn digest(&self) -> String {
-        let Self {
-            table, condition, ..
-        } = self;
-        format!(
-            "IF '{table}' IN $tables {{ \
-                crypto::blake3(<string> (SELECT VALUE id FROM `{table}` WHERE {condition} ORDER BY id)) \
-            }}"
-        )
-    }
-
-    /// The rows behind the row `after`, in the order of their ids.
-    fn page(
-        &self,
-        backend: &dyn Backend,
-        context: &CallContext,
-        after: Option<&RecordId>,
-    ) -> StorageResult<Vec<PartialRow>> {
-        let Self {
-            table, condition, ..
-        } = self;
-        let mut parameters = self.parameters.clone();
-        let source = match after {
-            Some(id) => {
-                let key = match &id.key {
-                    RecordKey::Int(number) => Value::Int(*number),
-                    RecordKey::String(text) => Value::String(text.clone()),
-                    RecordKey::Other(value) => (**value).clone(),
-                };
-                parameters.insert("after", key);
-                format!("type::record('{table}', $after>..)")
-            }
-            None => format!("`{table}`"),
-        };
-        let mut columns = vec!["id"];
-        columns.extend(identity_columns(table));
-        columns.extend(&self.columns);
-        let columns = columns.join(", ");
-        let order = if after.is_none() { "ORDER BY id" } else { "" };
-        let sql = format!("SELECT {columns} FROM {source} WHERE {condition} {order} LIMIT {PAGE}");
-        let answer = backend.query(context, &sql, &parameters)?;
-        Ok(answer
-            .first_rows()
-            .iter()
-            .filter_map(|row| PartialRow::of_query(table, row))
-            .collect())
-    }
-}
-
-/// The digest of each scan; none where the table is missing.
-fn digests(
-    backend: &dyn Backend,
-    context: &CallContext,
-    scans: &[Scan],
-) -> StorageResult<Vec<Value>> {
-    let digests: Vec<_> = scans.iter().map(Scan::digest).collect();
-    let sql = format!(
-        "{{ LET $tables = (INFO FOR DB).tables.keys(); RETURN [{}]; }}",
-        digests.join(", ")
-    );
-    let mut parameters = Object::new();
-    for (name, value) in scans.iter().flat_map(|scan| scan.parameters.iter()) {
-        parameters.insert(name, value.clone());
-    }
-    let answer = backend.query(context, &sql, &parameters)?;
-    Ok(answer.first_rows().to_vec())
 }
 
 impl QueryMerger {
-    /// Whom to ask for scans, in a call that began at `started`.
-    fn scanning<'m>(&'m self, context: &'m CallContext, started: Instant) -> FanOut<'m> {
-        FanOut::new(self, context)
-            .since(started)
-            .patient(TIMEOUT_FACTOR)
-    }
-
-    /// The rows of these scans that only secondaries have.
-    fn only_in_secondaries(
-        &self,
-        fan_out: &mut FanOut<'_>,
-        scans: &[Scan],
-    ) -> StorageResult<Vec<PartialRow>> {
-        // A secondary that drops out on the way has had its say on the others'
-        // rows: the count is repeated without it.
-        loop {
-            let participants = fan_out.ranks();
-            if participants.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut rows = Vec::new();
-            let question = scans.to_vec();
-            let pending =
-                fan_out.begin_all(move |backend, context| digests(backend, context, &question));
-            let ours = digests(self.primary(), &fan_out.context(), scans)?;
-            for (rank, theirs) in fan_out.collect(pending) {
-                let differing = scans
-                    .iter()
-                    .zip(ours.iter().zip(theirs))
-                    .filter(|(_, (ours, theirs))| !theirs.is_nullish() && *ours != theirs);
-                for (scan, _) in differing {
-                    rows.extend(walk(fan_out, rank, scan)?);
-                }
-            }
-            if fan_out.ranks() == participants {
-                return Ok(rows);
-            }
-        }
-    }
-
     /// See the contract.
     ///
     /// # Errors
     /// The primary's.
     pub fn list_user_ids(&self, context: &CallContext, table: &str) -> StorageResult<Names> {
         let started = Instant::now();
-        let ours = self.primary().list_user_ids(context, table)?;
-        let theirs = self.users_beyond_primary(&mut self.scanning(context, started), table)?;
-        if theirs.is_empty() {
-            return Ok(ours);
+        let users = self.primary().list_user_ids(context, table)?;
+        let added = self.secondary_only_users(context, started, table)?;
+        if added.is_empty() {
+            return Ok(users);
         }
-        let users: BTreeSet<RString> = ours.into_iter().chain(theirs.into_keys()).collect();
+        let users: BTreeSet<RString> = users.into_iter().chain(added.into_keys()).collect();
         Ok(users.into_iter().collect())
     }
 
@@ -204,13 +124,13 @@ impl QueryMerger {
         table: &str,
     ) -> StorageResult<UserCounts> {
         let started = Instant::now();
-        let ours = self.primary().count_by_user_id(context, table)?;
-        let mut counts = self.users_beyond_primary(&mut self.scanning(context, started), table)?;
+        let users = self.primary().count_by_user_id(context, table)?;
+        let mut counts = self.secondary_only_users(context, started, table)?;
         if counts.is_empty() {
-            return Ok(ours);
+            return Ok(users);
         }
-        for ours in ours {
-            *counts.entry(ours.user_id).or_default() += ours.count;
+        for user in users {
+            *counts.entry(user.user_id).or_default() += user.count;
         }
         let counts = counts.into_iter();
         Ok(counts
@@ -218,21 +138,21 @@ impl QueryMerger {
             .collect())
     }
 
-    /// How many rows of `table` each user has that are only in secondaries.
-    fn users_beyond_primary(
+    /// How many rows of `table` each user has that only secondaries have.
+    fn secondary_only_users(
         &self,
-        fan_out: &mut FanOut<'_>,
+        context: &CallContext,
+        started: Instant,
         table: &str,
     ) -> StorageResult<BTreeMap<RString, u64>> {
         let mut counts = BTreeMap::new();
-        // The primary has accepted the name; a table with another is no table.
-        if !table.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        // The primary has accepted the name, but no table can have another.
+        if identifier("a table", table).is_err() {
             return Ok(counts);
         }
-        let scan = Scan::of(table)
-            .reading(&["user_id"])
-            .only("type::is_string(user_id)", &Object::new());
-        for row in self.only_in_secondaries(fan_out, &[scan])? {
+        let scan = scan(table, &["user_id"]).filter("type::is_string(user_id)", &Object::new());
+        let mut fan_out = self.scan_fan_out(context, started);
+        for row in self.secondary_only(&mut fan_out, &[scan])? {
             *counts.entry(row.text("user_id").into()).or_default() += 1;
         }
         Ok(counts)
@@ -245,51 +165,31 @@ impl QueryMerger {
     pub fn get_stats(&self, context: &CallContext, user_id: &str) -> StorageResult<MemoryStats> {
         let started = Instant::now();
         let mut stats = self.primary().get_stats(context, user_id)?;
-        let mut fan_out = self.scanning(context, started);
-        let (condition, user) = match user_id {
-            "" | "global" => ("true", Object::new()),
-            _ => ("user_id = $user", Object::new().with("user", user_id)),
-        };
-        const CONTENT: &str = "bytes::len(<bytes>(content ?? '')) AS bytes";
-        const FACT: &str = "bytes::len(<bytes>(key + <string>(value ?? ''))) AS bytes";
-        let mut scans = vec![
-            Scan::of("kv_memories")
-                .reading(&[FACT])
-                .only(condition, &user),
-            Scan::of("vector_memories")
-                .reading(&[CONTENT])
-                .only(condition, &user),
-            Scan::of("events")
-                .reading(&[CONTENT])
-                .only(condition, &user),
-            Scan::of("knowledge_base").reading(&[CONTENT]),
-            Scan::of("entities"),
-        ];
-        let known: Value = relationships::taken_names().collect();
-        let parameters = Object::new().with("known", known);
-        let relationships: BTreeSet<String> = fan_out
-            .ask_all(move |backend, context| {
+        let mut fan_out = self.scan_fan_out(context, started);
+        let parameters = relationship_parameters("");
+        let relationship_tables: BTreeSet<String> = fan_out
+            .request_all(move |backend, context| {
                 backend.query(context, RELATIONSHIP_TABLES, &parameters)
             })
             .into_values()
-            .flat_map(texts)
+            .flat_map(table_names)
             .collect();
-        scans.extend(relationships.iter().map(|table| Scan::of(table)));
+        let scans: Vec<TableScan> = STATS_TABLES
+            .iter()
+            .map(|table| table.scan(user_id))
+            .chain(relationship_tables.iter().map(|table| scan(table, &[])))
+            .collect();
 
-        let mut documents = HashSet::new();
-        for row in self.only_in_secondaries(&mut fan_out, &scans)? {
-            let count = match row.table() {
-                "kv_memories" => &mut stats.key_value_count,
-                "vector_memories" => &mut stats.vector_count,
-                "events" => &mut stats.event_count,
-                "entities" => &mut stats.entity_count,
-                "knowledge_base" => &mut stats.document_count,
-                _ => &mut stats.relationship_count,
-            };
-            // A document in chunks is one.
-            let document = Identity::of(&row, &row.columns).unit;
-            if row.table() != "knowledge_base" || documents.insert(document) {
-                *count += 1;
+        let mut groups = HashSet::new();
+        for row in self.secondary_only(&mut fan_out, &scans)? {
+            // A document counts once, with all its chunks.
+            let is_grouped = Table::of(row.table()).is_grouped();
+            if !is_grouped || groups.insert(Identity::of(&row, &row.columns).group_key) {
+                let table = STATS_TABLES.iter().find(|table| table.name == row.table());
+                match table {
+                    Some(table) => *(table.counter)(&mut stats) += 1,
+                    None => stats.relationship_count += 1,
+                }
             }
             let bytes = row.columns.get("bytes").and_then(Value::as_int);
             stats.total_size_bytes += bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0);
@@ -309,69 +209,117 @@ impl QueryMerger {
         let started = Instant::now();
         let mut stats = self.primary().get_code_project_stats(context, project_id)?;
         let project = Object::new().with("project", project_id);
-        let of_project = |table| Scan::of(table).only("project_id = $project", &project);
+        let of_project = |table: Table, columns: &[&str]| {
+            scan(table.name, columns).filter("project_id = $project", &project)
+        };
         let scans = [
-            of_project("code_files").reading(&["language"]),
-            of_project("code_symbols").reading(&["symbol_type"]),
-            of_project("code_chunks"),
+            of_project(schema::FILES, &["language"]),
+            of_project(schema::SYMBOLS, &["symbol_type"]),
+            of_project(schema::CHUNKS, &[]),
         ];
-        for row in self.only_in_secondaries(&mut self.scanning(context, started), &scans)? {
-            match row.table() {
-                "code_files" => {
-                    stats.file_count += 1;
-                    count_one(&mut stats.files_by_language, row.text("language"));
-                }
-                "code_symbols" => {
-                    stats.symbol_count += 1;
-                    count_one(&mut stats.symbols_by_type, row.text("symbol_type"));
-                }
-                _ => stats.chunk_count += 1,
+        let mut fan_out = self.scan_fan_out(context, started);
+        for row in self.secondary_only(&mut fan_out, &scans)? {
+            if row.table() == schema::FILES.name {
+                stats.file_count += 1;
+                increment(&mut stats.files_by_language, row.text("language"));
+            } else if row.table() == schema::SYMBOLS.name {
+                stats.symbol_count += 1;
+                increment(&mut stats.symbols_by_type, row.text("symbol_type"));
+            } else {
+                stats.chunk_count += 1;
             }
         }
         Ok(stats)
     }
+
+    /// The secondaries for scans, in a call that began at `started`.
+    fn scan_fan_out<'m>(&'m self, context: &'m CallContext, started: Instant) -> FanOut<'m> {
+        FanOut::new(self, context)
+            .since(started)
+            .with_timeout_factor(TIMEOUT_FACTOR)
+    }
+
+    /// The rows of these scans that only secondaries have.
+    fn secondary_only(
+        &self,
+        fan_out: &mut FanOut<'_>,
+        scans: &[TableScan],
+    ) -> StorageResult<Vec<PartialRow>> {
+        // A secondary that drops out has decided about rows of others before:
+        // the comparison is repeated without it.
+        loop {
+            let participants = fan_out.ranks();
+            if participants.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut rows = Vec::new();
+            let request = scans.to_vec();
+            let in_flight =
+                fan_out.send_all(move |backend, context| digests(backend, context, &request));
+            let primary = digests(self.primary(), &fan_out.context(), scans)?;
+            for (rank, secondary) in fan_out.collect(in_flight) {
+                let pairs = primary.iter().zip(secondary);
+                for (scan, (primary, secondary)) in scans.iter().zip(pairs) {
+                    if !secondary.is_nullish() && *primary != secondary {
+                        rows.extend(secondary_only_rows_of(fan_out, rank, scan)?);
+                    }
+                }
+            }
+            if fan_out.ranks() == participants {
+                return Ok(rows);
+            }
+        }
+    }
 }
 
-fn count_one(counts: &mut Object, name: &str) {
+/// The rows of one secondary's table that no database before it has.
+fn secondary_only_rows_of(
+    fan_out: &mut FanOut<'_>,
+    rank: Rank,
+    scan: &TableScan,
+) -> StorageResult<Vec<PartialRow>> {
+    let mut found = Vec::new();
+    let mut after: Option<RecordId> = None;
+    loop {
+        let request: Request<Vec<ScannedRow>> = {
+            let (scan, after) = (scan.clone(), after.take());
+            Box::new(move |backend, context| scan.page(backend, context, after.as_ref()))
+        };
+        let in_flight = fan_out.send([(rank, request)]);
+        let Some(page) = fan_out.collect(in_flight).remove(&rank) else {
+            return Ok(found);
+        };
+        let is_last = scan.is_last(&page);
+        after = page.last().map(|row| row.id.clone());
+        let rows = page.into_iter().map(|row| PartialRow {
+            table: scan.table().to_owned(),
+            id: Some(row.id),
+            columns: row.columns,
+        });
+        // Those before it have no page here, but the rows are looked up in them.
+        let before = fan_out.ranks().into_iter().filter(|before| *before < rank);
+        let mut pages: Pages<PartialRow> = before
+            .map(|before| (before, Vec::new()))
+            .chain([(rank, rows.collect())])
+            .map(|(rank, rows)| (rank, Page { rows, limit: None }))
+            .collect();
+        found.extend(secondary_only_rows(fan_out, &[], &mut pages)?);
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+fn increment(counts: &mut Object, name: &str) {
     let count = counts.get(name).and_then(Value::as_int).unwrap_or(0);
     counts.insert(name, count + 1);
 }
 
-/// The names in a query's answer; those that are no identifiers are left out.
-fn texts(answer: Value) -> Vec<String> {
-    let texts = answer.first_rows().iter().filter_map(Value::as_str);
-    texts
-        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+/// The table names in an answer; those that are no identifiers are left out.
+fn table_names(answer: Value) -> Vec<String> {
+    let names = answer.first_rows().iter().filter_map(Value::as_str);
+    names
+        .filter(|name| identifier("a table", name).is_ok())
         .map(str::to_owned)
         .collect()
-}
-
-/// The rows of one secondary that no side before it has, page by page.
-fn walk(fan_out: &mut FanOut<'_>, rank: Rank, scan: &Scan) -> StorageResult<Vec<PartialRow>> {
-    let mut found = Vec::new();
-    let mut after: Option<RecordId> = None;
-    loop {
-        let (question, from) = (scan.clone(), after.clone());
-        let question: Question<Vec<PartialRow>> =
-            Box::new(move |backend, context| question.page(backend, context, from.as_ref()));
-        let pending = fan_out.begin([(rank, question)]);
-        let Some(rows) = fan_out.collect(pending).remove(&rank) else {
-            return Ok(found);
-        };
-        after = rows.last().and_then(|row| row.id.clone());
-        let full = rows.len() >= PAGE && after.is_some();
-        // The sides before it have no page here, but are asked about its rows.
-        let mut pages: Pages<PartialRow> = fan_out
-            .ranks()
-            .into_iter()
-            .filter(|before| *before < rank)
-            .map(|before| (before, Vec::new()))
-            .chain([(rank, rows)])
-            .map(|(rank, rows)| (rank, Page { rows, asked: None }))
-            .collect();
-        found.extend(secondary_only_rows(fan_out, &[], &mut pages)?);
-        if !full {
-            return Ok(found);
-        }
-    }
 }

@@ -1,34 +1,35 @@
-//! Does a side have these rows? One query for any number of them.
+//! Which rows a database has: one query for any number of them.
 
 use super::{backend::Backend, row::Identity};
-use crate::dedup::{Key, key_columns};
+use crate::dedup::Key;
 use plugin_api::{
     error::StorageResult,
     storage::CallContext,
     value::{Object, Value},
 };
 use std::collections::{BTreeMap, HashSet};
+use surreal_storage::schema::Table;
 
-/// Which names of these rows `side` has.
+/// Which lookup keys of these rows the database has.
 ///
 /// # Errors
-/// The side's.
-pub(super) fn present(
+/// The database's.
+pub(super) fn existing(
     backend: &dyn Backend,
     context: &CallContext,
     rows: &[Identity],
 ) -> StorageResult<HashSet<Key>> {
-    let mut by_table: BTreeMap<String, Vec<(&Key, Value)>> = BTreeMap::new();
     let mut ids = Vec::new();
-    let names: HashSet<&Key> = rows.iter().flat_map(Identity::lookup_keys).collect();
-    for name in names {
-        let (table, values) = name.parts();
+    let mut by_table: BTreeMap<String, Vec<(&Key, Value)>> = BTreeMap::new();
+    let lookup_keys: HashSet<&Key> = rows.iter().flat_map(Identity::lookup_keys).collect();
+    for key in lookup_keys {
+        let (table, values) = key.parts();
         match values.as_slice() {
             [id @ Value::RecordId(_)] => ids.push(id.clone()),
             _ => by_table
                 .entry(table)
                 .or_default()
-                .push((name, Value::from(values))),
+                .push((key, Value::from(values))),
         }
     }
     if ids.is_empty() && by_table.is_empty() {
@@ -40,49 +41,49 @@ pub(super) fn present(
     let mut parameters = Object::new().with("ids", ids);
     for (table, keys) in &by_table {
         fields.push(format!("{table}: ${table}.map({})", has_row(table)));
-        let keys: Value = keys.iter().map(|(_, values)| values.clone()).collect();
-        parameters.insert(table.as_str(), keys);
+        let values: Value = keys.iter().map(|(_, values)| values.clone()).collect();
+        parameters.insert(table.as_str(), values);
     }
     let sql = format!("RETURN {{ {} }}", fields.join(", "));
     let answer = backend.query(context, &sql, &parameters)?;
 
     let answer = answer.as_array().and_then(<[Value]>::first);
-    let list = |field: &str| {
+    let field = |name: &str| {
         answer
-            .and_then(|answer| answer.as_object()?.get(field)?.as_array())
+            .and_then(|answer| answer.as_object()?.get(name)?.as_array())
             .unwrap_or_default()
     };
-    let ids = list("ids").iter().filter_map(Value::as_record_id);
-    let mut names: HashSet<Key> = ids.map(Key::of_id).collect();
+    let ids = field("ids").iter().filter_map(Value::as_record_id);
+    let mut existing: HashSet<Key> = ids.map(Key::of_id).collect();
     for (table, keys) in &by_table {
-        let found = keys.iter().zip(list(table));
-        let found = found.filter(|(_, has)| **has == Value::Bool(true));
-        names.extend(found.map(|((name, _), _)| (*name).clone()));
+        let found = keys.iter().zip(field(table));
+        let found = found.filter(|(_, exists)| **exists == Value::Bool(true));
+        existing.extend(found.map(|((key, _), _)| (*key).clone()));
     }
-    Ok(names)
+    Ok(existing)
 }
 
-/// A closure from the values of a key to whether `table` has the row. A lookup
-/// in the index for each: a list of keys in one condition would scan.
+/// A closure from the values of a key to whether `table` has the row. It does
+/// one index lookup per column or key: one condition for all keys would scan the
+/// table.
 fn has_row(table: &str) -> String {
     let has = |condition: &str| {
         format!("!array::is_empty((SELECT VALUE id FROM {table} WHERE {condition} LIMIT 1))")
     };
-    let body = match table {
-        // A document is there if it is whole or if a chunk of it is.
-        "knowledge_base" => format!(
-            "{} OR {}",
-            has("file_path = $k[0]"),
-            has("source_file = $k[0]")
-        ),
-        _ => {
-            let conditions: Vec<_> = key_columns(table)
-                .iter()
-                .enumerate()
-                .map(|(place, column)| format!("{column} = $k[{place}]"))
-                .collect();
-            has(&conditions.join(" AND "))
-        }
+    let Table { key, group_by, .. } = Table::of(table);
+    let body = if group_by.is_empty() {
+        let columns = key.iter().enumerate();
+        let conditions: Vec<_> = columns
+            .map(|(index, column)| format!("{column} = $k[{index}]"))
+            .collect();
+        has(&conditions.join(" AND "))
+    } else {
+        // The key is that of a group, which exists if any row of it does.
+        let columns = group_by.iter();
+        let conditions: Vec<_> = columns
+            .map(|column| has(&format!("{column} = $k[0]")))
+            .collect();
+        conditions.join(" OR ")
     };
     format!("|$k| {body}")
 }

@@ -1,4 +1,4 @@
-//! [`FanOut`]: the secondaries that take part in one read, asked in parallel.
+//! [`FanOut`]: sends the requests of one read to the secondaries in parallel.
 
 use super::{QueryMerger, backend::Backend, circuit_breaker::Participant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -8,49 +8,50 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A question to one backend.
-pub(super) type Question<T> =
-    Box<dyn FnOnce(&dyn Backend, &CallContext) -> StorageResult<T> + Send>;
+/// A request to one backend.
+pub(super) type Request<T> = Box<dyn FnOnce(&dyn Backend, &CallContext) -> StorageResult<T> + Send>;
 
-/// A secondary's rank in the order of precedence; the primary stands before all.
+/// A secondary's rank in the order of precedence, 0 first. The primary has none:
+/// it precedes them all.
 pub(super) type Rank = usize;
 
-/// An answer that takes longer than this is late: whether its server is gone is
-/// looked at on the backend.
+/// A response that takes longer than this is suspect: its server's port is
+/// probed, so that a read does not wait the whole timeout for a dead server.
 const SUSPECT_AFTER: Duration = Duration::from_millis(50);
 
 /// The secondaries that take part in one read.
 ///
-/// Who fails a question or is late leaves the fan_out: the read's result is the
-/// union of the primary and those who have answered everything.
+/// A secondary that fails a request or misses the timeout drops out: the read's
+/// result is the union of the primary and those that answered every request.
 pub(super) struct FanOut<'m> {
     merger: &'m QueryMerger,
     context: &'m CallContext,
     started: Instant,
-    /// How long each question may take.
+    /// How long each request may take.
     timeout: Duration,
     participants: BTreeMap<Rank, Participant>,
 }
 
-type Answer<T> = (Rank, StorageResult<T>);
+type Response<T> = (Rank, StorageResult<T>);
 
-/// Answers on their way.
-pub(super) struct Pending<T> {
-    sender: Sender<Answer<T>>,
-    receiver: Receiver<Answer<T>>,
-    asked: BTreeSet<Rank>,
-    asked_at: Instant,
+/// Requests that were sent, and the channel for their responses.
+pub(super) struct InFlight<T> {
+    sender: Sender<Response<T>>,
+    receiver: Receiver<Response<T>>,
+    ranks: BTreeSet<Rank>,
+    sent_at: Instant,
     timeout: Duration,
 }
 
 impl<'m> FanOut<'m> {
-    /// All secondaries that are connected and not known to be slow.
+    /// To all secondaries that are connected and whose circuit breaker lets the
+    /// read through.
     pub(super) fn new(merger: &'m QueryMerger, context: &'m CallContext) -> Self {
         let participants = merger
             .breakers
             .iter()
             .enumerate()
-            .filter_map(|(rank, breaker)| Some((rank, breaker.take()?)))
+            .filter_map(|(rank, breaker)| Some((rank, breaker.participant()?)))
             .collect();
         Self {
             merger,
@@ -61,16 +62,17 @@ impl<'m> FanOut<'m> {
         }
     }
 
-    /// The same for a call that began before: that much less time is left.
+    /// The same for a call that began at `started`: the caller's deadline counts
+    /// from there.
     pub(super) fn since(mut self, started: Instant) -> Self {
         self.started = started;
         self
     }
 
-    /// The same for a read that goes through whole tables: each question may
-    /// take so many times the query timeout.
-    pub(super) fn patient(mut self, times: u32) -> Self {
-        self.timeout = self.timeout.saturating_mul(times);
+    /// The same for a read that goes through whole tables: each request may take
+    /// `factor` times the query timeout.
+    pub(super) fn with_timeout_factor(mut self, factor: u32) -> Self {
+        self.timeout = self.timeout.saturating_mul(factor);
         self
     }
 
@@ -78,7 +80,7 @@ impl<'m> FanOut<'m> {
         self.participants.is_empty()
     }
 
-    /// Who takes part, the first in precedence first.
+    /// The participants' ranks, in the order of precedence.
     pub(super) fn ranks(&self) -> Vec<Rank> {
         self.participants.keys().copied().collect()
     }
@@ -92,144 +94,148 @@ impl<'m> FanOut<'m> {
         self.context.after(self.started.elapsed())
     }
 
-    /// Puts questions to secondaries and returns at once.
-    pub(super) fn begin<T: Send + 'static>(
+    /// Sends requests to participants, without waiting.
+    pub(super) fn send<T: Send + 'static>(
         &self,
-        questions: impl IntoIterator<Item = (Rank, Question<T>)>,
-    ) -> Pending<T> {
+        requests: impl IntoIterator<Item = (Rank, Request<T>)>,
+    ) -> InFlight<T> {
         let (sender, receiver) = unbounded();
         let context = self.context();
         let timeout = context.time_left_or(self.timeout);
         let context = context.limited_to(timeout);
-        let mut asked = BTreeSet::new();
-        for (rank, question) in questions {
+        let mut ranks = BTreeSet::new();
+        for (rank, request) in requests {
             let Some(participant) = self.participants.get(&rank).cloned() else {
                 continue;
             };
-            asked.insert(rank);
+            ranks.insert(rank);
             if timeout.is_zero() {
                 // The caller's deadline has passed: there is nothing to wait for.
                 continue;
             }
             let (sender, context) = (sender.clone(), context.clone());
             self.merger.runtime.spawn_blocking(move || {
+                let Participant {
+                    breaker, connected, ..
+                } = participant;
                 let started = Instant::now();
-                let answer = question(&*participant.backend, &context);
-                let error = answer.as_ref().err();
-                let took = started.elapsed();
-                participant
-                    .breaker
-                    .answered(participant.connection, took, timeout, error);
-                // Nobody listens any more if it took too long.
-                let _ = sender.send((rank, answer));
+                let response = request(&*connected.backend, &context);
+                breaker.responded(
+                    connected.generation,
+                    started.elapsed(),
+                    timeout,
+                    response.as_ref().err(),
+                );
+                // Nobody receives it any more if it took too long.
+                let _ = sender.send((rank, response));
             });
         }
-        Pending {
+        InFlight {
             sender,
             receiver,
-            asked,
-            asked_at: Instant::now(),
+            ranks,
+            sent_at: Instant::now(),
             timeout,
         }
     }
 
-    /// Puts the same question to everyone and returns at once.
-    pub(super) fn begin_all<T: Send + 'static>(
+    /// Sends the same request to all participants, without waiting.
+    pub(super) fn send_all<T: Send + 'static>(
         &self,
-        question: impl Fn(&dyn Backend, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
-    ) -> Pending<T> {
-        self.begin(self.ranks().into_iter().map(|rank| {
-            let question: Question<T> = Box::new(question.clone());
-            (rank, question)
+        request: impl Fn(&dyn Backend, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
+    ) -> InFlight<T> {
+        self.send(self.ranks().into_iter().map(|rank| {
+            let request: Request<T> = Box::new(request.clone());
+            (rank, request)
         }))
     }
 
-    /// Waits for the answers, but for no probe and not longer than its timeout.
-    /// Who has not answered leaves the fan_out.
-    pub(super) fn collect<T: Send + 'static>(&mut self, pending: Pending<T>) -> BTreeMap<Rank, T> {
-        let Pending {
+    /// Waits for the responses, but for no probe's, and no longer than the
+    /// timeout. A participant without a successful one drops out.
+    pub(super) fn collect<T: Send + 'static>(
+        &mut self,
+        in_flight: InFlight<T>,
+    ) -> BTreeMap<Rank, T> {
+        let InFlight {
             sender,
             receiver,
-            asked,
-            asked_at,
+            ranks,
+            sent_at,
             timeout,
-        } = pending;
-        let is_awaited = |rank: &Rank| self.participants.get(rank).is_some_and(|m| m.awaited);
-        let mut awaited: BTreeSet<Rank> = asked.iter().copied().filter(is_awaited).collect();
-        let mut received = BTreeMap::new();
-        receive(
-            &receiver,
-            asked_at + timeout.min(SUSPECT_AFTER),
-            &mut awaited,
-            &mut received,
-        );
+        } = in_flight;
+        let is_awaited = |rank: &Rank| self.participants.get(rank).is_some_and(|it| it.awaited);
+        let mut awaited: BTreeSet<Rank> = ranks.iter().copied().filter(is_awaited).collect();
+        let mut responses = BTreeMap::new();
+        let suspect_at = sent_at + timeout.min(SUSPECT_AFTER);
+        receive(&receiver, suspect_at, &mut awaited, &mut responses);
         if timeout > SUSPECT_AFTER {
             for rank in &awaited {
-                self.look(*rank, sender.clone());
+                self.probe_port(*rank, sender.clone());
             }
         }
-        // Only those who may still answer hold the channel open.
+        // Only those that may still respond keep the channel open.
         drop(sender);
-        receive(&receiver, asked_at + timeout, &mut awaited, &mut received);
-        for (rank, answer) in receiver.try_iter() {
-            received.entry(rank).or_insert(answer);
+        receive(&receiver, sent_at + timeout, &mut awaited, &mut responses);
+        for (rank, response) in receiver.try_iter() {
+            responses.entry(rank).or_insert(response);
         }
 
-        let mut answers = BTreeMap::new();
-        for rank in asked {
-            match received.remove(&rank) {
-                Some(Ok(answer)) => {
-                    answers.insert(rank, answer);
+        let mut results = BTreeMap::new();
+        for rank in ranks {
+            match responses.remove(&rank) {
+                Some(Ok(result)) => {
+                    results.insert(rank, result);
                     continue;
                 }
-                Some(Err(_)) => {}
-                None if asked_at.elapsed() >= timeout => {
-                    if let Some(participant) = self.participants.get(&rank).filter(|m| m.awaited) {
+                None if sent_at.elapsed() >= timeout => {
+                    let participant = self.participants.get(&rank);
+                    if let Some(participant) = participant.filter(|it| it.awaited) {
                         participant.breaker.timed_out(timeout);
                     }
                 }
-                None => {}
+                Some(Err(_)) | None => {}
             }
             self.participants.remove(&rank);
         }
-        answers
+        results
     }
 
-    /// Looks on the side whether the server of one that is late is gone: then
-    /// that is its answer.
-    fn look<T: Send + 'static>(&self, rank: Rank, sender: Sender<Answer<T>>) {
+    /// Probes in the background whether the server of a late response is still
+    /// there. If not, the error is its response.
+    fn probe_port<T: Send + 'static>(&self, rank: Rank, sender: Sender<Response<T>>) {
         let Some(participant) = self.participants.get(&rank).cloned() else {
             return;
         };
         self.merger.runtime.spawn_blocking(move || {
-            if let Some(error) = participant.breaker.look(participant.connection) {
+            let generation = participant.connected.generation;
+            if let Some(error) = participant.breaker.probe_port(generation) {
                 let _ = sender.send((rank, Err(error)));
             }
         });
     }
 
-    /// Asks everyone and waits.
-    pub(super) fn ask_all<T: Send + 'static>(
+    /// Sends the same request to all participants and waits.
+    pub(super) fn request_all<T: Send + 'static>(
         &mut self,
-        question: impl Fn(&dyn Backend, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
+        request: impl Fn(&dyn Backend, &CallContext) -> StorageResult<T> + Clone + Send + 'static,
     ) -> BTreeMap<Rank, T> {
-        let pending = self.begin_all(question);
-        self.collect(pending)
+        let in_flight = self.send_all(request);
+        self.collect(in_flight)
     }
 }
 
-/// Takes answers until none is awaited any more, or until `deadline`.
+/// Receives until no response is awaited any more, or until `deadline`.
 fn receive<T>(
-    receiver: &Receiver<Answer<T>>,
+    receiver: &Receiver<Response<T>>,
     deadline: Instant,
     awaited: &mut BTreeSet<Rank>,
-    received: &mut BTreeMap<Rank, StorageResult<T>>,
+    responses: &mut BTreeMap<Rank, StorageResult<T>>,
 ) {
     while !awaited.is_empty() {
-        let Ok((rank, answer)) = receiver.recv_deadline(deadline) else {
+        let Ok((rank, response)) = receiver.recv_deadline(deadline) else {
             return;
         };
         awaited.remove(&rank);
-        received.entry(rank).or_insert(answer);
+        responses.entry(rank).or_insert(response);
     }
 }

@@ -1,93 +1,55 @@
-//! The graph over the union: entities by name, and the walk.
+//! The traversal of the graph that all databases form together.
 
-use super::{QueryMerger, backend::Backend, fan_out::FanOut, order, row::MergeableRow};
+use super::{
+    QueryMerger,
+    entities::{object, select},
+    fan_out::FanOut,
+    order,
+    row::MergeableRow,
+};
 use abi_stable::std_types::{ROption, RVec};
 use plugin_api::{
     error::StorageResult,
     records::{Entity, GraphResult, Relationship},
-    storage::{CallContext, GraphResults, MaybeEntity},
+    storage::{CallContext, GraphResults},
     value::{Object, RecordId, Value},
 };
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
-    time::Instant,
+    ops::Range,
 };
 use surreal_storage::schema::relationships;
 
-const ENTITIES: &str = "entities";
-
-/// All edges that leave some entities, over the tables that hold edges: those
-/// that a relationship can name and whose rows have ends.
-const EDGES: &str = "\
-    RETURN (INFO FOR DB).tables.keys() \
-        .filter(|$table| $table NOT IN $known \
+/// The tables that hold edges: those that a relationship type can name and whose
+/// rows have ends. `$only` is one type, or empty for all.
+macro_rules! relationship_tables {
+    () => {
+        "(INFO FOR DB).tables.keys().filter(|$table| $table NOT IN $known \
             AND (!$only OR $table = $only) \
-            AND (SELECT VALUE from_entity FROM type::table($table) LIMIT 1)[0] != NONE) \
-        .map(|$table| (SELECT * FROM type::table($table) WHERE from_entity IN $from)) \
-        .flatten()";
+            AND (SELECT VALUE from_entity FROM type::table($table) LIMIT 1)[0] != NONE)"
+    };
+}
+
+/// The names of these tables.
+pub(super) const RELATIONSHIP_TABLES: &str = concat!("RETURN ", relationship_tables!());
+
+/// All edges that leave the entities `$from`.
+const EDGES: &str = concat!(
+    "RETURN ",
+    relationship_tables!(),
+    ".map(|$table| (SELECT * FROM type::table($table) WHERE from_entity IN $from)).flatten()"
+);
+
+/// The parameters of [`RELATIONSHIP_TABLES`].
+pub(super) fn relationship_parameters(relationship_type: &str) -> Object {
+    let known: Value = relationships::taken_names().collect();
+    Object::new()
+        .with("known", known)
+        .with("only", relationship_type)
+}
 
 impl QueryMerger {
-    /// See the contract.
-    ///
-    /// # Errors
-    /// The primary's.
-    pub fn get_entity(
-        &self,
-        context: &CallContext,
-        id_or_name: &str,
-    ) -> StorageResult<MaybeEntity> {
-        let started = Instant::now();
-        if let ROption::RSome(found) = self.primary().get_entity(context, id_or_name)? {
-            return Ok(ROption::RSome(found));
-        }
-        let mut fan_out = FanOut::new(self, context).since(started);
-        Ok(self.entity_beyond_primary(&mut fan_out, id_or_name)?.into())
-    }
-
-    /// The secondaries' entity of that id, or else of that name.
-    fn entity_beyond_primary(
-        &self,
-        fan_out: &mut FanOut<'_>,
-        id_or_name: &str,
-    ) -> StorageResult<Option<Entity>> {
-        if fan_out.is_empty() {
-            return Ok(None);
-        }
-        if let Some(id) = entity_id(id_or_name) {
-            let by_id = self.entities(fan_out, vec![id])?;
-            if let Some(entity) = by_id.into_iter().next() {
-                return Ok(Some(entity));
-            }
-        }
-        let name = id_or_name.to_owned();
-        let by_name = self.beyond_primary(
-            fan_out,
-            order::entity,
-            Some(1),
-            move |backend, context, limit| {
-                let sql = "SELECT * FROM entities WHERE name = $name ORDER BY id LIMIT $limit";
-                let parameters = Object::new()
-                    .with("name", name.as_str())
-                    .with("limit", limit);
-                rows(backend, context, sql, &parameters, entity)
-            },
-        )?;
-        Ok(by_name.into_iter().next())
-    }
-
-    /// The entities of these ids, as far as any side has them, sorted by id.
-    fn entities(
-        &self,
-        fan_out: &mut FanOut<'_>,
-        ids: Vec<RecordId>,
-    ) -> StorageResult<RVec<Entity>> {
-        let parameters = Object::new().with("ids", ids.into_iter().collect::<Value>());
-        self.list_on(fan_out, order::entity, None, move |backend, context, _| {
-            rows(backend, context, "SELECT * FROM $ids", &parameters, entity)
-        })
-    }
-
     /// See the contract.
     ///
     /// # Errors
@@ -108,167 +70,152 @@ impl QueryMerger {
         if !relationship_type.is_empty() {
             relationships::relationship_type(relationship_type)?;
         }
-        // A secondary that drops out on the way has left its mark on the steps
-        // before: the walk is repeated without it.
+        // The steps before a secondary drops out contain its rows: the traversal
+        // is repeated without it.
         loop {
             let participants = fan_out.ranks();
-            let found = self.walk(&mut fan_out, start, relationship_type, depth)?;
+            let found = self.traverse(&mut fan_out, start, relationship_type, depth)?;
             if fan_out.ranks() == participants {
                 return Ok(found);
             }
         }
     }
 
-    fn walk(
+    fn traverse(
         &self,
         fan_out: &mut FanOut<'_>,
         start: &str,
         relationship_type: &str,
-        depth: u32,
+        max_depth: u32,
     ) -> StorageResult<GraphResults> {
         let start = match self.primary().get_entity(&fan_out.context(), start)? {
             ROption::RSome(entity) => Some(entity),
-            ROption::RNone => self.entity_beyond_primary(fan_out, start)?,
+            ROption::RNone => self.secondary_entity(fan_out, start)?,
         };
         let Some(start) = start else {
             return Ok(RVec::new());
         };
-        let mut seen = HashSet::from([start.id.to_string()]);
-        let mut results = vec![GraphResult {
-            path: [start.id.clone()].into_iter().collect(),
-            entity: start,
-            relationship: ROption::RNone,
-            depth: 0,
-        }];
-        let mut reached = 0;
-        for depth in 1..=depth {
-            let frontier = reached..results.len();
-            reached = frontier.end;
-            let sources: Vec<RecordId> = results[frontier.clone()]
-                .iter()
-                .map(|result| result.entity.id.clone())
-                .collect();
-            if sources.is_empty() {
+        let mut traversal = Traversal::from(start);
+        for depth in 1..=max_depth {
+            let frontier = traversal.next_frontier();
+            if frontier.is_empty() {
                 break;
             }
-            let mut leaving: HashMap<String, Vec<Relationship>> = HashMap::new();
-            for edge in self.edges(fan_out, &sources, relationship_type)? {
-                if !seen.contains(&edge.to.to_string()) {
-                    leaving.entry(edge.from.to_string()).or_default().push(edge);
-                }
+            let sources = traversal.ids(frontier.clone());
+            let edges = self.edges(fan_out, &sources, relationship_type)?;
+            let edges = traversal.unvisited(edges);
+            if edges.is_empty() {
+                break;
             }
-            let targets: HashMap<String, RecordId> = leaving
-                .values()
-                .flatten()
+            let targets: HashMap<String, RecordId> = edges
+                .iter()
                 .map(|edge| (edge.to.to_string(), edge.to.clone()))
                 .collect();
-            if targets.is_empty() {
-                break;
-            }
             let entities = self.entities(fan_out, targets.into_values().collect())?;
-            let mut entities: HashMap<String, Entity> = entities
-                .into_iter()
-                .map(|entity| (entity.id.to_string(), entity))
-                .collect();
-            // In the order in which their sources were reached.
-            for from in frontier {
-                let source = &results[from];
-                let path = source.path.clone();
-                for edge in leaving
-                    .remove(&source.entity.id.to_string())
-                    .unwrap_or_default()
-                {
-                    // Each entity once; an edge that leads nowhere is skipped.
-                    let Some(entity) = entities.remove(&edge.to.to_string()) else {
-                        continue;
-                    };
-                    seen.insert(entity.id.to_string());
-                    let mut path = path.clone();
-                    path.push(entity.id.clone());
-                    results.push(GraphResult {
-                        entity,
-                        relationship: ROption::RSome(edge),
-                        path,
-                        depth,
-                    });
-                }
-            }
+            traversal.visit(frontier, edges, entities, depth);
         }
-        Ok(results.into())
+        Ok(traversal.results.into())
     }
 
-    /// The edges that leave these entities, sorted by id.
+    /// The edges that leave these entities, in the order of their ids.
     fn edges(
         &self,
         fan_out: &mut FanOut<'_>,
         from: &[RecordId],
         relationship_type: &str,
     ) -> StorageResult<RVec<Relationship>> {
-        let known: Value = relationships::taken_names().collect();
-        // An edge may name its ends by text or by record id.
+        // An edge holds its ends as text or as record ids.
         let from: Value = from
             .iter()
             .flat_map(|id| [Value::from(id.to_string()), Value::from(id.clone())])
             .collect();
-        let parameters = Object::new()
-            .with("known", known)
-            .with("only", relationship_type)
-            .with("from", from);
+        let parameters = relationship_parameters(relationship_type).with("from", from);
         self.list_on(fan_out, order::edge, None, move |backend, context, _| {
-            rows(backend, context, EDGES, &parameters, relationship)
+            select(backend, context, EDGES, &parameters, relationship)
         })
     }
 }
 
-/// The id that a text names, with the table (`entities:abc`) or without (`abc`).
-fn entity_id(text: &str) -> Option<RecordId> {
-    let id: RecordId = match text.parse() {
-        Ok(id) => id,
-        Err(_) => format!("{ENTITIES}:{text}").parse().ok()?,
-    };
-    (id.table == ENTITIES).then_some(id)
+/// A breadth-first traversal: the entities visited so far, in order.
+struct Traversal {
+    results: Vec<GraphResult>,
+    visited: HashSet<String>,
+    /// How many of the results were a frontier already.
+    expanded: usize,
 }
 
-/// The rows that a query of one statement gives, read with `read`; what it does
-/// not understand is left out.
-fn rows<T>(
-    backend: &dyn Backend,
-    context: &CallContext,
-    sql: &str,
-    parameters: &Object,
-    read: fn(&Object) -> Option<T>,
-) -> StorageResult<RVec<T>> {
-    let answer = backend.query(context, sql, parameters)?;
-    Ok(answer
-        .first_rows()
-        .iter()
-        .filter_map(|row| read(row.as_object()?))
-        .collect())
-}
+impl Traversal {
+    fn from(start: Entity) -> Self {
+        Self {
+            visited: HashSet::from([start.id.to_string()]),
+            results: vec![GraphResult {
+                path: [start.id.clone()].into_iter().collect(),
+                entity: start,
+                relationship: ROption::RNone,
+                depth: 0,
+            }],
+            expanded: 0,
+        }
+    }
 
-fn text(row: &Object, column: &str) -> Option<String> {
-    row.get(column).and_then(Value::as_str).map(str::to_owned)
-}
+    /// The results of the last step.
+    fn next_frontier(&mut self) -> Range<usize> {
+        let frontier = self.expanded..self.results.len();
+        self.expanded = frontier.end;
+        frontier
+    }
 
-fn object(row: &Object, column: &str) -> Object {
-    row.get(column)
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default()
-}
+    fn ids(&self, results: Range<usize>) -> Vec<RecordId> {
+        let results = self.results[results].iter();
+        results.map(|result| result.entity.id.clone()).collect()
+    }
 
-fn entity(row: &Object) -> Option<Entity> {
-    let created_at = row.get("created_at").and_then(Value::as_datetime);
-    Some(Entity {
-        id: row.get("id")?.as_record_id()?.clone(),
-        entity_type: text(row, "entity_type")
-            .or_else(|| text(row, "type"))
-            .unwrap_or_default()
-            .into(),
-        name: text(row, "name").unwrap_or_default().into(),
-        properties: object(row, "properties"),
-        created_at: created_at.unwrap_or_default(),
-    })
+    /// The edges that lead to entities that were not visited.
+    fn unvisited(&self, edges: RVec<Relationship>) -> Vec<Relationship> {
+        let edges = edges.into_iter();
+        edges
+            .filter(|edge| !self.visited.contains(&edge.to.to_string()))
+            .collect()
+    }
+
+    /// Visits the entities that the edges lead to, each once, in the order in
+    /// which the edges' sources were visited. An edge to an entity that does not
+    /// exist is skipped.
+    fn visit(
+        &mut self,
+        frontier: Range<usize>,
+        edges: Vec<Relationship>,
+        entities: RVec<Entity>,
+        depth: u32,
+    ) {
+        let mut leaving: HashMap<String, Vec<Relationship>> = HashMap::new();
+        for edge in edges {
+            leaving.entry(edge.from.to_string()).or_default().push(edge);
+        }
+        let mut entities: HashMap<String, Entity> = entities
+            .into_iter()
+            .map(|entity| (entity.id.to_string(), entity))
+            .collect();
+        for source in frontier {
+            let source = &self.results[source];
+            let path = source.path.clone();
+            let edges = leaving.remove(&source.entity.id.to_string());
+            for edge in edges.unwrap_or_default() {
+                let Some(entity) = entities.remove(&edge.to.to_string()) else {
+                    continue;
+                };
+                self.visited.insert(entity.id.to_string());
+                let mut path = path.clone();
+                path.push(entity.id.clone());
+                self.results.push(GraphResult {
+                    entity,
+                    relationship: ROption::RSome(edge),
+                    path,
+                    depth,
+                });
+            }
+        }
+    }
 }
 
 fn relationship(row: &Object) -> Option<Relationship> {

@@ -1,15 +1,15 @@
-//! The one way in which lists, searches and counts are merged.
+//! How lists, searches and counts are merged: one algorithm for all.
 //!
-//! The sides stand in an order of precedence: the primary, then the secondaries
-//! by priority. A side's row shows if no side before it has it, whatever that
-//! side's version looks like, and if it is not deleted. Since a limited or
-//! filtered page does not tell what a side has, rows that only a later side
-//! returned are looked up in those before it, all in one query.
+//! The databases have an order of precedence: the primary, then the secondaries
+//! by priority. A row of a database is part of the result if no database before
+//! it has the row, in whatever version, and if it was not deleted. A limited or
+//! filtered page does not tell what a database has, so rows that only a later
+//! database returned are looked up in those before it, all in one query.
 //!
-//! A page's rows that turn out not to show may have truncated_pages out one that would.
-//! So as long as a full page ends before the merged list does, a longer one is
-//! asked for: the result is exact, and in the steady state, when the sides
-//! agree, nothing is asked twice.
+//! A limited page may be full of rows that are not part of the result, and so be
+//! truncated before one that is. As long as a full page ends before the merged
+//! list does, a longer one is fetched: the result is exact, and in the steady
+//! state, when the databases agree, nothing is fetched twice.
 
 use super::{
     fan_out::Rank,
@@ -25,59 +25,59 @@ use std::{
 /// The order that a method promises, total, so that it is the same every time.
 pub(super) type Order<T> = fn(&T, &T) -> Ordering;
 
-/// By how much a page grows that was truncated_pages.
-const GROWTH: u32 = 4;
+/// By how much a truncated page grows.
+const PAGE_GROWTH: u32 = 4;
 
-/// How often the sides are looked through again because of deletes meanwhile: a
-/// read must end among deletes that do not.
-const MAX_RECHECKS: u32 = 4;
+/// How often rows are looked up again because of concurrent deletes: a read must
+/// end even if deletes never do.
+const MAX_RECHECKS: u32 = 3;
 
-/// A secondary's answer.
+/// The rows that a secondary returned.
 #[derive(Clone, Debug)]
 pub(super) struct Page<T> {
     /// In order.
     pub(super) rows: Vec<T>,
-    /// How many were asked for; none for all.
-    pub(super) asked: Option<u32>,
+    /// The limit of the request; none if there was none.
+    pub(super) limit: Option<u32>,
 }
 
 impl<T> Page<T> {
     /// Could there be more rows behind the last?
-    fn full(&self) -> bool {
-        self.asked
-            .is_some_and(|asked| self.rows.len() >= asked as usize)
+    fn is_full(&self) -> bool {
+        self.limit
+            .is_some_and(|limit| self.rows.len() >= limit as usize)
     }
 }
 
-/// Pages by rank in the order of precedence, without the primary.
+/// The secondaries' pages, in the order of precedence.
 pub(super) type Pages<T> = BTreeMap<Rank, Page<T>>;
 
-/// Whether a side has what these identities name.
+/// The rows to look up in each secondary.
 pub(super) type Lookups = BTreeMap<Rank, Vec<Identity>>;
 
-/// What the merge asks of the databases.
+/// What the merge asks about rows.
 pub(super) trait RowLookup {
-    /// Which names of these rows the primary has.
+    /// Which lookup keys of these rows the primary has.
     ///
     /// # Errors
     /// The primary's.
     fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>>;
 
-    /// Which names of these rows these secondaries have. One that does not
-    /// answer is missing from the result.
+    /// Which lookup keys of these rows these secondaries have. One that does
+    /// not answer is missing from the result.
     fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Rank, HashSet<Key>>;
 
-    /// How many deletes there were so far.
-    fn deletes(&self) -> u64;
+    /// How many deletes there have been so far.
+    fn delete_count(&self) -> u64;
 
-    /// Is the row deleted?
-    fn hides(&self, row: &impl MergeableRow, identity: &Identity) -> bool;
+    /// Is the row hidden by a tombstone?
+    fn is_deleted(&self, row: &impl MergeableRow, identity: &Identity) -> bool;
 }
 
 /// Merges the primary's rows with the secondaries' pages, both in order.
 ///
-/// `more` asks secondaries for longer pages; one that does not answer is
-/// missing from what it returns.
+/// `fetch_longer` fetches pages with a higher limit; a secondary that does not
+/// answer is missing from what it returns.
 ///
 /// # Errors
 /// The primary's.
@@ -87,23 +87,23 @@ pub(super) fn merge<S: RowLookup, T: MergeableRow>(
     mut pages: Pages<T>,
     order: Order<T>,
     limit: Option<u32>,
-    mut more: impl FnMut(&mut S, Vec<(Rank, u32)>) -> Pages<T>,
+    mut fetch_longer: impl FnMut(&mut S, Vec<(Rank, u32)>) -> Pages<T>,
 ) -> StorageResult<Vec<T>> {
     loop {
-        let theirs = secondary_only_rows(source, &primary, &mut pages)?;
+        let added = secondary_only_rows(source, &primary, &mut pages)?;
         // In the steady state the primary's list is the result as it is.
-        let merged = (!theirs.is_empty()).then(|| interleave(&primary, theirs, order, limit));
-        let shown = merged.as_ref().unwrap_or(&primary);
+        let merged = (!added.is_empty()).then(|| interleave(&primary, added, order, limit));
+        let result = merged.as_ref().unwrap_or(&primary);
         let truncated_pages: Vec<(Rank, u32)> = pages
             .iter()
-            .filter(|(_, page)| may_hold_more(page, shown, order, limit))
-            .filter_map(|(rank, page)| Some((*rank, page.asked?.saturating_mul(GROWTH))))
+            .filter(|(_, page)| is_truncated(page, result, order, limit))
+            .filter_map(|(rank, page)| Some((*rank, page.limit?.saturating_mul(PAGE_GROWTH))))
             .collect();
         if truncated_pages.is_empty() {
             return Ok(merged.unwrap_or(primary));
         }
         let ranks: Vec<Rank> = truncated_pages.iter().map(|(rank, _)| *rank).collect();
-        let mut longer = more(source, truncated_pages);
+        let mut longer = fetch_longer(source, truncated_pages);
         for rank in ranks {
             match longer.remove(&rank) {
                 Some(page) => pages.insert(rank, page),
@@ -113,22 +113,23 @@ pub(super) fn merge<S: RowLookup, T: MergeableRow>(
     }
 }
 
-/// Could a row behind this page's last belong into the merged list?
-fn may_hold_more<T>(page: &Page<T>, merged: &[T], order: Order<T>, limit: Option<u32>) -> bool {
-    let Some(limit) = limit.filter(|_| page.full() && page.asked < Some(u32::MAX)) else {
+/// Could a row behind this page's last one belong in the merged list?
+fn is_truncated<T>(page: &Page<T>, merged: &[T], order: Order<T>, limit: Option<u32>) -> bool {
+    let Some(limit) = limit.filter(|_| page.is_full() && page.limit < Some(u32::MAX)) else {
         return false;
     };
     match (page.rows.last(), merged.last()) {
-        (Some(last), Some(lowest)) => {
-            merged.len() < limit as usize || order(last, lowest) == Ordering::Less
+        (Some(last), Some(merged_last)) => {
+            merged.len() < limit as usize || order(last, merged_last) == Ordering::Less
         }
         (Some(_), None) => limit > 0,
         _ => false,
     }
 }
 
-/// The rows of the pages that show: those that no side before theirs has. The
-/// pages of secondaries that fail to tell are removed.
+/// The rows of the pages that belong in the result: those that no database
+/// before theirs has, and that are not deleted. The pages of secondaries that
+/// fail a lookup are removed.
 ///
 /// # Errors
 /// The primary's.
@@ -137,17 +138,16 @@ pub(super) fn secondary_only_rows<T: MergeableRow>(
     primary: &[T],
     pages: &mut Pages<T>,
 ) -> StorageResult<Vec<T>> {
-    let mut looks = 0;
+    let mut rechecks = 0;
     loop {
-        looks += 1;
-        let deletes = source.deletes();
+        let deletes = source.delete_count();
         let mut candidates = candidates(source, primary, pages);
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         let identities: Vec<Identity> = candidates.iter().map(|c| c.identity.clone()).collect();
-        let taken = source.in_primary(&identities)?;
-        candidates.retain(|c| !c.is_in(&taken));
+        let existing = source.in_primary(&identities)?;
+        candidates.retain(|c| !c.is_among(&existing));
 
         let lookups: Lookups = pages
             .keys()
@@ -159,24 +159,25 @@ pub(super) fn secondary_only_rows<T: MergeableRow>(
             .collect();
         if !lookups.is_empty() {
             let asked: Vec<Rank> = lookups.keys().copied().collect();
-            let taken = source.in_secondaries(lookups);
+            let existing = source.in_secondaries(lookups);
             let participants = pages.len();
-            pages.retain(|rank, _| !asked.contains(rank) || taken.contains_key(rank));
+            pages.retain(|rank, _| !asked.contains(rank) || existing.contains_key(rank));
             if pages.len() < participants {
-                // Who fails here has hidden rows of others behind its own.
+                // The rows of one that failed have replaced those of others.
                 continue;
             }
             candidates.retain(|c| {
-                !taken
+                !existing
                     .iter()
-                    .any(|(rank, taken)| *rank < c.rank && c.is_in(taken))
+                    .any(|(rank, existing)| *rank < c.rank && c.is_among(existing))
             });
         }
-        // Once more: a row may have been deleted since the primary was asked.
-        candidates.retain(|c| !source.hides(&c.row, &c.identity));
-        if !candidates.is_empty() && source.deletes() != deletes && looks < MAX_RECHECKS {
-            // One may even have been written again: then the primary has it,
-            // and nothing says any more that it was deleted.
+        // A row may have been deleted since the primary was asked.
+        candidates.retain(|c| !source.is_deleted(&c.row, &c.identity));
+        if !candidates.is_empty() && source.delete_count() != deletes && rechecks < MAX_RECHECKS {
+            // It may even have been written again: then the primary has it, and
+            // its tombstone is gone.
+            rechecks += 1;
             continue;
         }
         return Ok(candidates.into_iter().map(|c| c.row).collect());
@@ -190,33 +191,35 @@ struct Candidate<T> {
 }
 
 impl<T> Candidate<T> {
-    fn is_in(&self, names: &HashSet<Key>) -> bool {
-        self.identity.lookup_keys().any(|name| names.contains(name))
+    fn is_among(&self, existing: &HashSet<Key>) -> bool {
+        self.identity
+            .lookup_keys()
+            .any(|key| existing.contains(key))
     }
 }
 
-/// The rows that no page before theirs has, and that are not deleted.
+/// The rows that no page before theirs holds, and that are not deleted.
 fn candidates<T: MergeableRow>(
     source: &impl RowLookup,
     primary: &[T],
     pages: &Pages<T>,
 ) -> Vec<Candidate<T>> {
     let identity = |row: &T| Identity::of(row, &row.columns());
-    let mut at_hand: HashSet<Key> = primary
+    let mut earlier: HashSet<Key> = primary
         .iter()
         .flat_map(|row| identity(row).lookup_keys().cloned().collect::<Vec<_>>())
         .collect();
     let mut candidates = Vec::new();
     for (&rank, page) in pages {
-        let mut names = Vec::new();
+        let mut lookup_keys = Vec::new();
         let mut keys = HashSet::new();
         for row in &page.rows {
             let identity = identity(row);
-            names.extend(identity.lookup_keys().cloned());
-            let first = keys.insert(identity.key.clone());
-            if first
-                && !identity.lookup_keys().any(|name| at_hand.contains(name))
-                && !source.hides(row, &identity)
+            lookup_keys.extend(identity.lookup_keys().cloned());
+            let is_first = keys.insert(identity.key.clone());
+            if is_first
+                && !identity.lookup_keys().any(|key| earlier.contains(key))
+                && !source.is_deleted(row, &identity)
             {
                 let row = row.clone();
                 candidates.push(Candidate {
@@ -226,29 +229,29 @@ fn candidates<T: MergeableRow>(
                 });
             }
         }
-        at_hand.extend(names);
+        earlier.extend(lookup_keys);
     }
     candidates
 }
 
-/// Puts `theirs` among the primary's rows, whose own order stays as it is.
+/// Inserts `added` among the primary's rows, whose own order stays as it is.
 fn interleave<T: Clone>(
     primary: &[T],
-    mut theirs: Vec<T>,
+    mut added: Vec<T>,
     order: Order<T>,
     limit: Option<u32>,
 ) -> Vec<T> {
     let limit = limit.map_or(usize::MAX, |limit| limit as usize);
-    theirs.sort_by(order);
-    let mut theirs = theirs.into_iter().peekable();
-    let mut merged = Vec::with_capacity(primary.len());
-    for ours in primary {
-        while let Some(their) = theirs.next_if(|their| order(their, ours) == Ordering::Less) {
-            merged.push(their);
+    added.sort_by(order);
+    let mut merged = Vec::with_capacity(primary.len() + added.len());
+    let mut added = added.into_iter().peekable();
+    for row in primary {
+        while let Some(before) = added.next_if(|other| order(other, row) == Ordering::Less) {
+            merged.push(before);
         }
-        merged.push(ours.clone());
+        merged.push(row.clone());
     }
-    merged.extend(theirs);
+    merged.extend(added);
     merged.truncate(limit);
     merged
 }

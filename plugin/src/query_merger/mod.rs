@@ -1,39 +1,43 @@
-//! The read path: what one database holding the union would have returned.
+//! The read path: what one database holding the union would return.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! | --- | --- |
-//! | [`read_specs`] | every read method as data: order, limit, what merging means |
-//! | `memory`, `code` | the methods, each a line or a few |
-//! | `raw` | a plain SELECT of the host's own |
-//! | `merge` | the one way in which lists and searches are merged |
-//! | `row`, `order` | which row is which, and which comes first |
-//! | `existence` | does a side have these rows? |
-//! | `graph` | the walk over the union of the graphs |
-//! | `counts` | each record once |
-//! | `side`, `breaker`, `fan_out` | whom to ask, who answers how, asking all at once |
+//! | [`read_specs`] | every read method as data: tables, order, default limit, merging |
+//! | `methods` | the read methods that differ in nothing else |
+//! | `facts`, `vectors`, `documents`, `events`, `entities`, `code` | the methods by what they read |
+//! | `graph`, `hybrid`, `counts`, `raw` | traversal, hybrid search, statistics, a host's own SELECT |
+//! | `merge` | how the databases' rows become one list |
+//! | `row`, `order`, `existence` | the identity of a row, the order of rows, which rows a database has |
+//! | `backend`, `circuit_breaker`, `fan_out` | the databases, which of them respond in time, requests in parallel |
 //!
-//! `docs/merged-reads.md` tells the same for the person who runs it.
+//! `docs/merged-reads.md` describes the behaviour for operators.
 
 mod backend;
 mod circuit_breaker;
 mod code;
 mod counts;
+mod documents;
+mod entities;
+mod events;
 mod existence;
+mod facts;
 mod fan_out;
 mod graph;
-mod memory;
+mod hybrid;
 mod merge;
+mod methods;
 mod order;
 mod raw;
 pub mod read_specs;
 mod row;
+mod vectors;
 
-pub use backend::{Backend, Secondary};
+pub use backend::{Backend, Connected, Secondary};
 
 use crate::{dedup::Key, tombstones::Tombstones};
 use abi_stable::std_types::RVec;
 use circuit_breaker::CircuitBreaker;
-use fan_out::{FanOut, Question, Rank};
+use fan_out::{FanOut, Rank, Request};
 use merge::{Lookups, Order, Page, RowLookup};
 use plugin_api::{
     error::StorageResult,
@@ -51,9 +55,9 @@ use tokio::runtime::Handle;
 /// How reads are merged.
 #[derive(Clone, Debug)]
 pub struct ReadSettings {
-    /// False: every read is the primary's alone.
+    /// False: every read goes to the primary alone.
     pub merge: bool,
-    /// How long a secondary is waited for.
+    /// How long a read waits for a secondary.
     pub query_timeout: Duration,
 }
 
@@ -61,23 +65,23 @@ pub struct ReadSettings {
 ///
 /// Each read method of the contract is an inherent method of the same name and
 /// signature. They block, and may be called from any thread. The primary is
-/// asked on the caller's thread, the secondaries at the same time on `runtime`.
-/// The primary must answer: its error is the method's. A secondary that fails
-/// or is late is left out.
+/// queried on the caller's thread, the secondaries at the same time on
+/// `runtime`. The primary must answer: its error is the method's. A secondary
+/// that fails or is late is left out of the result.
 pub struct QueryMerger {
     primary: FullStorage,
     /// In the order of precedence.
     breakers: Vec<Arc<CircuitBreaker>>,
-    /// None if deleted rows are shown.
+    /// None if deleted rows are part of the result.
     tombstones: Option<Arc<Tombstones>>,
     settings: ReadSettings,
     runtime: Handle,
 }
 
 impl QueryMerger {
-    /// Merges reads from `primary` with those from `secondaries`, leaving out
-    /// what `tombstones` hide (none: deleted rows are shown as far as a
-    /// secondary has them).
+    /// Merges reads from `primary` with those from `secondaries`, without the
+    /// rows that `tombstones` hide. Without tombstones, deleted rows are part of
+    /// the result as long as a secondary has them.
     pub fn new(
         primary: FullStorage,
         secondaries: impl IntoIterator<Item = Arc<dyn Secondary>>,
@@ -104,81 +108,103 @@ impl QueryMerger {
         &self.primary
     }
 
-    /// A list or a search: asks all sides at once and merges.
+    /// A list or a search: queries all databases at once and merges.
     fn list<T: MergeableRow>(
         &self,
         context: &CallContext,
         order: Order<T>,
         limit: Option<u32>,
-        ask: impl Ask<T>,
+        fetch: impl Fetch<T>,
     ) -> StorageResult<RVec<T>> {
-        self.list_on(&mut FanOut::new(self, context), order, limit, ask)
+        self.list_on(&mut FanOut::new(self, context), order, limit, fetch)
     }
 
-    /// The same with a fan_out that takes part in more than this.
+    /// The same as one step of a longer read.
     fn list_on<T: MergeableRow>(
         &self,
         fan_out: &mut FanOut<'_>,
         order: Order<T>,
         limit: Option<u32>,
-        ask: impl Ask<T>,
+        fetch: impl Fetch<T>,
     ) -> StorageResult<RVec<T>> {
-        let first = limit.unwrap_or(0);
-        let question = ask.clone();
-        let pending = fan_out.begin_all(move |backend, context| question(backend, context, first));
-        let primary = ask(self.primary(), &fan_out.context(), first)?;
-        let answers = fan_out.collect(pending);
-        if answers.is_empty() {
-            return Ok(primary);
-        }
-        Ok(merge_answers(fan_out, primary.into(), answers, order, limit, ask)?.into())
+        self.list_with(fan_out, order, limit, fetch.clone(), fetch)
     }
 
-    /// What the secondaries add to a primary that has found nothing.
-    fn beyond_primary<T: MergeableRow>(
+    /// The same where the secondaries are queried in another way.
+    fn list_with<T: MergeableRow>(
         &self,
         fan_out: &mut FanOut<'_>,
         order: Order<T>,
         limit: Option<u32>,
-        ask: impl Ask<T>,
-    ) -> StorageResult<Vec<T>> {
-        let first = limit.unwrap_or(0);
-        let question = ask.clone();
-        let answers = fan_out.ask_all(move |backend, context| question(backend, context, first));
-        merge_answers(fan_out, Vec::new(), answers, order, limit, ask)
+        from_primary: impl Fetch<T>,
+        from_secondary: impl Fetch<T>,
+    ) -> StorageResult<RVec<T>> {
+        let first_limit = limit.unwrap_or(0);
+        let fetch = from_secondary.clone();
+        let in_flight =
+            fan_out.send_all(move |backend, context| fetch(backend, context, first_limit));
+        let primary = from_primary(self.primary(), &fan_out.context(), first_limit)?;
+        let answers = fan_out.collect(in_flight);
+        if answers.is_empty() {
+            return Ok(primary);
+        }
+        let merged = merge_answers(
+            fan_out,
+            primary.into(),
+            answers,
+            order,
+            limit,
+            from_secondary,
+        )?;
+        Ok(merged.into())
     }
 
-    /// A point read: the primary's row, or else, in the order of precedence,
-    /// the first of the secondaries' that shows.
+    /// The secondaries' part of a list for which the primary has no row.
+    fn list_secondaries<T: MergeableRow>(
+        &self,
+        fan_out: &mut FanOut<'_>,
+        order: Order<T>,
+        limit: Option<u32>,
+        fetch: impl Fetch<T>,
+    ) -> StorageResult<Vec<T>> {
+        let first_limit = limit.unwrap_or(0);
+        let first = fetch.clone();
+        let answers =
+            fan_out.request_all(move |backend, context| first(backend, context, first_limit));
+        merge_answers(fan_out, Vec::new(), answers, order, limit, fetch)
+    }
+
+    /// A point read: the primary's row, or else that of the first secondary, in
+    /// the order of precedence, that has one.
     fn point<T: MergeableRow>(
         &self,
         context: &CallContext,
-        ask: impl Fn(&dyn Backend, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
+        fetch: impl Fn(&dyn Backend, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
     ) -> StorageResult<Option<T>> {
         let started = Instant::now();
-        if let Some(found) = ask(self.primary(), context)? {
+        if let Some(found) = fetch(self.primary(), context)? {
             return Ok(Some(found));
         }
-        let as_it_comes: Order<T> = |_, _| Ordering::Equal;
+        let by_precedence: Order<T> = |_, _| Ordering::Equal;
         let mut fan_out = FanOut::new(self, context).since(started);
-        let found = self.beyond_primary(
+        let found = self.list_secondaries(
             &mut fan_out,
-            as_it_comes,
+            by_precedence,
             None,
-            move |backend, context, _| Ok(ask(backend, context)?.into_iter().collect()),
+            move |backend, context, _| Ok(fetch(backend, context)?.into_iter().collect()),
         )?;
         Ok(found.into_iter().next())
     }
 }
 
-/// How a list is asked of a backend: with the limit, which a list without one
-/// ignores.
-trait Ask<T>:
+/// How a list is fetched from a backend, with a limit; a list without one
+/// ignores it.
+trait Fetch<T>:
     Fn(&dyn Backend, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
 {
 }
 
-impl<T, F> Ask<T> for F where
+impl<T, F> Fetch<T> for F where
     F: Fn(&dyn Backend, &CallContext, u32) -> StorageResult<RVec<T>> + Clone + Send + 'static
 {
 }
@@ -189,51 +215,51 @@ fn merge_answers<T: MergeableRow>(
     answers: BTreeMap<Rank, RVec<T>>,
     order: Order<T>,
     limit: Option<u32>,
-    ask: impl Ask<T>,
+    fetch: impl Fetch<T>,
 ) -> StorageResult<Vec<T>> {
-    let page = |rows: RVec<T>, asked| Page {
+    let page = |rows: RVec<T>, limit| Page {
         rows: rows.into(),
-        asked,
+        limit,
     };
     let pages = answers
         .into_iter()
         .map(|(rank, rows)| (rank, page(rows, limit)))
         .collect();
     merge::merge(fan_out, primary, pages, order, limit, |fan_out, limits| {
-        let asked: BTreeMap<Rank, u32> = limits.iter().copied().collect();
-        let pending = fan_out.begin(limits.into_iter().map(|(rank, limit)| {
-            let ask = ask.clone();
-            let question: Question<RVec<T>> =
-                Box::new(move |backend, context| ask(backend, context, limit));
-            (rank, question)
+        let limit_of: BTreeMap<Rank, u32> = limits.iter().copied().collect();
+        let in_flight = fan_out.send(limits.into_iter().map(|(rank, limit)| {
+            let fetch = fetch.clone();
+            let request: Request<RVec<T>> =
+                Box::new(move |backend, context| fetch(backend, context, limit));
+            (rank, request)
         }));
-        let answers = fan_out.collect(pending).into_iter();
+        let answers = fan_out.collect(in_flight).into_iter();
         answers
-            .map(|(rank, rows)| (rank, page(rows, asked.get(&rank).copied())))
+            .map(|(rank, rows)| (rank, page(rows, limit_of.get(&rank).copied())))
             .collect()
     })
 }
 
 impl RowLookup for FanOut<'_> {
     fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>> {
-        existence::present(self.merger().primary(), &self.context(), rows)
+        existence::existing(self.merger().primary(), &self.context(), rows)
     }
 
     fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Rank, HashSet<Key>> {
-        let pending = self.begin(rows.into_iter().map(|(rank, rows)| {
-            let question: Question<HashSet<Key>> =
-                Box::new(move |backend, context| existence::present(backend, context, &rows));
-            (rank, question)
+        let in_flight = self.send(rows.into_iter().map(|(rank, rows)| {
+            let request: Request<HashSet<Key>> =
+                Box::new(move |backend, context| existence::existing(backend, context, &rows));
+            (rank, request)
         }));
-        self.collect(pending)
+        self.collect(in_flight)
     }
 
-    fn deletes(&self) -> u64 {
+    fn delete_count(&self) -> u64 {
         let tombstones = self.merger().tombstones.as_ref();
         tombstones.map_or(0, |tombstones| tombstones.marks())
     }
 
-    fn hides(&self, row: &impl MergeableRow, identity: &Identity) -> bool {
+    fn is_deleted(&self, row: &impl MergeableRow, identity: &Identity) -> bool {
         self.merger().tombstones.as_ref().is_some_and(|tombstones| {
             !tombstones.is_empty() && tombstones.hides(row.table(), &identity.key, &row.columns())
         })
@@ -241,4 +267,4 @@ impl RowLookup for FanOut<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,4 +1,4 @@
-//! Which of two rows comes first: the orders that the methods promise.
+//! The orders that the methods promise: which of two rows comes first.
 
 use super::row::{MergeableRow, PartialRow};
 use plugin_api::{

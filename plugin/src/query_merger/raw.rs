@@ -1,13 +1,12 @@
-//! A plain SELECT of the host's own, over the union.
+//! A host's own plain SELECT, over the union.
 //!
-//! Each side is asked with one more column, which tells which row it is; the
-//! rows are merged like those of any list, and the column is taken out again.
+//! Each database is queried for one more column, which identifies the row. The
+//! rows are merged like those of any list, and the column is removed again.
 
 use super::{
     QueryMerger,
     backend::Backend,
     fan_out::FanOut,
-    merge_answers,
     row::{MergeableRow, PartialRow},
 };
 use crate::raw_query::{Form, META_COLUMN, PlainSelect, VALUE, Window};
@@ -22,8 +21,8 @@ use surreal_storage::value::to_database;
 use surrealdb::types;
 
 impl QueryMerger {
-    /// Answers `text`, which is the SELECT `plain`, from all sides: with one
-    /// result, as the primary would.
+    /// Answers `text`, which is the SELECT `plain`, from the union: one result,
+    /// as the primary would return.
     ///
     /// # Errors
     /// The primary's.
@@ -39,48 +38,39 @@ impl QueryMerger {
         let Some(window) = window else {
             return self.primary().query(context, text, parameters);
         };
-        let ask = {
+        let from_primary = {
             let (plain, parameters) = (Arc::clone(plain), parameters.clone());
             move |backend: &dyn Backend, context: &CallContext, limit: u32| {
                 rows(backend, context, &plain, &parameters, limit)
             }
         };
-        let on_others = {
-            let ask = ask.clone();
-            move |backend: &dyn Backend, context: &CallContext, limit: u32| match ask(
+        let from_secondary = {
+            let fetch = from_primary.clone();
+            move |backend: &dyn Backend, context: &CallContext, limit: u32| match fetch(
                 backend, context, limit,
             ) {
-                // It has heard of no row of that table yet.
+                // No row of that table was replicated to it yet.
                 Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(RVec::new()),
                 answer => answer,
             }
         };
-        let first = window.end.unwrap_or(0);
-        let question = on_others.clone();
-        let pending = fan_out.begin_all(move |backend, context| question(backend, context, first));
-        let primary: Vec<RawRow> = ask(self.primary(), &fan_out.context(), first)?.into();
-        let answers = fan_out.collect(pending);
-        let merged = match answers.is_empty() {
-            true => primary,
-            false => merge_answers(
-                &mut fan_out,
-                primary,
-                answers,
-                compare,
-                window.end,
-                on_others,
-            )?,
-        };
-        Ok(result(merged, plain.form, window))
+        let rows = self.list_with(
+            &mut fan_out,
+            compare,
+            window.end,
+            from_primary,
+            from_secondary,
+        )?;
+        Ok(result(rows, plain.form, window))
     }
 }
 
-/// A row of the result, with which row it is and what it is ordered by.
+/// A row of the result, with its identity and the values that it is ordered by.
 #[derive(Clone, Debug)]
 struct RawRow {
     identity: PartialRow,
-    /// Each with whether it ascends.
-    by: Vec<(types::Value, bool)>,
+    /// Each with whether the order by it is ascending.
+    sort_values: Vec<(types::Value, bool)>,
     columns: Object,
 }
 
@@ -98,10 +88,11 @@ impl MergeableRow for RawRow {
     }
 }
 
-/// As the database orders values. Rows that are equal in it have no order.
+/// As the database orders values. Rows with equal values have no order.
 fn compare(a: &RawRow, b: &RawRow) -> Ordering {
-    a.by.iter()
-        .zip(&b.by)
+    a.sort_values
+        .iter()
+        .zip(&b.sort_values)
         .map(|((a, ascending), (b, _))| if *ascending { a.cmp(b) } else { b.cmp(a) })
         .find(|order| order.is_ne())
         .unwrap_or(Ordering::Equal)
@@ -119,37 +110,39 @@ fn rows(
     let answer = backend.query(context, &plain.text, &parameters)?;
     let rows = match answer.as_array() {
         Some([Value::Array(rows)]) => rows,
-        _ => return Err(unlike_a_list()),
+        _ => return Err(unexpected_answer()),
     };
     rows.iter().map(|row| raw_row(plain, row)).collect()
 }
 
 fn raw_row(plain: &PlainSelect, row: &Value) -> StorageResult<RawRow> {
-    let mut columns = row.as_object().cloned().ok_or_else(unlike_a_list)?;
-    let mark = columns.remove(META_COLUMN).unwrap_or_default();
-    let part = |name: &str| mark.as_object().and_then(|mark| mark.get(name));
+    let mut columns = row.as_object().cloned().ok_or_else(unexpected_answer)?;
+    let meta = columns.remove(META_COLUMN).unwrap_or_default();
+    let part = |name: &str| meta.as_object().and_then(|meta| meta.get(name));
     let identity = part("row")
         .and_then(|row| PartialRow::of_query(&plain.table, row))
         .filter(|row| row.id.is_some())
-        .ok_or_else(unlike_a_list)?;
-    let in_mark = part("by").and_then(Value::as_array).unwrap_or_default();
-    let by = plain
-        .order_of(&columns, in_mark)
+        .ok_or_else(unexpected_answer)?;
+    let hidden = part("by").and_then(Value::as_array).unwrap_or_default();
+    let sort_values = plain
+        .order_of(&columns, hidden)
         .map(|(value, ascending)| Ok((to_database(value.clone())?, ascending)))
         .collect::<StorageResult<_>>()?;
     Ok(RawRow {
         identity,
-        by,
+        sort_values,
         columns,
     })
 }
 
-fn unlike_a_list() -> StorageError {
-    StorageError::internal("the answer to a SELECT is no list of rows that say which they are")
+fn unexpected_answer() -> StorageError {
+    StorageError::internal(format!(
+        "a merged SELECT returned something other than rows with the column {META_COLUMN}"
+    ))
 }
 
 /// The merged rows as the answer to one statement.
-fn result(rows: Vec<RawRow>, form: Form, window: Window) -> Value {
+fn result(rows: RVec<RawRow>, form: Form, window: Window) -> Value {
     let rows = rows.into_iter().skip(window.start);
     let rows: Value = match form {
         Form::Objects => rows.map(|row| row.columns).collect(),

@@ -1,4 +1,4 @@
-//! What a merge needs to know of a row: which one it is.
+//! What a merge needs to know of a row: its table, its key, its columns.
 
 use crate::dedup::Key;
 use plugin_api::{
@@ -6,35 +6,36 @@ use plugin_api::{
         CodeChunk, CodeFile, CodeProject, CodeSymbol, Document, Entity, Event, FoundDocument,
         FoundEvent, FoundVector, IndexingJob, Scored, Stored,
     },
+    storage::Names,
     value::{Object, RecordId, Value},
 };
 use std::borrow::Cow;
+use surreal_storage::schema::{self, Table};
 
 /// A row as a read returns it, whole or in part.
 pub(super) trait MergeableRow: Clone + Send + 'static {
     /// Its table.
     fn table(&self) -> &str;
 
-    /// Its record id, where the read tells it.
+    /// Its record id, if the read returns it.
     fn id(&self) -> Option<&RecordId>;
 
-    /// The columns that are its key and those that a wide delete goes by.
+    /// The columns that identify it: its key and what deletes of several rows
+    /// select by.
     fn columns(&self) -> Cow<'_, Object>;
 }
 
-/// The names by which a row is known.
+/// The keys by which a row is found in another database.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    /// Its key columns.
+    /// Its key.
     pub(super) key: Key,
-    /// What the sides agree or disagree on as a whole: the row, or, of a
-    /// document in chunks, the document. Whoever has it decides about it.
-    pub(super) unit: Key,
-    /// Its record id, where that is not the key already.
-    pub(super) id: Option<Key>,
+    /// The key of its group: the document of a chunk. A database that has any
+    /// row of the group has all of it. A row without a group is its own.
+    pub(super) group_key: Key,
+    /// Its record id as a key, where that is not its key already.
+    pub(super) record_id: Option<Key>,
 }
-
-const DOCUMENTS: &str = "knowledge_base";
 
 impl Identity {
     pub(super) fn of(row: &impl MergeableRow, columns: &Object) -> Self {
@@ -44,32 +45,34 @@ impl Identity {
             Some(id) => Key::of_row(table, id, columns),
             None => Key::of_columns(table, columns),
         };
-        let unit = match columns.get("source_file").and_then(Value::as_str) {
-            Some(document) if table == DOCUMENTS && !document.is_empty() => {
-                Key::new(DOCUMENTS, [&Value::from(document)])
+        let group = Table::of(table).group_of(columns);
+        let group_key = match group {
+            Some(group) if group.as_str().is_some_and(|text| !text.is_empty()) => {
+                Key::new(table, [group])
             }
             _ => key.clone(),
         };
         Self {
-            id: id.map(Key::of_id).filter(|id| *id != key),
-            unit,
+            record_id: id.map(Key::of_id).filter(|id| *id != key),
+            group_key,
             key,
         }
     }
 
-    /// What another side is asked for.
+    /// The keys that another database is asked for: if it has one of them, it
+    /// has the row.
     pub(super) fn lookup_keys(&self) -> impl Iterator<Item = &Key> {
-        [&self.unit].into_iter().chain(&self.id)
+        [&self.group_key].into_iter().chain(&self.record_id)
     }
 }
 
-/// `table: Type { column: expression, … }` with the row's id in `.id`.
+/// `TABLE: Type { column: row => expression, … }`, with the record id in `.id`.
 macro_rules! rows {
-    ($($table:literal: $type:ty { $($column:literal: $this:ident => $value:expr),* $(,)? })*) => {
+    ($($table:ident: $type:ty { $($column:literal: $row:ident => $value:expr),* $(,)? })*) => {
         $(
             impl MergeableRow for $type {
                 fn table(&self) -> &str {
-                    $table
+                    schema::$table.name
                 }
 
                 fn id(&self) -> Option<&RecordId> {
@@ -79,7 +82,7 @@ macro_rules! rows {
                 fn columns(&self) -> Cow<'_, Object> {
                     Cow::Owned(
                         Object::new()
-                            $(.with($column, { let $this = self; Value::from($value.clone()) }))*
+                            $(.with($column, { let $row = self; Value::from($value.clone()) }))*
                     )
                 }
             }
@@ -88,34 +91,34 @@ macro_rules! rows {
 }
 
 rows! {
-    "vector_memories": FoundVector {}
-    "entities": Entity {}
-    "knowledge_base": Document {
+    VECTORS: FoundVector {}
+    ENTITIES: Entity {}
+    DOCUMENTS: Document {
         "file_path": row => row.file_path,
         "source_file": row => row.source_file.clone().into_option(),
     }
-    "events": Event {}
-    "code_projects": Stored<CodeProject> { "project_id": row => row.record.project_id }
-    "code_files": Stored<CodeFile> {
+    EVENTS: Event {}
+    PROJECTS: Stored<CodeProject> { "project_id": row => row.record.project_id }
+    FILES: Stored<CodeFile> {
         "project_id": row => row.record.project_id,
         "file_path": row => row.record.file_path,
     }
-    "code_symbols": Stored<CodeSymbol> {
+    SYMBOLS: Stored<CodeSymbol> {
         "project_id": row => row.record.project_id,
         "name_path": row => row.record.name_path,
         "file_path": row => row.record.file_path,
     }
-    "code_chunks": Stored<CodeChunk> {
+    CHUNKS: Stored<CodeChunk> {
         "symbol_id": row => row.record.symbol_id,
         "chunk_index": row => row.record.chunk_index,
         "project_id": row => row.record.project_id,
         "file_path": row => row.record.file_path,
     }
-    "code_indexing_jobs": Stored<IndexingJob> { "project_id": row => row.record.project_id }
+    JOBS: Stored<IndexingJob> { "project_id": row => row.record.project_id }
 }
 
-/// A row found by a search is the row inside.
-macro_rules! found_rows {
+/// A search's result is the row inside it.
+macro_rules! search_results {
     ($($field:ident of $type:ty),*) => {
         $(
             impl MergeableRow for $type {
@@ -135,7 +138,7 @@ macro_rules! found_rows {
     };
 }
 
-found_rows!(
+search_results!(
     document of FoundDocument,
     event of FoundEvent,
     found of Scored<Stored<CodeSymbol>>,
@@ -156,7 +159,7 @@ impl MergeableRow for RecordId {
     }
 }
 
-/// A row of which only some columns were asked for.
+/// A row with some of its columns.
 #[derive(Clone, Debug)]
 pub(super) struct PartialRow {
     pub(super) table: String,
@@ -165,7 +168,7 @@ pub(super) struct PartialRow {
 }
 
 impl PartialRow {
-    /// A row known by its columns alone.
+    /// A row without its record id.
     pub(super) fn new(table: &str, columns: Object) -> Self {
         Self {
             table: table.to_owned(),
@@ -174,7 +177,7 @@ impl PartialRow {
         }
     }
 
-    /// A row as a query returned it, with its `id` among the columns.
+    /// A row as a query returns it, with its record id as the column `id`.
     pub(super) fn of_query(table: &str, row: &Value) -> Option<Self> {
         let columns = row.as_object()?.clone();
         Some(Self {
@@ -184,7 +187,7 @@ impl PartialRow {
         })
     }
 
-    /// The text in a column; empty if there is none.
+    /// The text in a column; empty if it holds none.
     pub(super) fn text(&self, column: &str) -> &str {
         self.columns
             .get(column)
@@ -204,5 +207,42 @@ impl MergeableRow for PartialRow {
 
     fn columns(&self) -> Cow<'_, Object> {
         Cow::Borrowed(&self.columns)
+    }
+}
+
+/// One column of the rows, for a method that returns names.
+pub(super) fn column_texts(rows: &[PartialRow], column: &str) -> Names {
+    rows.iter().map(|row| row.text(column).into()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi_stable::std_types::ROption;
+
+    fn stored<T: Default>(record: T) -> Stored<T> {
+        Stored {
+            id: RecordId::new("any", "row"),
+            created_at: ROption::RNone,
+            updated_at: ROption::RNone,
+            record,
+        }
+    }
+
+    #[test]
+    fn a_row_of_indexed_code_has_the_columns_that_identify_it() {
+        fn check(row: &impl MergeableRow) {
+            let columns = row.columns();
+            let mut names: Vec<&str> = columns.keys().collect();
+            let mut expected = Table::of(row.table()).identity.to_vec();
+            names.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(names, expected, "{}", row.table());
+        }
+        check(&stored(CodeProject::default()));
+        check(&stored(CodeFile::default()));
+        check(&stored(CodeSymbol::default()));
+        check(&stored(CodeChunk::default()));
+        check(&stored(IndexingJob::default()));
     }
 }

@@ -1,17 +1,16 @@
-//! `backlog CONFIG ROW_BYTES EMBEDDING`: a host that writes as much as it is
-//! told, for the tests that measure what a backlog costs. It reads commands from
-//! its input and answers each with a line:
+//! `backlog CONFIG ROW_BYTES EMBEDDING`: a host for the tests that measure what a
+//! backlog costs. It reads commands from its input and answers each with a line:
 //!
 //! | command | what it does | answer |
 //! | --- | --- | --- |
-//! | `write N` | writes N code symbols, the same thousand again and again | the bytes of what was stored |
-//! | `drain` | waits until every secondary has everything | how many operations were copied |
+//! | `write N` | writes N code symbols, the same thousand again and again | the bytes that were stored |
+//! | `drain` | waits until every secondary has caught up | how many operations were replicated |
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test's program ends with its reason"
+    reason = "a failed test panics"
 )]
 
 use host_harness::host::Host;
@@ -33,7 +32,7 @@ use std::{
 /// Symbols of one call.
 const BATCH: u64 = 100;
 
-/// Different symbols; more of them would be about the size of the primary.
+/// Different symbols: with more, the test would measure the primary's size.
 const SYMBOLS: u64 = 1_000;
 
 /// What is written.
@@ -41,21 +40,21 @@ struct Rows {
     row_bytes: usize,
     with_embedding: bool,
     written: u64,
-    chance: fastrand::Rng,
+    random: fastrand::Rng,
 }
 
 impl Rows {
-    /// A symbol whose values have that many bytes, which no compression shrinks.
+    /// A symbol whose values have that many bytes and cannot be compressed.
     fn next(&mut self) -> (Vec<String>, Vec<f32>) {
         let number = self.written % SYMBOLS;
         self.written += 1;
         let name = format!("{number:06}");
         // The name stands in two columns, the file's in one.
         let known = 2 * name.len() + FILE.len();
-        let text = (known..self.row_bytes).map(|_| self.chance.alphanumeric());
+        let text = (known..self.row_bytes).map(|_| self.random.alphanumeric());
         let texts = vec![name, text.collect()];
         let embedding = match self.with_embedding {
-            true => (0..768).map(|_| self.chance.f32()).collect(),
+            true => (0..768).map(|_| self.random.f32()).collect(),
             false => Vec::new(),
         };
         (texts, embedding)
@@ -64,7 +63,7 @@ impl Rows {
 
 const FILE: &str = "src/lib.rs";
 
-/// Writes so many symbols, and gives the bytes of what the primary stored.
+/// Writes that many symbols and returns the bytes that the primary stored.
 fn write(host: &Host, rows: &mut Rows, operations: u64) -> u64 {
     let mut bytes = 0;
     for first in (0..operations).step_by(usize::try_from(BATCH).unwrap()) {
@@ -100,8 +99,8 @@ fn write(host: &Host, rows: &mut Rows, operations: u64) -> u64 {
     bytes as u64
 }
 
-/// The bytes of a value: of a text its length, of an object what is in it, of
-/// anything else that is there eight.
+/// The bytes of a value: the length of a text, the contents of an object, eight
+/// for anything else.
 fn payload(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
@@ -114,7 +113,7 @@ fn payload(value: &Value) -> usize {
     }
 }
 
-/// Waits for as long as the backlog shrinks.
+/// Waits until the backlog is empty, for as long as it shrinks.
 fn drain(host: &Host) -> u64 {
     let (mut least, mut shrunk) = (u64::MAX, Instant::now());
     loop {
@@ -127,7 +126,7 @@ fn drain(host: &Host) -> u64 {
             (least, shrunk) = (left, Instant::now());
         }
         assert!(
-            shrunk.elapsed() < wait::PATIENCE,
+            shrunk.elapsed() < wait::TIMEOUT,
             "it does not drain: {status:?}"
         );
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -137,7 +136,7 @@ fn drain(host: &Host) -> u64 {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, config, row_bytes, with_embedding] = arguments.as_slice() else {
-        // Nobody but a test reads this.
+        // Only tests start this program.
         std::process::exit(2);
     };
     let host = host_of_file(Path::new(config));
@@ -145,7 +144,7 @@ fn main() {
         row_bytes: row_bytes.parse().unwrap(),
         with_embedding: with_embedding.parse().unwrap(),
         written: 0,
-        chance: fastrand::Rng::with_seed(1),
+        random: fastrand::Rng::with_seed(1),
     };
     for command in io::stdin().lock().lines() {
         let command = command.unwrap();

@@ -3,7 +3,7 @@
 //! is closed: then it waits until it has caught up and ends. A line of input
 //! asks for the module's status. Tests start it.
 
-#![allow(clippy::unwrap_used, reason = "a test's program ends with its reason")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use host_harness::admin::AdminClient;
 use replication_tests::{
@@ -22,7 +22,7 @@ use std::{
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, config, threads, round] = arguments.as_slice() else {
-        // Nobody but a test reads this.
+        // Only tests start this program.
         std::process::exit(2);
     };
     let host = site::host_of_file(Path::new(config));
@@ -37,8 +37,8 @@ fn main() {
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Each line asks for the status. Whatever ends the reading ends
-            // the writing.
+            // Each line requests the status. The end of the input ends the
+            // writes.
             for _ in io::stdin().lines().map_while(Result::ok) {
                 let status = AdminClient::local(&host)
                     .unwrap()
@@ -50,11 +50,11 @@ fn main() {
             stop.store(true, Ordering::Relaxed);
         });
         load.run(host.storage(), &stop, &|told| {
-            // In one piece, and out of this process before it can be killed.
+            // As one write, so that a kill cannot split it.
             let mut out = io::stdout().lock();
             let written = out.write_all(ledger::line(&told).as_bytes());
             if written.and_then(|()| out.flush()).is_err() {
-                // Nobody listens any more.
+                // The reader is gone.
                 stop.store(true, Ordering::Relaxed);
             }
         });

@@ -1,25 +1,25 @@
 //! The messages among the bytes of a WebSocket connection.
 
-/// The end of the head that a connection begins with.
+/// The end of the HTTP head at the start of a connection.
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
-/// In the first byte of a frame: it is a message's last.
+/// In the first byte of a frame: set on a message's last frame.
 const FINAL: u8 = 0x80;
-/// In the first byte of a frame: what it is.
-const KIND: u8 = 0x0f;
-/// Kinds up to this one are parts of messages, the others are about the connection.
+/// In the first byte of a frame: its opcode.
+const OPCODE: u8 = 0x0f;
+/// Opcodes up to this one are parts of messages, the others control frames.
 const BINARY: u8 = 2;
-/// The kind of the frame that ends a connection; none comes behind it.
+/// The opcode of a close frame, the last of a connection.
 const CLOSE: u8 = 8;
 
-/// In the second byte of a frame: a mask lies over what it says.
+/// In the second byte of a frame: its payload is masked.
 const MASKED: u8 = 0x80;
 
-/// Reads one way of a connection.
+/// Parses one direction of a connection.
 #[derive(Default)]
 pub(super) struct Messages {
     is_past_head: bool,
-    /// What is not whole yet.
+    /// The bytes of an incomplete frame.
     rest: Vec<u8>,
 }
 
@@ -42,10 +42,10 @@ impl Messages {
             self.is_past_head = true;
         }
         let mut messages = Vec::new();
-        while self.goodbye() == 0
+        while self.close_frame() == 0
             && let Some((length, message)) = frame(&self.rest)
         {
-            if self.rest[0] & FINAL != 0 && self.rest[0] & KIND <= BINARY {
+            if self.rest[0] & FINAL != 0 && self.rest[0] & OPCODE <= BINARY {
                 messages.push(message);
             }
             self.rest.drain(..length);
@@ -53,24 +53,24 @@ impl Messages {
         messages
     }
 
-    /// How many bytes there were from the frame on that ends the connection.
-    pub(super) fn goodbye(&self) -> usize {
+    /// How many bytes there are from the close frame on.
+    pub(super) fn close_frame(&self) -> usize {
         match self.rest.first() {
-            Some(first) if self.is_past_head && first & KIND == CLOSE => self.rest.len(),
+            Some(first) if self.is_past_head && first & OPCODE == CLOSE => self.rest.len(),
             _ => 0,
         }
     }
 }
 
 impl Message {
-    /// What it says.
-    pub(super) fn said(self) -> Vec<u8> {
+    /// Its payload.
+    pub(super) fn payload(self) -> Vec<u8> {
         let masked = self.bytes.iter().zip(self.mask.iter().cycle());
         masked.map(|(byte, mask)| byte ^ mask).collect()
     }
 }
 
-/// The frame at the beginning of `bytes`, and its length; none until it is whole.
+/// The frame at the start of `bytes`, and its length; none if it is incomplete.
 fn frame(bytes: &[u8]) -> Option<(usize, Message)> {
     let second = *bytes.get(1)?;
     let (length, head) = match second & !MASKED {
@@ -110,22 +110,22 @@ mod tests {
     fn messages_are_found_however_their_bytes_are_cut() {
         const PING: u8 = 9;
         let long = vec![b'x'; 300];
-        let goodbye = masked(FINAL | CLOSE, b"");
+        let close_frame = masked(FINAL | CLOSE, b"");
         let bytes = [
             b"GET / HTTP/1.1\r\n\r\n".to_vec(),
             masked(FINAL | BINARY, b"short"),
             masked(FINAL | PING, b"ping"),
             masked(FINAL | BINARY, &long),
             vec![FINAL | BINARY, 2, b'o', b'k'],
-            goodbye.clone(),
+            close_frame.clone(),
         ]
         .concat();
         for size in [1, 2, 7, 150, bytes.len()] {
             let mut messages = Messages::default();
             let whole = bytes.chunks(size).flat_map(|piece| messages.take(piece));
-            let said: Vec<_> = whole.map(Message::said).collect();
-            assert_eq!(said, [b"short".to_vec(), long.clone(), b"ok".to_vec()]);
-            assert_eq!(messages.goodbye(), goodbye.len());
+            let payload: Vec<_> = whole.map(Message::payload).collect();
+            assert_eq!(payload, [b"short".to_vec(), long.clone(), b"ok".to_vec()]);
+            assert_eq!(messages.close_frame(), close_frame.len());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is merged of the host's own SELECTs, where that is asked for.
+//! With `merge_raw_queries`, a host's own plain SELECTs are merged.
 
 use super::{first, query};
 use host_harness::server::{SecondaryServer, ServerStorage};
@@ -48,7 +48,7 @@ fn found(storage: &dyn Storage, n: i64) -> Vec<String> {
 }
 
 #[test]
-fn a_search_of_the_hosts_own_is_merged_where_that_is_asked_for() {
+fn a_hosts_own_search_is_merged_if_configured() {
     let site = Site::new();
     let server = SecondaryServer::start(ServerStorage::Memory).unwrap();
     for (merged, expected) in [
@@ -59,7 +59,7 @@ fn a_search_of_the_hosts_own_is_merged_where_that_is_asked_for() {
         let host = site.host(&[("a", &server)], &["initial_sync: off", &setting]);
         connected(&host);
         wait::until(
-            "the schema",
+            "the schema on the secondary",
             || {
                 query(
                     &site.database(&server),
@@ -71,9 +71,9 @@ fn a_search_of_the_hosts_own_is_merged_where_that_is_asked_for() {
         );
         if merged {
             let create = "CREATE code_symbols CONTENT $row";
-            let copies = site.database(&server);
-            query(&copies, create, &symbol("archived", 20));
-            query(&copies, create, &symbol("moved away", 1));
+            let secondary = site.database(&server);
+            query(&secondary, create, &symbol("archived", 20));
+            query(&secondary, create, &symbol("moved away", 1));
             query(host.primary(), create, &symbol("near", 10));
             query(host.primary(), create, &symbol("moved away", 30));
             query(host.primary(), create, &symbol("far", 80));
@@ -85,21 +85,21 @@ fn a_search_of_the_hosts_own_is_merged_where_that_is_asked_for() {
     run(&site.database(&server), "REMOVE TABLE code_symbols");
 }
 
-/// `$min` is the database's own unless the call binds it.
+/// `$min` has the database's own value unless the call binds it.
 #[test]
-fn a_select_by_a_parameter_that_a_database_defines_is_the_primarys() {
+fn a_select_with_a_parameter_that_only_the_database_defines_is_not_merged() {
     let site = Site::new();
     let server = site.server("a");
     let host = site.host(&[("a", &server)], &["merge_raw_queries: true"]);
     caught_up(&host);
-    let copies = site.database(&server);
+    let secondary = site.database(&server);
     let create =
         "CREATE events SET user_id = 'u', subject = $subject, metadata = { score: $score }";
     for (database, subject, score) in [
         (host.primary() as &dyn Storage, "low", 1i64),
         (host.primary(), "high", 9),
-        (&copies, "archived low", 1),
-        (&copies, "archived high", 9),
+        (&secondary, "archived low", 1),
+        (&secondary, "archived high", 9),
     ] {
         let row = Object::new().with("subject", subject).with("score", score);
         query(database, create, &row);

@@ -1,4 +1,4 @@
-//! The merge against a model: the union worked out by hand.
+//! The merge against a model: the union computed by hand.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,8 +7,8 @@ use plugin_api::value::{Object, RecordId};
 use proptest::prelude::*;
 use std::borrow::Cow;
 
-/// A row of one database: which, how high it ranks, and whether the read's
-/// filter lets it through.
+/// A row of one database: its id, its place in the order, and whether it matches
+/// the read's filter.
 #[derive(Clone, Debug, PartialEq)]
 struct Ranked {
     id: RecordId,
@@ -43,13 +43,13 @@ type Rows = BTreeMap<u8, (u8, bool)>;
 struct Databases {
     backends: Vec<Vec<Ranked>>,
     hidden: HashSet<Key>,
-    /// How many questions each secondary still answers.
+    /// How many requests each secondary still answers.
     answers: Vec<u32>,
     failed: HashSet<Rank>,
     lookups: usize,
     deletes: u64,
-    /// A row that was deleted just before the primary was asked, and is written
-    /// again before the tombstones are.
+    /// A row that is deleted just before the primary is queried, and written
+    /// again before the tombstones are read.
     rewritten: Option<Ranked>,
 }
 
@@ -84,7 +84,7 @@ impl Databases {
         rows
     }
 
-    /// Does this secondary answer one more question?
+    /// Does this secondary answer one more request?
     fn answers(&mut self, rank: Rank) -> bool {
         match self.answers[rank].checked_sub(1) {
             Some(left) => self.answers[rank] = left,
@@ -101,20 +101,20 @@ impl Databases {
             .filter(|(rank, _)| self.answers(*rank))
             .collect::<Vec<_>>()
             .into_iter()
-            .map(|(rank, asked)| {
-                let rows = self.page(rank + 1, asked);
-                (rank, Page { rows, asked })
+            .map(|(rank, limit)| {
+                let rows = self.page(rank + 1, limit);
+                (rank, Page { rows, limit })
             })
             .collect()
     }
 
-    fn names(&self, backend: usize, rows: &[Identity]) -> HashSet<Key> {
+    fn existing(&self, backend: usize, rows: &[Identity]) -> HashSet<Key> {
         let has: HashSet<Key> = self.backends[backend]
             .iter()
             .map(|row| Key::of_id(&row.id))
             .collect();
-        let names = rows.iter().flat_map(Identity::lookup_keys);
-        names.filter(|name| has.contains(name)).cloned().collect()
+        let keys = rows.iter().flat_map(Identity::lookup_keys);
+        keys.filter(|key| has.contains(key)).cloned().collect()
     }
 
     fn merge(&mut self, limit: Option<u32>) -> Vec<Ranked> {
@@ -130,7 +130,7 @@ impl Databases {
         .unwrap()
     }
 
-    /// What one database holding the union would answer.
+    /// What one database holding the union would return.
     fn union(&self, limit: Option<u32>) -> Vec<Ranked> {
         let mut union: BTreeMap<String, (usize, Ranked)> = BTreeMap::new();
         for (backend, rows) in self.backends.iter().enumerate() {
@@ -158,12 +158,12 @@ impl Databases {
 impl RowLookup for Databases {
     fn in_primary(&mut self, rows: &[Identity]) -> StorageResult<HashSet<Key>> {
         self.lookups += 1;
-        let names = self.names(0, rows);
+        let existing = self.existing(0, rows);
         if let Some(row) = self.rewritten.take() {
             self.deletes += 1;
             self.backends[0].push(row);
         }
-        Ok(names)
+        Ok(existing)
     }
 
     fn in_secondaries(&mut self, rows: Lookups) -> BTreeMap<Rank, HashSet<Key>> {
@@ -171,15 +171,15 @@ impl RowLookup for Databases {
             .filter(|(rank, _)| self.answers(*rank))
             .collect::<Vec<_>>()
             .into_iter()
-            .map(|(rank, rows)| (rank, self.names(rank + 1, &rows)))
+            .map(|(rank, rows)| (rank, self.existing(rank + 1, &rows)))
             .collect()
     }
 
-    fn deletes(&self) -> u64 {
+    fn delete_count(&self) -> u64 {
         self.deletes
     }
 
-    fn hides(&self, _: &impl MergeableRow, identity: &Identity) -> bool {
+    fn is_deleted(&self, _: &impl MergeableRow, identity: &Identity) -> bool {
         self.hidden.contains(&identity.key)
     }
 }
@@ -196,7 +196,7 @@ fn limit() -> impl Strategy<Value = Option<u32>> {
 
 proptest! {
     #[test]
-    fn a_merge_is_what_the_union_holds(
+    fn a_merge_returns_what_the_union_contains(
         backends in proptest::collection::vec(rows(), 1..5),
         hidden in proptest::collection::vec(0..20u8, 0..10),
         limit in limit(),
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn who_stops_answering_is_left_out_as_a_whole(
+    fn a_secondary_that_stops_answering_is_left_out_entirely(
         backends in proptest::collection::vec(rows(), 2..5),
         answers in proptest::collection::vec(prop_oneof![0..3u32, Just(ALWAYS)], 4),
         limit in limit(),
@@ -217,16 +217,16 @@ proptest! {
     }
 
     #[test]
-    fn sides_that_agree_are_asked_once(rows in rows(), limit in limit()) {
+    fn databases_that_agree_are_queried_once(rows in rows(), limit in limit()) {
         let mut databases = Databases::new(vec![rows.clone(), rows.clone(), rows], vec![], vec![1, 1]);
         databases.merge(limit);
-        prop_assert!(databases.failed.is_empty(), "a second question was asked");
+        prop_assert!(databases.failed.is_empty(), "a second request was sent");
         prop_assert_eq!(databases.lookups, 0);
     }
 }
 
 #[test]
-fn a_row_that_the_primary_ranks_lower_now_does_not_come_back() {
+fn a_row_that_the_primary_orders_lower_now_keeps_that_place() {
     let primary = Rows::from([(1, (1, true)), (2, (9, true))]);
     let stale = Rows::from([(2, (0, true)), (3, (5, true))]);
     let mut databases = Databases::new(vec![primary, stale], vec![], vec![ALWAYS]);
@@ -239,7 +239,7 @@ fn a_row_that_the_primary_ranks_lower_now_does_not_come_back() {
 }
 
 #[test]
-fn a_row_that_is_deleted_and_written_again_during_a_read_does_not_show_in_an_old_version() {
+fn a_row_that_is_deleted_and_written_again_during_a_read_is_not_returned_in_an_old_version() {
     let stale: Rows = [(0, (1, true))].into();
     let mut databases = Databases::new(vec![Rows::new(), stale], vec![], vec![ALWAYS]);
     databases.rewritten = Some(Ranked {
@@ -251,7 +251,7 @@ fn a_row_that_is_deleted_and_written_again_during_a_read_does_not_show_in_an_old
 }
 
 #[test]
-fn rows_crowded_out_by_deleted_ones_are_fetched() {
+fn rows_behind_a_page_full_of_deleted_ones_are_fetched() {
     let archive: Rows = (0..20).map(|n| (n, (n, true))).collect();
     let mut databases = Databases::new(vec![Rows::new(), archive], (0..18).collect(), vec![ALWAYS]);
     let found: Vec<_> = databases
@@ -263,7 +263,7 @@ fn rows_crowded_out_by_deleted_ones_are_fetched() {
 }
 
 #[test]
-fn a_document_is_one_thing_with_its_chunks() {
+fn a_document_is_one_group_with_its_chunks() {
     let row = |path: &str, source: &str| {
         let columns = Object::new()
             .with("file_path", path)
@@ -279,7 +279,7 @@ fn a_document_is_one_thing_with_its_chunks() {
         &row("b.md#chunk3", "b.md"),
         &row("b.md#chunk3", "b.md").columns,
     );
-    assert_eq!(whole.unit, chunk.unit);
+    assert_eq!(whole.group_key, chunk.group_key);
     assert_ne!(whole.key, chunk.key);
-    assert_ne!(chunk.unit, other.unit);
+    assert_ne!(chunk.group_key, other.group_key);
 }

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::{
-    query_merger::tests::{PATIENT, Participant, database, merger, run},
+    query_merger::tests::{LONG_TIMEOUT, TestSecondary, database, merger, run},
     raw_query::{Classification, classify},
 };
 use plugin_api::value::{RecordKey, Timestamp};
@@ -18,21 +18,21 @@ use surreal_storage::{SurrealStorage, stored_embedding};
 const TABLES: &[&str] = &["code_symbols", "events", "kv_memories", "knowledge_base"];
 
 /// A primary, two secondaries, and the database that holds their union.
-struct Scene {
+struct Databases {
     backends: [SurrealStorage; 3],
-    secondaries: [Arc<Participant>; 2],
+    secondaries: [Arc<TestSecondary>; 2],
     union: SurrealStorage,
     merger: QueryMerger,
 }
 
-impl Scene {
+impl Databases {
     fn new() -> Self {
         let backends = [database(), database(), database()];
         let secondaries = [
-            Participant::new("second", 2, backends[2].clone()),
-            Participant::new("first", 1, backends[1].clone()),
+            TestSecondary::new("second", 2, backends[2].clone()),
+            TestSecondary::new("first", 1, backends[1].clone()),
         ];
-        let merger = merger(backends[0].clone(), &secondaries, None, PATIENT);
+        let merger = merger(backends[0].clone(), &secondaries, None, LONG_TIMEOUT);
         Self {
             backends,
             secondaries,
@@ -49,8 +49,8 @@ impl Scene {
         }
     }
 
-    /// Puts the versions of one row where they belong: to each backend its own,
-    /// and to the union that of the first backend that has one.
+    /// Inserts the versions of one row: each into its backend, and that of the
+    /// first backend that has one into the union.
     fn put(&self, table: &str, versions: [Option<Object>; 3]) {
         let insert = |database: &SurrealStorage, row: &Object| {
             let row = Object::new().with("row", row.clone());
@@ -59,8 +59,8 @@ impl Scene {
         for (backend, version) in self.backends.iter().zip(&versions) {
             version.iter().for_each(|row| insert(backend, row));
         }
-        let shown = versions.iter().flatten().next();
-        shown.iter().for_each(|row| insert(&self.union, row));
+        let winner = versions.iter().flatten().next();
+        winner.iter().for_each(|row| insert(&self.union, row));
     }
 
     fn merged(&self, text: &str, parameters: &Object) -> Value {
@@ -78,7 +78,7 @@ impl Scene {
     }
 }
 
-/// Values of every kind that orders differently.
+/// Values of every kind that has an order of its own.
 fn values() -> Vec<Value> {
     let scratch = database();
     let kinds = run(
@@ -94,7 +94,8 @@ fn values() -> Vec<Value> {
 
 static VALUES: LazyLock<Vec<Value>> = LazyLock::new(values);
 
-/// What is generated of one row: which backends have it, and what is in them.
+/// What is generated of one row: its version on each backend, and a number that
+/// decides whether and how they are equal.
 type Plan = ([Option<u8>; 3], u8);
 
 fn row(table: &str, number: usize, backend: usize, version: u8) -> Object {
@@ -118,7 +119,7 @@ fn row(table: &str, number: usize, backend: usize, version: u8) -> Object {
             .with("name_path", format!("path-{number}"))
             .with("name", format!("name-{}", version % 7))
             .with("start_line", rank)
-            // Of each row and backend another one, so that none are equally near.
+            // Another one for each row and backend, so that no two are equally near.
             .with(
                 "embedding",
                 near((usize::from(version) * 64 + number) * 3 + backend),
@@ -150,7 +151,7 @@ fn near(step: usize) -> Value {
     stored_embedding(&[angle.cos(), angle.sin()])
 }
 
-/// Statements whose order is total: with what each is compared as it is.
+/// Statements whose order is total: results are compared as they are.
 const ORDERED: &[&str] = &[
     "SELECT * FROM events ORDER BY created_at, id",
     "SELECT id, subject AS s FROM events WHERE user_id = $u ORDER BY s DESC, id LIMIT $n START 1",
@@ -172,7 +173,7 @@ const ORDERED: &[&str] = &[
     "SELECT VALUE file_path FROM knowledge_base ORDER BY metadata.rank, file_path LIMIT 3 START 3",
 ];
 
-/// Statements without an order: compared as sets.
+/// Statements without an order: results are compared as sets.
 const UNORDERED: &[&str] = &[
     "SELECT * FROM events WHERE user_id = 'u'",
     "SELECT VALUE id FROM kv_memories",
@@ -212,15 +213,15 @@ fn cases() -> u32 {
 
 #[test]
 fn a_merged_select_answers_as_a_database_with_the_union() {
-    let scene = Scene::new();
-    let beyond_primary = AtomicU32::new(0);
+    let databases = Databases::new();
+    let differ_from_primary = AtomicU32::new(0);
     let mut runner = prop::test_runner::TestRunner::new(ProptestConfig {
         cases: cases(),
         failure_persistence: None,
         ..ProptestConfig::default()
     });
     let outcome = runner.run(&plans(), |plans| {
-        scene.clear();
+        databases.clear();
         for (table, plans) in TABLES.iter().zip(plans) {
             for (number, (versions, same)) in plans.into_iter().enumerate() {
                 let mut backend = 0;
@@ -229,19 +230,19 @@ fn a_merged_select_answers_as_a_database_with_the_union() {
                     backend += 1;
                     version.map(|it| row(table, number, backend, it))
                 });
-                scene.put(table, rows);
+                databases.put(table, rows);
             }
         }
         for text in ORDERED {
-            let expected = run(&scene.union, text, &parameters());
-            let own = run(&scene.backends[0], text, &parameters());
-            beyond_primary.fetch_add(u32::from(own != expected), AtomicOrdering::Relaxed);
-            prop_assert_eq!(scene.merged(text, &parameters()), expected, "{}", text);
+            let expected = run(&databases.union, text, &parameters());
+            let own = run(&databases.backends[0], text, &parameters());
+            differ_from_primary.fetch_add(u32::from(own != expected), AtomicOrdering::Relaxed);
+            prop_assert_eq!(databases.merged(text, &parameters()), expected, "{}", text);
         }
         for text in UNORDERED {
-            let expected = run(&scene.union, text, &parameters());
+            let expected = run(&databases.union, text, &parameters());
             prop_assert_eq!(
-                sorted(&scene.merged(text, &parameters())),
+                sorted(&databases.merged(text, &parameters())),
                 sorted(&expected),
                 "{}",
                 text
@@ -251,5 +252,5 @@ fn a_merged_select_answers_as_a_database_with_the_union() {
     });
     outcome.unwrap();
     // Otherwise there was nothing to merge.
-    assert!(beyond_primary.into_inner() > cases());
+    assert!(differ_from_primary.into_inner() > cases());
 }

@@ -1,6 +1,6 @@
-//! Who is asked, when, and what happens if no answer comes.
+//! Which databases a read queries, when, and what it does if no answer comes.
 
-use super::{PATIENT, Participant, context, database, merger, spy::Spy};
+use super::{LONG_TIMEOUT, TestSecondary, context, database, merger, spy::Spy};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -29,46 +29,46 @@ fn keys(facts: &Object) -> Vec<&str> {
     facts.keys().collect()
 }
 
-fn willing(_: &str) -> StorageResult<()> {
+fn no_hook(_: &str) -> StorageResult<()> {
     Ok(())
 }
 
-/// Opens a door by being emptied.
-type Handle = Arc<Mutex<Option<Sender<()>>>>;
+/// Unblocks the calls when its sender is dropped.
+type Unblock = Arc<Mutex<Option<Sender<()>>>>;
 
-/// A door that keeps callers waiting until it is opened.
-fn door() -> (Handle, impl Fn(&str) -> StorageResult<()> + Send + Sync) {
-    let (open, closed): (Sender<()>, Receiver<()>) = unbounded();
+/// A hook that blocks every call until it is unblocked.
+fn blocking_hook() -> (Unblock, impl Fn(&str) -> StorageResult<()> + Send + Sync) {
+    let (sender, receiver): (Sender<()>, Receiver<()>) = unbounded();
     let wait = move |_: &str| {
-        // Ends with an error when the sender is dropped: that opens the door.
-        let _ = closed.recv();
+        // Ends with an error when the sender is dropped.
+        let _ = receiver.recv();
         Ok(())
     };
-    (Arc::new(Mutex::new(Some(open))), wait)
+    (Arc::new(Mutex::new(Some(sender))), wait)
 }
 
 #[test]
-fn a_point_read_that_the_primary_answers_asks_nobody_else() {
-    let secondary = Spy::on(&with_fact("k"), willing);
+fn a_point_read_that_the_primary_answers_does_not_query_secondaries() {
+    let secondary = Spy::on(&with_fact("k"), no_hook);
     let merger = merger(
         with_fact("k"),
-        &[Participant::new("s", 1, secondary.clone())],
+        &[TestSecondary::new("s", 1, secondary.clone())],
         None,
-        PATIENT,
+        LONG_TIMEOUT,
     );
     assert!(merger.get_fact(&context(), "ada", "k").unwrap().is_some());
     assert!(secondary.calls().is_empty());
 }
 
 #[test]
-fn a_list_asks_all_sides_at_once() {
-    // Each backend answers only once the other was asked.
-    let meet = |mine: Sender<()>, theirs: Receiver<()>| {
+fn a_list_queries_all_databases_at_once() {
+    // Each database answers only once the other was queried.
+    let meet = |own: Sender<()>, other: Receiver<()>| {
         move |_: &str| {
-            let _ = mine.send(());
-            theirs
-                .recv_timeout(PATIENT)
-                .map_err(|_| StorageError::internal("asked one after the other"))
+            let _ = own.send(());
+            other
+                .recv_timeout(LONG_TIMEOUT)
+                .map_err(|_| StorageError::internal("queried one after the other"))
         }
     };
     let ((a, on_a), (b, on_b)) = (unbounded(), unbounded());
@@ -77,22 +77,22 @@ fn a_list_asks_all_sides_at_once() {
     let secondary = Spy::on(&data, meet(b, on_a));
     let merger = merger(
         primary,
-        &[Participant::new("s", 1, secondary)],
+        &[TestSecondary::new("s", 1, secondary)],
         None,
-        PATIENT,
+        LONG_TIMEOUT,
     );
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
 }
 
 #[test]
-fn sides_that_agree_are_asked_one_question_each() {
+fn databases_that_agree_are_queried_once_each() {
     let data = with_fact("k");
-    let (primary, secondary) = (Spy::on(&data, willing), Spy::on(&data, willing));
+    let (primary, secondary) = (Spy::on(&data, no_hook), Spy::on(&data, no_hook));
     let merger = merger(
         primary.clone(),
-        &[Participant::new("s", 1, secondary.clone())],
+        &[TestSecondary::new("s", 1, secondary.clone())],
         None,
-        PATIENT,
+        LONG_TIMEOUT,
     );
     merger.list_facts(&context(), "ada").unwrap();
     assert_eq!(primary.calls(), ["list_facts"]);
@@ -101,14 +101,14 @@ fn sides_that_agree_are_asked_one_question_each() {
 
 #[test]
 fn keys_that_only_a_secondary_returned_are_looked_up_in_one_query() {
-    let primary = Spy::on(&with_fact("k"), willing);
+    let primary = Spy::on(&with_fact("k"), no_hook);
     let other = with_fact("l");
     add(&other, "m");
     let merger = merger(
         primary.clone(),
-        &[Participant::new("s", 1, other)],
+        &[TestSecondary::new("s", 1, other)],
         None,
-        PATIENT,
+        LONG_TIMEOUT,
     );
     assert_eq!(
         keys(&merger.list_facts(&context(), "ada").unwrap()),
@@ -118,60 +118,73 @@ fn keys_that_only_a_secondary_returned_are_looked_up_in_one_query() {
 }
 
 #[test]
-fn a_secondary_that_is_down_is_not_asked() {
-    let secondary = Spy::on(&with_fact("l"), willing);
-    let participant = Participant::new("s", 1, secondary.clone());
-    *participant.storage.lock() = None;
-    let merger = merger(with_fact("k"), &[Arc::clone(&participant)], None, PATIENT);
+fn a_secondary_that_is_not_connected_is_not_queried() {
+    let database = Spy::on(&with_fact("l"), no_hook);
+    let secondary = TestSecondary::new("s", 1, database.clone());
+    *secondary.storage.lock() = None;
+    let merger = merger(
+        with_fact("k"),
+        &[Arc::clone(&secondary)],
+        None,
+        LONG_TIMEOUT,
+    );
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
-    assert!(secondary.calls().is_empty());
+    assert!(database.calls().is_empty());
 }
 
 #[test]
-fn a_slow_secondary_is_left_behind_and_not_waited_for_again_until_it_is_fast() {
-    let (open, wait) = door();
+fn after_a_timeout_reads_do_not_wait_for_the_secondary_until_a_probe_succeeds() {
+    let (unblock, wait) = blocking_hook();
     let secondary = Spy::on(&with_fact("l"), wait);
-    let participants = [Participant::new("s", 1, secondary.clone())];
-    let merger = merger(with_fact("k"), &participants, None, Duration::from_secs(1));
+    let secondaries = [TestSecondary::new("s", 1, secondary.clone())];
+    let merger = merger(with_fact("k"), &secondaries, None, Duration::from_secs(1));
     let read = || {
         let facts = merger.list_facts(&context(), "ada").unwrap();
         keys(&facts).join(" ")
     };
     assert_eq!(read(), "k");
     assert_eq!(secondary.calls(), ["list_facts"]);
-    // Known to be slow now: not even asked until a probe is due.
+    // The circuit breaker is open: not even queried until a probe is due.
     assert_eq!(read(), "k");
     assert!(secondary.calls().is_empty());
 
-    open.lock().unwrap().take();
+    unblock.lock().unwrap().take();
     let started = Instant::now();
     while read() == "k" {
-        assert!(started.elapsed() < PATIENT, "no probe has brought it back");
+        assert!(
+            started.elapsed() < LONG_TIMEOUT,
+            "no probe closed the circuit breaker"
+        );
         std::thread::yield_now();
     }
     assert_eq!(read(), "k l");
 }
 
 #[test]
-fn one_whose_server_is_gone_is_not_waited_for() {
-    let (_closed, wait) = door();
-    let participant = Participant::new("s", 1, Spy::on(&with_fact("l"), wait));
-    participant.gone.store(true, Ordering::SeqCst);
-    // Nobody would wait so long.
+fn a_read_does_not_wait_for_a_server_whose_port_is_closed() {
+    let (_unblock, wait) = blocking_hook();
+    let secondary = TestSecondary::new("s", 1, Spy::on(&with_fact("l"), wait));
+    secondary.port_closed.store(true, Ordering::SeqCst);
+    // The test would not end if the read waited.
     let hours = Duration::from_secs(36_000);
-    let merger = merger(with_fact("k"), &[Arc::clone(&participant)], None, hours);
+    let merger = merger(with_fact("k"), &[Arc::clone(&secondary)], None, hours);
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
-    assert_eq!(participant.lost.lock()[0].kind, ErrorKind::CONNECTION);
+    assert_eq!(secondary.lost.lock()[0].kind, ErrorKind::CONNECTION);
 }
 
 #[test]
-fn one_that_fails_leaves_the_others_results_in() {
+fn a_failing_secondary_does_not_affect_the_rows_of_others() {
     let gone = |_: &str| Err(StorageError::connection("gone"));
-    let failing = Participant::new("failing", 1, Spy::on(&with_fact("l"), gone));
-    let fine = Participant::new("fine", 2, with_fact("m"));
-    let merger = merger(with_fact("k"), &[Arc::clone(&failing), fine], None, PATIENT);
+    let failing = TestSecondary::new("failing", 1, Spy::on(&with_fact("l"), gone));
+    let healthy = TestSecondary::new("healthy", 2, with_fact("m"));
+    let merger = merger(
+        with_fact("k"),
+        &[Arc::clone(&failing), healthy],
+        None,
+        LONG_TIMEOUT,
+    );
     assert_eq!(
         keys(&merger.list_facts(&context(), "ada").unwrap()),
         ["k", "m"]
@@ -181,14 +194,14 @@ fn one_that_fails_leaves_the_others_results_in() {
 }
 
 #[test]
-fn the_primary_must_answer() {
+fn an_error_of_the_primary_is_the_reads_error() {
     let out_of_order = |_: &str| Err(StorageError::internal("out of order"));
     let primary = Spy::on(&with_fact("k"), out_of_order);
     let merger = merger(
         primary,
-        &[Participant::new("s", 1, with_fact("k"))],
+        &[TestSecondary::new("s", 1, with_fact("k"))],
         None,
-        PATIENT,
+        LONG_TIMEOUT,
     );
     for error in [
         merger.list_facts(&context(), "ada").unwrap_err(),
@@ -201,15 +214,15 @@ fn the_primary_must_answer() {
 }
 
 #[test]
-fn the_callers_deadline_is_the_secondaries_too_and_does_not_brand_them_slow() {
-    let (open, wait) = door();
-    let participants = [Participant::new("s", 1, Spy::on(&with_fact("l"), wait))];
-    let merger = merger(with_fact("k"), &participants, None, PATIENT);
-    let hurried = CallContext::with_timeout(Duration::from_secs(2));
+fn a_callers_deadline_limits_secondaries_and_does_not_open_the_circuit_breaker() {
+    let (unblock, wait) = blocking_hook();
+    let secondaries = [TestSecondary::new("s", 1, Spy::on(&with_fact("l"), wait))];
+    let merger = merger(with_fact("k"), &secondaries, None, LONG_TIMEOUT);
+    let short = CallContext::with_timeout(Duration::from_secs(2));
     let started = Instant::now();
-    assert_eq!(keys(&merger.list_facts(&hurried, "ada").unwrap()), ["k"]);
-    assert!(started.elapsed() < PATIENT);
-    open.lock().unwrap().take();
+    assert_eq!(keys(&merger.list_facts(&short, "ada").unwrap()), ["k"]);
+    assert!(started.elapsed() < LONG_TIMEOUT);
+    unblock.lock().unwrap().take();
     assert_eq!(
         keys(&merger.list_facts(&context(), "ada").unwrap()),
         ["k", "l"]
@@ -217,10 +230,10 @@ fn the_callers_deadline_is_the_secondaries_too_and_does_not_brand_them_slow() {
 }
 
 #[test]
-fn after_the_deadline_the_primary_refuses_and_nobody_else_is_asked() {
-    let secondary = Spy::on(&with_fact("l"), willing);
-    let participants = [Participant::new("s", 1, secondary.clone())];
-    let merger = merger(with_fact("k"), &participants, None, PATIENT);
+fn after_the_deadline_the_primary_fails_the_read_and_no_secondary_is_queried() {
+    let secondary = Spy::on(&with_fact("l"), no_hook);
+    let secondaries = [TestSecondary::new("s", 1, secondary.clone())];
+    let merger = merger(with_fact("k"), &secondaries, None, LONG_TIMEOUT);
     let expired = CallContext::with_timeout(Duration::ZERO);
     for error in [
         merger.list_facts(&expired, "ada").unwrap_err(),
@@ -234,19 +247,19 @@ fn after_the_deadline_the_primary_refuses_and_nobody_else_is_asked() {
 }
 
 #[test]
-fn the_primarys_time_is_taken_from_the_deadline_of_a_point_read_too() {
+fn time_that_the_primary_takes_counts_toward_the_deadline_of_a_point_read() {
     let allowed = Duration::from_secs(1);
     let began = Arc::new(Mutex::new(None));
     let clock = Arc::clone(&began);
-    // Its answer comes when the caller's time is over.
+    // It answers when the caller's deadline has passed.
     let primary = Spy::on(&with_fact("k"), move |_| {
         let began: Instant = clock.lock().unwrap().unwrap();
         std::thread::sleep(allowed.saturating_sub(began.elapsed()));
         Ok(())
     });
-    let secondary = Spy::on(&with_fact("l"), willing);
-    let participants = [Participant::new("s", 1, secondary.clone())];
-    let merger = merger(primary, &participants, None, PATIENT);
+    let secondary = Spy::on(&with_fact("l"), no_hook);
+    let secondaries = [TestSecondary::new("s", 1, secondary.clone())];
+    let merger = merger(primary, &secondaries, None, LONG_TIMEOUT);
     *began.lock().unwrap() = Some(Instant::now());
     let found = merger.get_fact(&CallContext::with_timeout(allowed), "ada", "l");
     assert!(found.unwrap().is_none());
@@ -254,17 +267,17 @@ fn the_primarys_time_is_taken_from_the_deadline_of_a_point_read_too() {
 }
 
 #[test]
-fn without_merging_reads_are_the_primarys_alone() {
-    let secondary = Spy::on(&with_fact("l"), willing);
-    let participant: Arc<dyn super::Secondary> = Participant::new("s", 1, secondary.clone());
+fn without_merging_only_the_primary_is_queried() {
+    let database = Spy::on(&with_fact("l"), no_hook);
+    let secondary: Arc<dyn super::Secondary> = TestSecondary::new("s", 1, database.clone());
     let settings = super::ReadSettings {
         merge: false,
-        query_timeout: PATIENT,
+        query_timeout: LONG_TIMEOUT,
     };
     let primary = plugin_api::storage::FullStorage::new(with_fact("k"));
     let runtime = super::RUNTIME.handle().clone();
-    let merger = super::QueryMerger::new(primary, [participant], None, settings, runtime);
+    let merger = super::QueryMerger::new(primary, [secondary], None, settings, runtime);
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
-    assert!(secondary.calls().is_empty());
+    assert!(database.calls().is_empty());
 }

@@ -1,6 +1,6 @@
 //! What merged reads promise, one example each.
 
-use super::{PATIENT, Participant, context, database, merger, rows::embedding, tombstones};
+use super::{LONG_TIMEOUT, TestSecondary, context, database, merger, rows::embedding, tombstones};
 use crate::{dedup::Key, query_merger::QueryMerger, tombstones::Scope};
 use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
@@ -12,11 +12,11 @@ use std::sync::Arc;
 use surreal_storage::SurrealStorage;
 
 fn over(primary: &SurrealStorage, secondary: &SurrealStorage) -> QueryMerger {
-    let participant = Participant::new("secondary", 1, secondary.clone());
-    merger(primary.clone(), &[participant], None, PATIENT)
+    let secondary = TestSecondary::new("secondary", 1, secondary.clone());
+    merger(primary.clone(), &[secondary], None, LONG_TIMEOUT)
 }
 
-/// The rows of a write, as a replica would carry them to another database.
+/// Replicates the rows of a write to another database.
 fn copy(receipt: &WriteReceipt, embedding: &[f32], to: &SurrealStorage) {
     for row in &receipt.rows {
         let row_with_id = row
@@ -41,7 +41,7 @@ fn symbol(name: &str, file: &str) -> CodeSymbol {
 }
 
 #[test]
-fn a_stale_copy_does_not_win_a_search_that_its_newer_version_has_left() {
+fn a_stale_copy_does_not_match_a_search_that_its_newer_version_does_not_match() {
     let (primary, secondary) = (database(), database());
     let near = embedding(0);
     let receipt = primary
@@ -71,7 +71,7 @@ fn a_stale_copy_does_not_win_a_search_that_its_newer_version_has_left() {
 }
 
 #[test]
-fn a_symbol_that_moved_does_not_show_in_its_old_file() {
+fn a_symbol_that_moved_is_not_found_in_its_old_file() {
     let (primary, secondary) = (database(), database());
     primary
         .save_code_symbol(&context(), &symbol("run", "new.rs"))
@@ -118,7 +118,7 @@ fn a_document_with_fewer_chunks_than_before_has_only_those() {
 }
 
 #[test]
-fn an_edge_of_one_side_leads_on_through_entities_of_the_other() {
+fn a_traversal_continues_through_edges_and_entities_of_another_database() {
     let (primary, secondary) = (database(), database());
     let entity = |storage: &SurrealStorage, name: &str| {
         storage
@@ -130,17 +130,18 @@ fn an_edge_of_one_side_leads_on_through_entities_of_the_other() {
             .create_relationship(&context(), from, to, "leads_to", &Object::new())
             .unwrap();
     };
-    // Rome and Milan are here, Milan and Turin there; so are the roads.
+    // Rome and Milan are on the primary, Milan and Turin on the secondary, each
+    // with the road between them.
     entity(&primary, "Rome");
     let milan = entity(&primary, "Milan");
     copy(&milan, &[], &secondary);
     entity(&secondary, "Turin");
     road(&primary, "Rome", "Milan");
     road(&secondary, "Milan", "Turin");
-    let reached = over(&primary, &secondary)
+    let found = over(&primary, &secondary)
         .traverse_graph(&context(), "Rome", "leads_to", 5)
         .unwrap();
-    let names: Vec<_> = reached
+    let names: Vec<_> = found
         .iter()
         .map(|step| (step.entity.name.as_str(), step.depth))
         .collect();
@@ -148,7 +149,7 @@ fn an_edge_of_one_side_leads_on_through_entities_of_the_other() {
 }
 
 #[test]
-fn what_both_have_is_counted_once() {
+fn a_row_that_both_databases_have_is_counted_once() {
     let (primary, secondary) = (database(), database());
     for (storage, keys) in [(&primary, ["a", "b"]), (&secondary, ["b", "c"])] {
         for key in keys {
@@ -175,7 +176,7 @@ fn what_both_have_is_counted_once() {
 }
 
 #[test]
-fn more_rows_than_one_page_of_ids_are_counted_to_the_last() {
+fn counts_cover_more_rows_than_one_page() {
     let (primary, secondary) = (database(), database());
     let rows = "FOR $n IN 0..$count { CREATE events SET user_id = 'ada', content = 'x' }";
     for (storage, count) in [(&primary, 3i64), (&secondary, 4500)] {
@@ -190,7 +191,7 @@ fn more_rows_than_one_page_of_ids_are_counted_to_the_last() {
 }
 
 #[test]
-fn among_secondaries_the_lower_number_wins_whatever_the_order_of_configuration() {
+fn the_secondary_with_the_lower_priority_number_wins_in_any_order_of_configuration() {
     let backends: Vec<_> = ["second", "first"]
         .map(|value| {
             let storage = database();
@@ -200,11 +201,11 @@ fn among_secondaries_the_lower_number_wins_whatever_the_order_of_configuration()
             storage
         })
         .into();
-    let participants = [
-        Participant::new("second", 2, backends[0].clone()),
-        Participant::new("first", 1, backends[1].clone()),
+    let secondaries = [
+        TestSecondary::new("second", 2, backends[0].clone()),
+        TestSecondary::new("first", 1, backends[1].clone()),
     ];
-    let merger = merger(database(), &participants, None, PATIENT);
+    let merger = merger(database(), &secondaries, None, LONG_TIMEOUT);
     let expected = Value::from("first");
     assert_eq!(
         merger.get_fact(&context(), "ada", "k").unwrap(),
@@ -217,21 +218,21 @@ fn among_secondaries_the_lower_number_wins_whatever_the_order_of_configuration()
 }
 
 #[test]
-fn a_deleted_row_is_hidden_until_it_is_written_again_or_shown_on_request() {
+fn a_deleted_row_is_hidden_until_it_is_written_again_unless_deleted_reads_are_shown() {
     let (primary, secondary) = (database(), database());
     secondary
         .save_code_symbol(&context(), &symbol("run", "a.rs"))
         .unwrap();
     let (_directory, tombstones) = tombstones();
-    let participant = Participant::new("secondary", 1, secondary);
-    let participants = [participant];
+    let secondary = TestSecondary::new("secondary", 1, secondary);
+    let secondaries = [secondary];
     let hiding = merger(
         primary.clone(),
-        &participants,
+        &secondaries,
         Some(Arc::clone(&tombstones)),
-        PATIENT,
+        LONG_TIMEOUT,
     );
-    let showing = merger(primary.clone(), &participants, None, PATIENT);
+    let showing = merger(primary.clone(), &secondaries, None, LONG_TIMEOUT);
     let found = |merger: &QueryMerger| {
         let listed = merger
             .find_symbols_by_file(&context(), "p", "a.rs")

@@ -1,5 +1,5 @@
-//! Histories: what happens to a primary and its secondaries, step by step, and
-//! what one database holding the union has at the end.
+//! Histories: steps of a primary and its secondaries, and what one database
+//! holding their union contains at the end.
 
 use super::rows::{self, RECORDS, entity, rows};
 use crate::{
@@ -9,22 +9,22 @@ use crate::{
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What happens.
+/// One step.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// The host writes a record in a version.
     Write(u8, u8),
-    /// A secondary hears of the record's last write. It may be late: the record
-    /// may have been deleted since.
+    /// The record's last write is replicated to a secondary. The record may have
+    /// been deleted since.
     Replicate(u8, usize),
-    /// A secondary hears of everything that was ever written.
+    /// The last write of every record is replicated to a secondary.
     CatchUp(usize),
-    /// A record is written on a secondary alone, by another host.
-    Stray(u8, u8, usize),
+    /// Another host writes a record to a secondary alone.
+    ForeignWrite(u8, u8, usize),
     /// The host deletes through the module.
     Delete(Delete),
-    /// A record goes behind the module's back.
-    Vanish(u8),
+    /// A record of the primary is deleted without the module.
+    ForeignDelete(u8),
 }
 
 /// A delete through the module.
@@ -39,15 +39,15 @@ pub(super) enum Delete {
     Document(u8),
 }
 
-/// A record as a backend has it.
+/// A record as a backend contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) version: u8,
+pub(super) struct Version {
+    pub(super) number: u8,
     pub(super) origin: usize,
 }
 
-/// Which records a backend has.
-pub(super) type Holding = BTreeMap<u8, Held>;
+/// The records of a backend.
+pub(super) type Contents = BTreeMap<u8, Version>;
 
 /// Steps over a primary and secondaries.
 #[derive(Clone, Debug)]
@@ -75,15 +75,15 @@ fn step(secondaries: usize) -> impl Strategy<Value = Step> {
         4 => (record(), backend()).prop_map(|(record, backend)| Step::Replicate(record, backend)),
         1 => backend().prop_map(Step::CatchUp),
         6 => (record(), version(), backend())
-            .prop_map(|(record, version, backend)| Step::Stray(record, version, backend)),
+            .prop_map(|(record, version, backend)| Step::ForeignWrite(record, version, backend)),
         2 => delete().prop_map(Step::Delete),
         1 => record()
-            .prop_filter("its copies may differ in what a wide delete goes by", |record| {
+            .prop_filter("its copies may differ in the columns that wide deletes select by", |record| {
                 !rows::DOCUMENTS.contains(record)
                     && !rows::SYMBOLS.contains(record)
                     && !rows::CHUNKS.contains(record)
             })
-            .prop_map(Step::Vanish),
+            .prop_map(Step::ForeignDelete),
     ]
 }
 
@@ -102,7 +102,7 @@ fn delete() -> impl Strategy<Value = Delete> {
 }
 
 impl Delete {
-    /// Does it take this record in this version with it?
+    /// Does it delete this record in this version?
     fn covers(&self, record: u8, version: u8) -> bool {
         let is = |records: &std::ops::Range<u8>, n: u8| record == records.start + n;
         let file = |(project, file): (u8, u8)| rows::file(record, version) == Some((project, file));
@@ -126,9 +126,9 @@ impl Delete {
         }
     }
 
-    /// Marks it as the write path does; `gone` are the records that the primary
-    /// had and that go with it.
-    fn mark(&self, tombstones: &Tombstones, gone: &Holding) {
+    /// Writes its tombstones as the write path does. `deleted` are the records of
+    /// the primary that it deletes.
+    fn mark(&self, tombstones: &Tombstones, deleted: &Contents) {
         let keys_of = |record: u8, version: u8| {
             rows(record, version, 0)
                 .into_iter()
@@ -139,8 +139,9 @@ impl Delete {
                 .collect::<Vec<_>>()
         };
         let named = || {
-            gone.iter()
-                .flat_map(|(&record, held)| keys_of(record, held.version))
+            deleted
+                .iter()
+                .flat_map(|(&record, found)| keys_of(record, found.number))
                 .collect()
         };
         let (keys, scopes) = match *self {
@@ -174,56 +175,61 @@ impl Delete {
     }
 }
 
-/// A history that has come to pass.
+/// What the databases contain after a history.
 pub(super) struct Outcome {
-    /// What the primary has, then what each secondary has.
-    pub(super) backends: Vec<Holding>,
-    /// What one database holding the union has.
-    pub(super) union: Holding,
+    /// The primary, then the secondaries.
+    pub(super) backends: Vec<Contents>,
+    /// One database holding their union.
+    pub(super) union: Contents,
 }
 
-/// What is known of the steps so far.
+/// What the steps so far have done.
 #[derive(Default)]
-struct Chronicle {
+struct Past {
     now: usize,
     /// The ends of an edge never change: there is no method for it.
     first_versions: BTreeMap<u8, u8>,
     /// The last write of each record on the primary, and when it was.
-    written: BTreeMap<u8, (usize, Held)>,
-    /// The deletes, when they were, and what the primary lost to them.
+    written: BTreeMap<u8, (usize, Version)>,
+    /// The deletes, when they were, and which records of the primary they deleted.
     deletes: Vec<(usize, Delete, BTreeSet<u8>)>,
 }
 
-impl Chronicle {
+impl Past {
     fn version(&mut self, record: u8, version: u8) -> u8 {
         let first = *self.first_versions.entry(record).or_insert(version);
         rows::with_ends_of(record, version, first)
     }
 
-    /// A copy does not show if it was deleted after its record's last write.
-    fn hides(&self, record: u8, held: Held) -> bool {
+    /// A copy is hidden if it was deleted after its record's last write.
+    fn hides(&self, record: u8, found: Version) -> bool {
         let written = self.written.get(&record).map_or(0, |(when, _)| *when);
         self.deletes
             .iter()
             .filter(|(when, ..)| *when > written)
-            .any(|(_, delete, gone)| gone.contains(&record) || delete.covers(record, held.version))
+            .any(|(_, delete, deleted)| {
+                deleted.contains(&record) || delete.covers(record, found.number)
+            })
     }
 }
 
 impl History {
-    /// Takes the steps, one after the other. Deletes and writes are told to
-    /// `tombstones` as the write path does.
-    pub(super) fn take_place(&self, tombstones: &Tombstones) -> Outcome {
-        let mut backends = vec![Holding::new(); self.secondaries + 1];
-        let mut past = Chronicle::default();
+    /// Carries out the steps in order. Deletes and writes update `tombstones` as
+    /// the write path does.
+    pub(super) fn replay(&self, tombstones: &Tombstones) -> Outcome {
+        let mut backends = vec![Contents::new(); self.secondaries + 1];
+        let mut past = Past::default();
         for step in &self.steps {
             past.now += 1;
             match *step {
                 Step::Write(record, version) => {
                     let version = past.version(record, version);
-                    let held = Held { version, origin: 0 };
-                    backends[0].insert(record, held);
-                    past.written.insert(record, (past.now, held));
+                    let found = Version {
+                        number: version,
+                        origin: 0,
+                    };
+                    backends[0].insert(record, found);
+                    past.written.insert(record, (past.now, found));
                     for (table, row) in rows(record, version, 0) {
                         let id = row.get("id").unwrap().as_record_id().unwrap();
                         let key = Key::of_row(table, id, &row);
@@ -231,39 +237,46 @@ impl History {
                     }
                 }
                 Step::Replicate(record, backend) => {
-                    if let Some((_, held)) = past.written.get(&record) {
-                        backends[backend].insert(record, *held);
+                    if let Some((_, found)) = past.written.get(&record) {
+                        backends[backend].insert(record, *found);
                     }
                 }
                 Step::CatchUp(backend) => {
                     let written = past.written.iter();
-                    backends[backend].extend(written.map(|(record, (_, held))| (*record, *held)));
+                    backends[backend].extend(written.map(|(record, (_, found))| (*record, *found)));
                 }
-                Step::Stray(record, version, backend) => {
+                Step::ForeignWrite(record, version, backend) => {
                     let version = past.version(record, version);
                     let origin = backend;
-                    backends[backend].insert(record, Held { version, origin });
+                    backends[backend].insert(
+                        record,
+                        Version {
+                            number: version,
+                            origin,
+                        },
+                    );
                 }
                 Step::Delete(ref delete) => {
-                    let (gone, left): (Holding, Holding) = std::mem::take(&mut backends[0])
+                    let (deleted, kept): (Contents, Contents) = std::mem::take(&mut backends[0])
                         .into_iter()
-                        .partition(|(record, held)| delete.covers(*record, held.version));
-                    delete.mark(tombstones, &gone);
-                    backends[0] = left;
-                    let gone = gone.into_keys().collect();
-                    past.deletes.push((past.now, delete.clone(), gone));
+                        .partition(|(record, found)| delete.covers(*record, found.number));
+                    delete.mark(tombstones, &deleted);
+                    backends[0] = kept;
+                    let deleted = deleted.into_keys().collect();
+                    past.deletes.push((past.now, delete.clone(), deleted));
                 }
-                Step::Vanish(record) => {
+                Step::ForeignDelete(record) => {
                     backends[0].remove(&record);
                 }
             }
         }
         let union = (0..RECORDS)
             .filter_map(|record| {
-                let has =
-                    |(backend, holding): (usize, &Holding)| Some((backend, *holding.get(&record)?));
-                let (backend, held) = backends.iter().enumerate().find_map(has)?;
-                (backend == 0 || !past.hides(record, held)).then_some((record, held))
+                let has = |(backend, contents): (usize, &Contents)| {
+                    Some((backend, *contents.get(&record)?))
+                };
+                let (backend, found) = backends.iter().enumerate().find_map(has)?;
+                (backend == 0 || !past.hides(record, found)).then_some((record, found))
             })
             .collect();
         Outcome { backends, union }

@@ -1,4 +1,4 @@
-//! The read path over real databases, built in.
+//! The read path over real databases, embedded in the test.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,11 +6,11 @@ mod behaviour;
 mod examples;
 mod history;
 mod model;
-mod questions;
+mod reads;
 mod rows;
 mod spy;
 
-use super::{Backend, QueryMerger, ReadSettings, Secondary};
+use super::{Backend, Connected, QueryMerger, ReadSettings, Secondary};
 use crate::tombstones::Tombstones;
 use parking_lot::Mutex;
 use plugin_api::{
@@ -28,7 +28,7 @@ use std::{
 use surreal_storage::{SurrealStorage, Target, Timeouts};
 use tokio::runtime::{Builder, Runtime};
 
-/// One for all tests, as the databases want it.
+/// One for all tests, with the stack size that the databases need.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
         .worker_threads(2)
@@ -38,15 +38,15 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .unwrap()
 });
 
-/// Long enough that nobody is late.
-pub(super) const PATIENT: Duration = Duration::from_secs(60);
+/// A query timeout that no test exceeds.
+pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn context() -> CallContext {
     CallContext::new()
 }
 
 /// An empty database in memory with the schema in place.
-pub(super) fn database() -> SurrealStorage {
+pub(crate) fn database() -> SurrealStorage {
     let target = Target {
         url: "mem://".to_owned(),
         credentials: None,
@@ -59,21 +59,22 @@ pub(super) fn database() -> SurrealStorage {
     storage
 }
 
-pub(super) fn run(storage: &SurrealStorage, sql: &str, parameters: &Object) -> Value {
+pub(crate) fn run(storage: &SurrealStorage, sql: &str, parameters: &Object) -> Value {
     let answer = storage.query(&context(), sql, parameters);
     answer.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-/// A secondary that a test can take away.
-pub(super) struct Participant {
+/// A secondary that a test can disconnect.
+pub(super) struct TestSecondary {
     name: &'static str,
     priority: u32,
     storage: Mutex<Option<Arc<dyn Backend>>>,
+    /// The errors with which its connection was reported lost.
     pub(super) lost: Mutex<Vec<StorageError>>,
-    gone: AtomicBool,
+    port_closed: AtomicBool,
 }
 
-impl Participant {
+impl TestSecondary {
     pub(super) fn new(
         name: &'static str,
         priority: u32,
@@ -84,12 +85,12 @@ impl Participant {
             priority,
             storage: Mutex::new(Some(Arc::new(storage))),
             lost: Mutex::default(),
-            gone: AtomicBool::new(false),
+            port_closed: AtomicBool::new(false),
         })
     }
 }
 
-impl Secondary for Participant {
+impl Secondary for TestSecondary {
     fn name(&self) -> &str {
         self.name
     }
@@ -98,23 +99,26 @@ impl Secondary for Participant {
         self.priority
     }
 
-    fn storage(&self) -> Option<(Arc<dyn Backend>, u64)> {
-        Some((self.storage.lock().clone()?, 1))
+    fn connected(&self) -> Option<Connected> {
+        Some(Connected {
+            backend: self.storage.lock().clone()?,
+            generation: 1,
+        })
     }
 
-    fn is_gone(&self) -> Option<StorageError> {
-        let gone = self.gone.load(Ordering::SeqCst);
-        gone.then(|| StorageError::connection("nobody listens"))
+    fn probe_port(&self) -> Option<StorageError> {
+        let closed = self.port_closed.load(Ordering::SeqCst);
+        closed.then(|| StorageError::connection("nobody listens"))
     }
 
-    fn lost(&self, _: u64, error: &StorageError) {
+    fn connection_lost(&self, _: u64, error: &StorageError) {
         self.lost.lock().push(error.clone());
     }
 }
 
 pub(super) fn merger(
     primary: impl Backend + 'static,
-    secondaries: &[Arc<Participant>],
+    secondaries: &[Arc<TestSecondary>],
     tombstones: Option<Arc<Tombstones>>,
     query_timeout: Duration,
 ) -> QueryMerger {
@@ -122,7 +126,7 @@ pub(super) fn merger(
         FullStorage::new(primary),
         secondaries
             .iter()
-            .map(|participant| Arc::clone(participant) as Arc<dyn Secondary>),
+            .map(|secondary| Arc::clone(secondary) as Arc<dyn Secondary>),
         tombstones,
         ReadSettings {
             merge: true,
@@ -132,7 +136,8 @@ pub(super) fn merger(
     )
 }
 
-/// Tombstones in a directory of their own, which goes with the first value.
+/// Tombstones in a directory of their own, which is removed when the first value
+/// is dropped.
 fn tombstones() -> (tempfile::TempDir, Arc<Tombstones>) {
     let directory = tempfile::tempdir().unwrap();
     let database = fjall::Database::builder(directory.path()).open().unwrap();

@@ -1,11 +1,12 @@
-//! Records: what the generated databases hold.
+//! Records: what the generated databases contain.
 //!
-//! A record has a number and, on each backend that has it, a version that decides
-//! all its columns but its key, and an origin: the backend that it was written on.
+//! A record has a number and, on each backend that has it, a version, which
+//! determines all columns but its key, and an origin: the backend that it was
+//! written on.
 
 use super::{
     SurrealStorage, database,
-    history::{Held, Holding},
+    history::{Contents, Version},
     run,
 };
 use parking_lot::Mutex;
@@ -18,7 +19,7 @@ use std::{
 /// How many records there are.
 pub(super) const RECORDS: u8 = 56;
 
-/// Which of them are what.
+/// Which of them are of which kind.
 pub(super) const FACTS: Range<u8> = 0..6;
 pub(super) const VECTORS: Range<u8> = 6..11;
 pub(super) const ENTITIES: Range<u8> = 11..16;
@@ -107,8 +108,8 @@ pub(super) fn with_ends_of(record: u8, version: u8, first: u8) -> u8 {
 const NAMES: [&str; 3] = ["x", "y", "z"];
 const LANGUAGES: [&str; 2] = ["rust", "go"];
 
-/// The rows of a record in a version. `origin` decides the record ids of rows
-/// that have key columns: databases that were filled separately differ in them.
+/// The rows of a record in a version. `origin` determines the record ids of rows
+/// with key columns: databases that were filled separately differ in them.
 pub(super) fn rows(record: u8, version: u8, origin: usize) -> Vec<(&'static str, Object)> {
     let v = version;
     let pick = |from: &[&'static str]| from[usize::from(v) % from.len()];
@@ -118,7 +119,7 @@ pub(super) fn rows(record: u8, version: u8, origin: usize) -> Vec<(&'static str,
             .with("created_at", time(v))
             .with("updated_at", time(v))
     };
-    // Half of the versions were replicated, half written on their own.
+    // Half of the versions were replicated, half were written separately.
     let own = |key: String| {
         if v.is_multiple_of(2) {
             key
@@ -126,7 +127,7 @@ pub(super) fn rows(record: u8, version: u8, origin: usize) -> Vec<(&'static str,
             format!("{key}_{origin}")
         }
     };
-    // The database puts the embedding of this number in its place.
+    // Replaced by the embedding of this number when it is inserted.
     let vector = || i64::from(v % 5);
     let project = || format!("p{}", project(record).unwrap_or_default());
     let file = || format!("f{}", file(record, v).unwrap_or_default().1);
@@ -280,11 +281,11 @@ pub(super) fn rows(record: u8, version: u8, origin: usize) -> Vec<(&'static str,
     }
 }
 
-/// A database that is filled anew for every history.
+/// A database that is filled again for every history.
 pub(super) struct Database {
     storage: SurrealStorage,
-    /// What it has, by table: a table that stays the same is left as it is.
-    held: Mutex<BTreeMap<&'static str, Vec<(u8, Held)>>>,
+    /// Its contents by table, so that unchanged tables need not be written.
+    contents: Mutex<BTreeMap<&'static str, Vec<(u8, Version)>>>,
 }
 
 impl Default for Database {
@@ -295,7 +296,7 @@ impl Default for Database {
         run(&storage, &schemaless.concat(), &Object::new());
         Self {
             storage,
-            held: Mutex::default(),
+            contents: Mutex::default(),
         }
     }
 }
@@ -305,25 +306,25 @@ impl Database {
         &self.storage
     }
 
-    /// Makes it hold these records and nothing else.
-    pub(super) fn hold(&self, holding: &Holding) {
-        let mut wanted: BTreeMap<&str, Vec<(u8, Held)>> = BTreeMap::new();
-        for (&record, &held) in holding {
-            let table = rows(record, held.version, held.origin)[0].0;
-            wanted.entry(table).or_default().push((record, held));
+    /// Replaces its contents.
+    pub(super) fn replace(&self, contents: &Contents) {
+        let mut wanted: BTreeMap<&str, Vec<(u8, Version)>> = BTreeMap::new();
+        for (&record, &version) in contents {
+            let table = rows(record, version.number, version.origin)[0].0;
+            wanted.entry(table).or_default().push((record, version));
         }
-        let mut held = self.held.lock();
+        let mut current = self.contents.lock();
         let embeddings: Value = (0..5).map(|n| Value::floats(&embedding(n))).collect();
         let mut parameters = Object::new().with("embeddings", embeddings);
         let mut sql = String::from("BEGIN;");
         for table in TABLES
             .into_iter()
-            .filter(|table| wanted.get(table) != held.get(table))
+            .filter(|table| wanted.get(table) != current.get(table))
         {
             sql.push_str(&format!("DELETE {table} RETURN NONE;"));
             let records = wanted.get(table).into_iter().flatten();
             let rows: Vec<Value> = records
-                .flat_map(|(record, held)| rows(*record, held.version, held.origin))
+                .flat_map(|(record, version)| rows(*record, version.number, version.origin))
                 .map(|(_, row)| row.into())
                 .collect();
             if rows.is_empty() {
@@ -338,12 +339,12 @@ impl Database {
         }
         sql.push_str("COMMIT;");
         run(&self.storage, &sql, &parameters);
-        *held = wanted;
+        *current = wanted;
     }
 }
 
 #[test]
-fn no_two_records_share_a_row() {
+fn records_have_different_rows() {
     for backend in 0..2 {
         let all: Vec<_> = (0..RECORDS)
             .flat_map(|record| rows(record, 7, backend))

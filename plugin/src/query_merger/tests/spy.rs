@@ -1,4 +1,4 @@
-//! A real database that tells who asked it what, and can be made to wait or fail.
+//! A real database that records its calls, and can be made to wait or fail.
 
 use super::SurrealStorage;
 use parking_lot::Mutex;
@@ -35,7 +35,7 @@ impl Spy {
         }
     }
 
-    /// What it was asked since the last time.
+    /// The methods that were called since the last time.
     pub(super) fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.calls.lock())
     }

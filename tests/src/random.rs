@@ -1,7 +1,7 @@
-//! Chance that can be repeated.
+//! Random numbers from a seed.
 
-/// Numbers from `FAULT_SEED`, or from a new seed. The seed is printed, so that
-/// a failure can be looked at again.
+/// A generator with the seed `FAULT_SEED`, or a new one. The seed is printed, so
+/// that a failure can be reproduced.
 pub fn seeded(what: &str) -> fastrand::Rng {
     let seed = number("FAULT_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{what}: FAULT_SEED={seed}");
@@ -14,12 +14,11 @@ pub fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// All of these in an order by chance, again and again: each comes as often as
-/// any other.
-pub fn in_turn<T: Clone>(mut chance: fastrand::Rng, all: &[T]) -> impl Iterator<Item = T> {
+/// All of these in random order, again and again: each as often as any other.
+pub fn in_random_order<T: Clone>(mut random: fastrand::Rng, all: &[T]) -> impl Iterator<Item = T> {
     std::iter::repeat_with(move || {
         let mut turn = all.to_vec();
-        chance.shuffle(&mut turn);
+        random.shuffle(&mut turn);
         turn
     })
     .flatten()
