@@ -9,19 +9,20 @@ use serde_json::Value as Json;
 pub enum SecondaryState {
     /// The first attempt to connect is under way.
     Connecting,
-    /// Connected; its position in the queue is being established.
+    /// Connected; its replication positions are being compared with the queue.
     Reconciling,
-    /// Tables are being scanned and compared with the primary.
+    /// Writes are applied, and tables are being scanned for a resync.
     Backfilling,
-    /// Every write is replicated as it comes.
+    /// Writes are applied, and nothing else is to be done.
     Streaming,
-    /// An operator paused replication.
+    /// Connected, and nothing is applied: an operator paused replication, or
+    /// `sync_enabled` is false.
     Paused,
     /// The connection is lost; the module reconnects by itself.
     Unreachable,
-    /// The secondary rejects the connection until an operator intervenes.
+    /// The server rejects the connection; an operator has to fix the cause.
     Rejected,
-    /// The module replicates nothing to it.
+    /// The module has shut down.
     Stopped,
 }
 
@@ -102,6 +103,13 @@ impl ReplicationStatus {
             .iter()
             .all(|state| *state == SecondaryState::Streaming)
             && !self.has_pending_work()
+    }
+
+    /// Is a secondary disconnected or paused, so that it does not catch up now?
+    pub fn is_stalled(&self) -> bool {
+        self.states
+            .iter()
+            .any(|state| !state.is_connected() || *state == SecondaryState::Paused)
     }
 
     /// Is anything left to be replicated, retried or resynced?
@@ -188,6 +196,28 @@ mod tests {
         assert!(!read.is_connected() && read.is_connecting());
         assert!(!read.is_caught_up());
         assert!(ReplicationStatus::read(&json!({})).is_err());
+    }
+
+    #[test]
+    fn a_disconnected_or_paused_secondary_stalls() {
+        for (state, expected) in [
+            ("connecting", true),
+            ("reconciling", false),
+            ("backfilling", false),
+            ("streaming", false),
+            ("paused", true),
+            ("unreachable", true),
+            ("rejected", true),
+            ("stopped", true),
+        ] {
+            let secondaries = [
+                secondary("streaming", 0, &json!([])),
+                secondary(state, 0, &json!([])),
+            ];
+            let status = json!({"paused": false, "secondaries": secondaries});
+            let status = ReplicationStatus::read(&status).unwrap();
+            assert_eq!(status.is_stalled(), expected, "{state}");
+        }
     }
 
     #[test]

@@ -113,8 +113,8 @@ fn open(option: &HostOption) -> anyhow::Result<(AdminClient, Option<Host>)> {
 }
 
 /// Shows progress until every secondary has caught up. Stops waiting when one is
-/// disconnected, since the rest is then replicated later; and when replication is
-/// paused, with a hint how to resume it.
+/// disconnected or paused, since the rest is then replicated later; if an operator
+/// paused replication, with a hint how to resume it.
 fn wait_until_caught_up(admin: &AdminClient, what: &str) -> Result<(), AdminError> {
     let before = admin.replication()?;
     let progress = bar(what, usize::try_from(before.backlog).unwrap_or(usize::MAX));
@@ -124,7 +124,7 @@ fn wait_until_caught_up(admin: &AdminClient, what: &str) -> Result<(), AdminErro
         // Every row that is scanned becomes an operation.
         progress.set_length((done + now.backlog + now.to_scan).max(1));
         progress.set_position(done);
-        if now.is_caught_up() || !now.is_connected() || now.paused {
+        if now.is_caught_up() || now.is_stalled() || now.paused {
             progress.finish_and_clear();
             if now.paused && now.has_pending_work() {
                 hint_at_resume(admin);
