@@ -290,16 +290,17 @@ mod tests {
         );
         assert!(all.notes.is_empty(), "{:?}", all.notes);
 
-        let few = Corpus::read(&root, 20).unwrap();
-        assert_eq!(few.files.len(), 20);
-        assert!(few.symbol_count() <= 20 && few.symbol_count() > 0);
+        let limit = 40;
+        let few = Corpus::read(&root, limit).unwrap();
+        assert_eq!(few.files.len(), limit);
+        assert!(few.symbol_count() <= limit && few.symbol_count() > 0);
         let parts = |part: &str| few.files.iter().any(|file| file.path.starts_with(part));
         assert!(parts("host-harness/") && parts("plugin/") && parts("tests/"));
-        let packages = few.packages.unwrap();
-        assert_eq!((packages.packages.len(), packages.edges.len()), (20, 40));
+        let kept = few.packages.unwrap();
+        assert_eq!((kept.packages.len(), kept.edges.len()), (limit, 2 * limit));
         assert!(
             few.notes
-                .contains(&format!("20 of {} files", all.files.len())),
+                .contains(&format!("{limit} of {} files", all.files.len())),
             "{:?}",
             few.notes
         );
