@@ -12,14 +12,13 @@ use plugin_api::{
 
 /// Which rows of a table to read, what of each, and how many at once.
 ///
-/// The table's name and all texts go into statements as they are: they come
-/// from the code or were checked by [`identifier`](surreal_storage::schema::identifier).
+/// Columns and conditions go into statements as they are: they come from the code.
 #[derive(Clone, Debug)]
 pub struct TableScan {
     table: String,
     page_size: usize,
     projection: String,
-    condition: &'static str,
+    condition: Option<&'static str>,
     parameters: Object,
 }
 
@@ -39,7 +38,7 @@ impl TableScan {
             table: table.to_owned(),
             page_size,
             projection: "*".to_owned(),
-            condition: "true",
+            condition: None,
             parameters: Object::new(),
         }
     }
@@ -67,7 +66,7 @@ impl TableScan {
     /// for together.
     #[must_use]
     pub fn filter(mut self, condition: &'static str, parameters: &Object) -> Self {
-        self.condition = condition;
+        self.condition = Some(condition);
         self.parameters = parameters.clone();
         self
     }
@@ -94,27 +93,24 @@ impl TableScan {
         after: Option<&RecordId>,
     ) -> StorageResult<Vec<ScannedRow>> {
         let Self {
-            table,
             page_size,
             projection,
-            condition,
             ..
         } = self;
-        let mut parameters = self.parameters.clone();
+        let mut parameters = self.parameters();
         // A range of ids is read in their order, and without those before it.
         let range = match after {
             Some(id) => {
-                parameters.insert("after", key_value(id));
-                "$after>.."
+                parameters.insert("scan_after", key_value(id));
+                "$scan_after>.."
             }
             None => "..",
         };
+        let filter = self.filter_clause();
         let sql = format!(
-            "SELECT {projection} FROM type::record('{table}', {range}) \
-             WHERE {condition} LIMIT {page_size}"
+            "SELECT {projection} FROM type::record($scan_table, {range}) {filter} LIMIT {page_size}"
         );
-        let rows = rows(database, context, &sql, &parameters)?;
-        rows.into_iter().map(scanned_row).collect()
+        rows(database, context, &sql, &parameters)
     }
 
     /// How many rows there are; 0 if there is no such table.
@@ -126,25 +122,34 @@ impl TableScan {
         database: &(impl Storage + ?Sized),
         context: &CallContext,
     ) -> StorageResult<u64> {
-        let Self {
-            table, condition, ..
-        } = self;
-        let sql = format!("SELECT count() AS rows FROM `{table}` WHERE {condition} GROUP ALL");
-        let rows = rows(database, context, &sql, &self.parameters)?;
-        let count = rows.first().and_then(|row| row.as_object()?.get("rows"));
+        let filter = self.filter_clause();
+        let sql =
+            format!("SELECT count() AS rows FROM type::table($scan_table) {filter} GROUP ALL");
+        let answer = select(database, context, &sql, &self.parameters())?;
+        let count = answer.first().and_then(|row| row.as_object()?.get("rows"));
         let count = count.and_then(Value::as_int).unwrap_or_default();
         Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    fn parameters(&self) -> Object {
+        let parameters = self.parameters.clone();
+        parameters.with("scan_table", self.table.as_str())
+    }
+
+    fn filter_clause(&self) -> String {
+        let condition = self.condition.iter();
+        condition
+            .map(|condition| format!("WHERE {condition}"))
+            .collect()
     }
 
     /// An expression for a digest of the record ids; `NONE` if `$tables`, the
     /// names of the database's tables, has no such table.
     fn digest(&self) -> String {
-        let Self {
-            table, condition, ..
-        } = self;
+        let (table, filter) = (&self.table, self.filter_clause());
         format!(
             "IF '{table}' IN $tables {{ \
-                crypto::blake3(<string> (SELECT VALUE id FROM `{table}` WHERE {condition} ORDER BY id)) \
+                crypto::blake3(<string> (SELECT VALUE id FROM `{table}` {filter} ORDER BY id)) \
             }}"
         )
     }
@@ -152,6 +157,8 @@ impl TableScan {
 
 /// For each scan a digest of the record ids of its rows, in one query; a nullish
 /// value where there is no such table. Equal digests mean equal sets of ids.
+///
+/// The tables' names go into the statement: they must be identifiers.
 ///
 /// # Errors
 /// The database's.
@@ -173,8 +180,33 @@ pub fn digests(
     Ok(answer.first_rows().to_vec())
 }
 
-/// The rows of one statement; none if there is no such table.
+/// All columns of the rows with these record ids, as far as they exist.
+///
+/// # Errors
+/// The database's.
+pub fn rows_by_id<'i>(
+    database: &(impl Storage + ?Sized),
+    context: &CallContext,
+    ids: impl IntoIterator<Item = &'i RecordId>,
+) -> StorageResult<Vec<ScannedRow>> {
+    let ids: Value = ids.into_iter().cloned().collect();
+    let parameters = Object::new().with("ids", ids);
+    rows(database, context, "SELECT * FROM $ids", &parameters)
+}
+
+/// The rows of one statement that reads the record ids as well.
 fn rows(
+    database: &(impl Storage + ?Sized),
+    context: &CallContext,
+    sql: &str,
+    parameters: &Object,
+) -> StorageResult<Vec<ScannedRow>> {
+    let rows = select(database, context, sql, parameters)?;
+    rows.into_iter().map(scanned_row).collect()
+}
+
+/// The result of one statement; empty if there is no such table.
+fn select(
     database: &(impl Storage + ?Sized),
     context: &CallContext,
     sql: &str,

@@ -172,7 +172,7 @@ pub(super) fn secondary_only_rows<T: MergeableRow>(
                     .any(|(rank, existing)| *rank < c.rank && c.is_among(existing))
             });
         }
-        // A row may have been deleted since the primary was asked.
+        // A row may have been deleted since the primary was queried.
         candidates.retain(|c| !source.is_deleted(&c.row, &c.identity));
         if !candidates.is_empty() && source.delete_count() != deletes && rechecks < MAX_RECHECKS {
             // It may even have been written again: then the primary has it, and

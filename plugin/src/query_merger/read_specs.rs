@@ -29,7 +29,7 @@ impl ReadSpec {
     }
 }
 
-const POINT: &str = "the primary's row; the secondaries are asked only if it has none";
+const POINT: &str = "the primary's row; the secondaries are queried only if it has none";
 const COUNTS: &str = "the primary's counts plus those of rows that only a secondary has";
 const UNION: &str = "union by key";
 const TOP: &str = "the nearest of the union by key";
@@ -65,7 +65,7 @@ read_specs! {
     traverse_graph ["entities", "*"], "breadth-first; then type and id of the edge", None,
         "a traversal of the union of the graphs: an edge of one database may lead to an entity of another";
     get_entity ["entities"], "id", None,
-        "the primary's entity; the secondaries are asked only if it has none with that id or name";
+        "the primary's entity; the secondaries are queried only if it has none with that id or name";
     list_entity_ids ["entities"], "id", None, UNION;
     search_documents ["knowledge_base"], "similarity, then id", Some(10), TOP;
     get_document ["knowledge_base"], "", None, POINT;

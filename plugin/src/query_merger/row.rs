@@ -59,7 +59,7 @@ impl Identity {
         }
     }
 
-    /// The keys that another database is asked for: if it has one of them, it
+    /// The keys to look up in another database: if it has one of them, it
     /// has the row.
     pub(super) fn lookup_keys(&self) -> impl Iterator<Item = &Key> {
         [&self.group_key].into_iter().chain(&self.record_id)

@@ -5,17 +5,18 @@ use crate::{
     connection::Session,
     sync_queue::SyncQueue,
     sync_types::{self, SyncOperation},
+    table_scan::{TableScan, rows_by_id},
 };
 use plugin_api::{
-    error::{ErrorKind, StorageError, StorageResult},
-    storage::{CallContext, Storage},
-    value::{Object, RecordId, Value},
+    error::{StorageError, StorageResult},
+    storage::CallContext,
+    value::{Object, RecordId},
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Rows of one page; with embeddings a row is several kilobytes.
-const PAGE: i64 = 200;
+const PAGE: usize = 200;
 
 /// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -107,31 +108,31 @@ impl Replication {
             table: table.to_owned(),
             ..TableReport::default()
         };
-        let mut last: Option<RecordId> = None;
+        let scan = TableScan::new(table, PAGE);
+        let mut after: Option<RecordId> = None;
         loop {
-            let expected =
-                page(&self.primary, &context, table, last.take()).map_err(CompareError::Source)?;
-            let Some((id, _)) = expected.last() else {
+            let expected = scan
+                .page(&self.primary, &context, after.as_ref())
+                .map_err(CompareError::Source)?;
+            let Some(last) = expected.last() else {
                 break;
             };
-            last = Some(id.clone());
-            let ids: Value = expected.iter().map(|(id, _)| id.clone()).collect();
-            let parameters = Object::new().with("ids", ids);
-            let sql = "SELECT * FROM $ids";
-            let actual = rows(&session.storage, &context, sql, &parameters)
-                .map_err(CompareError::Secondary)?;
+            after = Some(last.id.clone());
+            let ids = expected.iter().map(|row| &row.id);
+            let actual = rows_by_id(&session.storage, &context, ids);
             let actual: BTreeMap<String, Object> = actual
+                .map_err(CompareError::Secondary)?
                 .into_iter()
-                .map(|(id, row)| (id.to_string(), row))
+                .map(|row| (row.id.to_string(), row.columns))
                 .collect();
             let mut refreshes = Vec::new();
-            for (id, row) in &expected {
-                match actual.get(&id.to_string()) {
-                    Some(found) if found == row => continue,
+            for row in &expected {
+                match actual.get(&row.id.to_string()) {
+                    Some(found) if *found == row.columns => continue,
                     Some(_) => report.different += 1,
                     None => report.missing += 1,
                 }
-                let key = sync_types::order_key(table, id, row);
+                let key = sync_types::order_key(table, &row.id, &row.columns);
                 refreshes.push(SyncOperation::refresh(key).only_for(secondary));
             }
             report.rows += expected.len();
@@ -141,8 +142,10 @@ impl Replication {
                     .map_err(|error| CompareError::Source(error.into()))?;
             }
         }
-        let on_secondary =
-            count(&session.storage, &context, table).map_err(CompareError::Secondary)?;
+        let on_secondary = scan
+            .count(&session.storage, &context)
+            .map_err(CompareError::Secondary)?;
+        let on_secondary = usize::try_from(on_secondary).unwrap_or(usize::MAX);
         report.only_on_secondary = on_secondary.saturating_sub(report.rows - report.missing);
         report.in_flight = queue.backlog_operations(secondary);
         Ok(report)
@@ -154,58 +157,4 @@ enum CompareError {
     Secondary(StorageError),
     /// The primary or the log.
     Source(StorageError),
-}
-
-/// A page of the primary's rows after the id `after`.
-fn page(
-    primary: &impl Storage,
-    context: &CallContext,
-    table: &str,
-    after: Option<RecordId>,
-) -> StorageResult<Vec<(RecordId, Object)>> {
-    let mut parameters = Object::new().with("table", table).with("page", PAGE);
-    let mut condition = "";
-    if let Some(after) = after {
-        parameters.insert("after", after);
-        condition = "WHERE id > $after";
-    }
-    let sql = format!("SELECT * FROM type::table($table) {condition} ORDER BY id LIMIT $page");
-    rows(primary, context, &sql, &parameters)
-}
-
-/// How many rows a table has; none if there is no such table.
-fn count(storage: &impl Storage, context: &CallContext, table: &str) -> StorageResult<usize> {
-    let parameters = Object::new().with("table", table);
-    let sql = "RETURN { count: count(SELECT VALUE id FROM type::table($table)) }";
-    let answer = match storage.query(context, sql, &parameters) {
-        Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(0),
-        answer => answer?,
-    };
-    answer
-        .as_array()
-        .and_then(|results| results.first()?.as_object()?.get("count")?.as_int())
-        .and_then(|count| usize::try_from(count).ok())
-        .ok_or_else(|| StorageError::internal(format!("the rows of {table} cannot be counted")))
-}
-
-/// The rows of one statement, each with its id; none if there is no such table.
-fn rows(
-    storage: &impl Storage,
-    context: &CallContext,
-    sql: &str,
-    parameters: &Object,
-) -> StorageResult<Vec<(RecordId, Object)>> {
-    let answer = match storage.query(context, sql, parameters) {
-        Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(Vec::new()),
-        answer => answer?,
-    };
-    answer
-        .first_rows()
-        .iter()
-        .map(|row| {
-            let row = row.as_object()?;
-            Some((row.get("id")?.as_record_id()?.clone(), row.clone()))
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| StorageError::internal("a row has no id"))
 }

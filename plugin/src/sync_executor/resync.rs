@@ -4,22 +4,22 @@
 //! of each row is appended to the log. The scan waits while the secondary has
 //! a long backlog, and continues after a restart where it was.
 
-use super::{catch_panic::catch_panic, context::Context, refresh};
+use super::{catch_panic::catch_panic, context::Context};
 use crate::{
     fail_points,
     sync_queue::{EVERY_TABLE, ResyncRequest},
-    sync_types::{RowImage, SyncOperation, order_key},
+    sync_types::{SyncOperation, order_key},
+    table_scan::{ScannedRow, TableScan},
 };
 use plugin_api::{
-    error::{ErrorKind, StorageError, StorageResult},
-    storage::{CallContext, Storage as _},
-    value::{Object, Value},
+    error::{StorageError, StorageResult},
+    storage::CallContext,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use surreal_storage::schema::{self, relationships::replicated_tables};
 
 /// Rows of one page.
-const PAGE: i64 = 500;
+const PAGE: usize = 500;
 
 /// The backlog at which a scan waits, in operations.
 const MAX_BACKLOG: u64 = 2_000;
@@ -150,45 +150,18 @@ impl ResyncScanner {
 
     /// How many rows a table of the primary has.
     async fn count(&self, table: &str) -> StorageResult<u64> {
-        let parameters = Object::new().with("table", table);
-        let sql = "SELECT count() AS rows FROM type::table($table) GROUP ALL";
-        let answer = self.ask(sql.to_owned(), parameters).await?;
-        let rows = answer.first().and_then(|row| row.as_object()?.get("rows"));
-        Ok(rows
-            .and_then(Value::as_int)
-            .and_then(|rows| u64::try_from(rows).ok())
-            .unwrap_or(0))
-    }
-
-    /// The next page of a scan, without the large columns.
-    async fn page(&self, request: &ResyncRequest) -> StorageResult<Vec<RowImage>> {
-        let mut parameters = Object::new()
-            .with("table", request.table.as_str())
-            .with("page", PAGE);
-        let after = match &request.cursor {
-            Some(id) => {
-                parameters.insert("after", id.clone());
-                "WHERE id > $after"
-            }
-            None => "",
-        };
-        let sql = format!(
-            "SELECT * OMIT {} FROM type::table($table) {after} ORDER BY id LIMIT $page",
-            schema::LARGE_COLUMNS.join(", ")
-        );
-        let rows = self.ask(sql, parameters).await?;
-        rows.iter().map(refresh::row).collect()
-    }
-
-    /// The rows of one statement on the primary; none if there is no such
-    /// table: the write that was to create it did not happen.
-    async fn ask(&self, sql: String, parameters: Object) -> StorageResult<Vec<Value>> {
-        let primary = self.context.primary.clone();
+        let (scan, primary) = (TableScan::new(table, PAGE), self.context.primary.clone());
         let context = CallContext::with_timeout(self.context.config.operation_timeout);
-        match blocking(move || primary.query(&context, &sql, &parameters)).await {
-            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(Vec::new()),
-            answer => Ok(answer?.first_rows().to_vec()),
-        }
+        blocking(move || scan.count(&primary, &context)).await
+    }
+
+    /// The next page of a scan, without the large columns. Empty if there is no
+    /// such table: the write that was to create it did not happen.
+    async fn page(&self, request: &ResyncRequest) -> StorageResult<Vec<ScannedRow>> {
+        let scan = TableScan::new(&request.table, PAGE).omit(schema::LARGE_COLUMNS);
+        let (primary, after) = (self.context.primary.clone(), request.cursor.clone());
+        let context = CallContext::with_timeout(self.context.config.operation_timeout);
+        blocking(move || scan.page(&primary, &context, after.as_ref())).await
     }
 }
 
