@@ -3,7 +3,8 @@
 use super::{
     TEXT_ANALYZER,
     relationships::table_rows,
-    tables::{Column, Kind, Rule, TABLES, Table},
+    table::{Column, Kind, Rule, Table},
+    tables::TABLES,
 };
 use crate::{Connection, connection::within, retry::while_in_conflict, rows::Row};
 use plugin_api::{

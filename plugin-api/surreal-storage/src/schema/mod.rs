@@ -2,21 +2,23 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | `tables` | [`TABLES`]: what a table is |
+//! | `table` | [`Table`]: what is known of a table |
+//! | `tables` | [`TABLES`]: the tables, each with these facts |
 //! | `initialize` | [`initialize()`]: creates what a database lacks of them |
 //! | `upsert` | the statement that stores rows under their keys |
 //! | [`relationships`] | the tables of relationship types, created on first use |
 
 mod initialize;
 pub mod relationships;
+mod table;
 mod tables;
 mod upsert;
 
 pub use initialize::{SchemaReport, initialize};
+pub use table::{Column, Kind, Rule, Table, table};
 pub use tables::{
-    CHUNKS, Column, DIRTY_FLAG_TABLE, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, Kind,
-    LARGE_COLUMNS, POSITION_TABLE, PROJECTS, RELATIONSHIPS, Rule, SYMBOLS, TABLES, Table, VECTORS,
-    table,
+    CHUNKS, DIRTY_FLAG_TABLE, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, LARGE_COLUMNS,
+    POSITION_TABLE, PROJECTS, RELATIONSHIPS, SYMBOLS, TABLES, VECTORS,
 };
 pub(crate) use upsert::{assignments, upsert_parameters, upsert_statement};
 

@@ -4,8 +4,8 @@
 //! the entities' ids), `relationship_type`, `properties` and `created_at`.
 
 use super::{
-    identifier,
-    tables::{OTHER_TABLES, TABLES, table},
+    identifier, table,
+    tables::{OTHER_TABLES, TABLES},
 };
 use crate::{Connection, retry::while_in_conflict, rows::Row};
 use plugin_api::{

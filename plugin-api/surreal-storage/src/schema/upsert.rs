@@ -1,6 +1,6 @@
 //! The statement that stores rows under their keys.
 
-use super::tables::{Rule, Table};
+use super::table::{Rule, Table};
 use plugin_api::value::{Object, Value};
 
 /// A statement that stores rows under their keys, in one transaction.
