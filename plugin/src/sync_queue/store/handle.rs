@@ -62,7 +62,7 @@ impl StoreHandle {
         batch
     }
 
-    /// Has the next [`StoreHandle::sync`] write to the disk.
+    /// Has the next [`SyncQueue::sync`](crate::sync_queue::SyncQueue::sync) write to the disk.
     pub(in crate::sync_queue) fn mark_unsynced(&self) {
         self.unsynced.store(true, Ordering::Relaxed);
     }
