@@ -28,7 +28,7 @@
 //! struct Factory;
 //!
 //! impl ModuleFactory for Factory {
-//!     fn info() -> ModuleInfo { … }
+//!     fn info() -> ModuleInfo { ModuleInfo { id: "my_module".into(), ..ModuleInfo::default() } }
 //!     fn create() -> ModuleResult<ModuleHandle> { Ok(ModuleHandle::new(MyModule::default())) }
 //! }
 //!
