@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How long the first build takes, as in the README.
-const FIRST_BUILD: &str = "8.5 minutes on two cores";
+const FIRST_BUILD: &str = "nine minutes on two cores";
 
 /// How often progress is reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
