@@ -1,7 +1,8 @@
 //! [`TableScan`]: reads a table page by page, in the order of its record ids.
 //!
-//! Used by counts over the union, by resyncs and by verify. Memory is bounded by the page; a scan may stop after any
-//! page and resume behind the last record id, even after a restart.
+//! Used by counts over the union, by resyncs and by verify. Memory is bounded by
+//! the page; a scan may stop after any page and resume behind the last record id,
+//! even after a restart.
 
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},

@@ -4,9 +4,8 @@
 //! The SDK does not report that a server is gone: a call on an open client hangs
 //! and is kept, to run after the SDK has reconnected by itself. So a client
 //! that failed a call or a health check is never used again. Its [`Session`]
-//! is withdrawn, and closes once its last handle is dropped. Only a
-//! new client, which fails at once while the server is away, starts the next
-//! session.
+//! is withdrawn, and closes once its last handle is dropped. Only a new client,
+//! which fails at once while the server is away, starts the next session.
 //!
 //! | module | what is in it |
 //! | --- | --- |

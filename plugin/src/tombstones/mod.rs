@@ -1,7 +1,7 @@
 //! Tombstones: what was deleted through the module, remembered for as long as a
 //! secondary may still hold a copy.
 //!
-//! A delete touches the primary alone; the secondary keeps its rows as an
+//! A delete changes the primary only; the secondary keeps its rows as an
 //! archive. With `deleted_reads: hide` a merged read leaves out the rows that a
 //! tombstone covers:
 //!
