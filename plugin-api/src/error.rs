@@ -67,7 +67,7 @@ impl fmt::Debug for ErrorKind {
     }
 }
 
-/// Why a call failed: its kind, and a sentence for whoever has to fix it.
+/// Why a call failed: its kind, and a message that says how to fix it.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug, PartialEq, Eq)]
 pub struct PluginError {

@@ -8,7 +8,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`module`] | [`Module`](module::Module): lifecycle and capabilities, what the host gives it, what its library exports |
-//! | [`loading`] | how a host opens a library, and why it refuses one |
+//! | [`loading`] | how a host opens a library, and why it rejects one |
 //! | [`storage`] | the 64 storage methods as one list, the traits made from it, and [`FullStorage`](storage::FullStorage), which carries them across the boundary |
 //! | [`records`] | what the methods take and return: vectors, entities, documents, events, code |
 //! | [`value`] | free-form data: [`Value`](value::Value), [`Object`](value::Object), [`RecordId`](value::RecordId), [`Timestamp`](value::Timestamp) |
@@ -43,7 +43,7 @@
 //! The contract's version is this crate's. Versions are compatible if they
 //! differ in the last number only (from 1.0 on: if the first number is the
 //! same); either side may be the newer one. [`loading::open`] checks the
-//! layout of everything below, and refuses a library whose contract is not the
+//! layout of everything below, and rejects a library whose contract is not the
 //! host's with something appended, or the other way round.
 //!
 //! | what | how it grows | what a side without it sees |

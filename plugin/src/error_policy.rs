@@ -2,7 +2,7 @@
 //!
 //! [`of`] maps a [`Call`] (what was being done, on which side) and an
 //! [`ErrorKind`] to a [`Policy`]: whether the call may have taken effect all
-//! the same, what the module does next, and what an operator is told. Nothing
+//! the same, what the module does next, and what an operator has to do. Nothing
 //! else in the module decides by the kind of an error whether to retry,
 //! reconnect or give up.
 
@@ -68,7 +68,7 @@ pub struct Policy {
     pub effect: Effect,
     /// What the module does next.
     pub action: Action,
-    /// What an operator is told to do.
+    /// What an operator has to do.
     pub remedy: &'static str,
 }
 

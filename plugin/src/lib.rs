@@ -3,7 +3,7 @@
 //! It wraps the host's storage, replicates every write to secondary databases
 //! in the background, and merges them into reads.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
 //! | [`module`] | the module's lifecycle, from provisioning to cleanup |
 //! | [`config`] | its configuration: the keys in the host's YAML |

@@ -295,7 +295,7 @@ mod tests {
     }
 
     impl Scrape {
-        /// Panics at a line that a scraper would refuse, and at a sample of a
+        /// Panics at a line that a scraper would reject, and at a sample of a
         /// metric that was not described before it.
         fn of(status: Status) -> Self {
             let mut scrape = Self::default();

@@ -1,8 +1,8 @@
 //! [`TableScan`]: reads a table page by page, in the order of its record ids.
 //!
-//! Whoever goes through a whole table uses it: counting over the union, a
-//! resync, a verify. Memory is bounded by the page; a scan may stop after any
-//! page and resume behind the last record id, even after a restart.
+//! Used by counts over the union, by resyncs and by verify. Memory is bounded by
+//! the page; a scan may stop after any page and resume behind the last record id,
+//! even after a restart.
 
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_reads_what_it_is_told_to() {
+    fn a_scan_reads_the_requested_rows_and_columns() {
         let storage = database();
         let create = "FOR $n IN 0..9 { CREATE type::record('things', $n) SET n = $n, m = 1 }";
         run(&storage, create, &Object::new());

@@ -16,7 +16,7 @@ pub(crate) fn start() -> SecondaryServer {
     SecondaryServer::start(ServerStorage::Memory).unwrap()
 }
 
-/// A port with nobody behind it yet.
+/// A port that nothing listens on yet.
 pub(crate) fn down() -> SecondaryServer {
     SecondaryServer::stopped(ServerStorage::Memory).unwrap()
 }

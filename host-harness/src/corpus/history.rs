@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_that_git_cannot_read_is_told_from_none() {
+    fn an_unreadable_repository_differs_from_no_repository() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(".git"), "not a repository").unwrap();
         match commits(directory.path()).err().unwrap() {

@@ -19,7 +19,7 @@ pub struct Selection {
 /// `{ID: {enabled: …, config: {…}}}` and the list `[{id: ID, config: {enabled: …}}]`.
 ///
 /// # Errors
-/// The entry that is wrong, and how to mend it.
+/// The entry that is wrong, and how to fix it.
 pub fn selections(modules: &Yaml) -> Result<Vec<Selection>, ConfigError> {
     let blocks: Vec<(String, &Yaml)> = match modules {
         Yaml::Mapping(entries) => entries

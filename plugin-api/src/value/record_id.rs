@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_id() {
+    fn text_that_is_not_an_id_is_rejected() {
         for text in ["", "entities", ":x", "entities:", "a:b:c", "a:`b"] {
             assert!(text.parse::<RecordId>().is_err(), "{text}");
         }

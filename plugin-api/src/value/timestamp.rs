@@ -83,7 +83,7 @@ impl fmt::Display for Timestamp {
             .ok()
             .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::new(seconds, self.nanos)));
         match since {
-            // The formatter refuses years past 9999.
+            // The formatter rejects years past 9999.
             Some(time) if self.seconds < 253_402_300_800 => {
                 write!(f, "{}", humantime::format_rfc3339_nanos(time))
             }

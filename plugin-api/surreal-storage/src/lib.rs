@@ -3,7 +3,7 @@
 //! The host uses it for its primary, embedded or remote; the replication module
 //! uses it for each of its secondaries.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
 //! | [`target`] | the address of a database and who signs in: [`Target`], [`Credentials`], [`Timeouts`] |
 //! | [`connection`] | [`Connection`]: an open client that runs SurrealQL under a timeout |

@@ -1,7 +1,7 @@
 //! The module's configuration: its block in the host's YAML, parsed and
 //! validated.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
 //! | [`settings`] | all keys: names, aliases, defaults, value types, descriptions |
 //! | `key` | what a table of keys is and how it reads a block |

@@ -1,12 +1,11 @@
 //! [`SecondaryConnectionManager`]: the connection to a secondary, opened,
 //! watched, and opened again.
 //!
-//! The SDK does not tell when a server is gone: a call on an open client hangs
+//! The SDK does not report that a server is gone: a call on an open client hangs
 //! and is kept, to run after the SDK has reconnected by itself. So a client
 //! that failed a call or a health check is never used again. Its [`Session`]
-//! is withdrawn, and closes once everybody who holds it has dropped it. Only a
-//! new client, which fails at once while the server is away, starts the next
-//! session.
+//! is withdrawn, and closes once its last handle is dropped. Only a new client,
+//! which fails at once while the server is away, starts the next session.
 //!
 //! | module | what is in it |
 //! | --- | --- |
@@ -191,8 +190,8 @@ impl SecondaryConnectionManager {
         self.shared.lose(session.generation, error);
     }
 
-    /// Probes the server's port: an error if nobody listens there, none if
-    /// somebody does or if that cannot be told soon. Blocks for a second at
+    /// Probes the server's port: an error if nothing listens there, none if
+    /// something does or if the probe takes too long. Blocks for a second at
     /// most, beside resolving a name.
     pub fn is_gone(&self) -> Option<StorageError> {
         port::probe(&self.shared.config.address)

@@ -13,8 +13,8 @@ use url::Url;
 /// How long a probe may take.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An error if nobody listens at `address`. None if somebody does, or if that
-/// cannot be told soon. Blocks for a second at most, and for as long as it takes
+/// An error if nothing listens at `address`. None if something does, or if the
+/// probe takes too long. Blocks for a second at most, and for as long as it takes
 /// to resolve a name.
 pub(super) fn probe(address: &Address) -> Option<StorageError> {
     let url = Url::parse(address.as_str()).ok()?;

@@ -13,7 +13,7 @@ use std::{
 ///
 /// One response that takes the whole query timeout opens the breaker: from then
 /// on reads do without the secondary, except for one probe per query timeout,
-/// which nobody waits for. A probe that is answered in time closes it. Errors
+/// which no read waits for. A probe that is answered in time closes it. Errors
 /// that come in time do not open it: they cost a read nothing.
 pub(super) struct CircuitBreaker {
     secondary: Arc<dyn Secondary>,

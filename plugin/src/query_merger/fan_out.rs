@@ -126,7 +126,7 @@ impl<'m> FanOut<'m> {
                     timeout,
                     response.as_ref().err(),
                 );
-                // Nobody receives it any more if it took too long.
+                // The receiver is gone if it took too long.
                 let _ = sender.send((rank, response));
             });
         }

@@ -4,7 +4,7 @@
 //! client. Whether it writes is decided by that crate, conservatively: what
 //! might write counts as a write. The visitor here only adds *where*.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
 //! | [`effects`] | the visitor: which tables a statement writes |
 //! | [`target`] | a table, as a text names it and as parameters complete it |

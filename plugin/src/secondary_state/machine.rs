@@ -16,7 +16,7 @@ pub struct ConnectionFailure {
     pub at: Timestamp,
     /// What happened.
     pub message: String,
-    /// What an operator is told to do.
+    /// What an operator has to do.
     #[serde(skip)]
     pub remedy: &'static str,
 }

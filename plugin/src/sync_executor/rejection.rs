@@ -108,8 +108,8 @@ fn longest_wait(interval: Duration, rejections: u32) -> Duration {
     interval.saturating_mul(2u32.saturating_pow(rejections))
 }
 
-/// Is its wait over? Also true if more is left than it ever had: the clock was
-/// set back, or the interval was made shorter.
+/// Is its wait over? Also true if more is left than the whole wait: the clock was
+/// moved back, or the interval was made shorter.
 fn is_due(retry: &Retry, interval: Duration, now: Timestamp) -> bool {
     let longest = longest_wait(interval, retry.retry_count.saturating_sub(1));
     retry.due <= now || retry.due > now.after(longest)

@@ -48,7 +48,7 @@ impl SyncQueue {
         Arc::clone(&self.changed).notified_owned()
     }
 
-    /// Wakes everyone who waits for the queue.
+    /// Wakes all tasks that wait for the queue.
     pub fn wake(&self) {
         self.changed.notify_waiters();
     }

@@ -4,7 +4,7 @@
 //! appended to the log, and only then does the write return; it never waits for
 //! a secondary. A delete runs on the primary alone and leaves a tombstone.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
 //! | [`methods`] | the methods, a line each: what they lock, delete and embed |
 //! | [`spec`] | such a line as data, and what follows from it |

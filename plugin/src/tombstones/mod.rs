@@ -1,7 +1,7 @@
 //! Tombstones: what was deleted through the module, remembered for as long as a
 //! secondary may still hold a copy.
 //!
-//! A delete touches the primary alone; the secondary keeps its rows as an
+//! A delete changes the primary only; the secondary keeps its rows as an
 //! archive. With `deleted_reads: hide` a merged read leaves out the rows that a
 //! tombstone covers:
 //!
@@ -19,7 +19,7 @@
 //! looked up on disk, and only if there are any. While the database cannot be
 //! used, tombstones are kept in memory, and written once it can be.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
 //! | [`scope`] | [`Scope`], and all scopes in memory |
 //! | [`store`] | the entries, on disk or waiting in memory |
@@ -99,7 +99,7 @@ impl Tombstones {
         Ok(tombstones)
     }
 
-    /// The tombstones kept in the directory `dir`; a corrupt database is set
+    /// The tombstones kept in the directory `dir`; a corrupt database is moved
     /// aside and replaced by a new one. While it cannot be used they are in
     /// memory, until [`Tombstones::recover`] has opened it. With `sync_always`
     /// each mark is synced to the disk.

@@ -54,8 +54,8 @@ impl Store {
 
     /// Opens the files if they are not open, and writes what could not be
     /// written. Corrupt ones are moved aside; the new ones then get what `known`
-    /// returns. `install` gets what the opened files hold, before anybody else
-    /// can use them.
+    /// returns. `install` gets what the opened files hold, before the files
+    /// can be used.
     pub(super) fn recover(
         &self,
         known: impl Fn() -> Changes,

@@ -63,7 +63,7 @@ pub(crate) fn build(
     if let Some(output) = child.stdout.take() {
         thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
-            // Fails only when nobody waits for the build any more.
+            // Fails only when the receiver of the build's output is gone.
             lines.map(|line| sender.send(line)).all(|sent| sent.is_ok())
         });
     }

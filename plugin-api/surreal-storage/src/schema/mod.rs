@@ -1,6 +1,6 @@
 //! The tables as data, and the statements that are made from them.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! | --- | --- |
 //! | `table` | [`Table`]: what is known of a table |
 //! | `tables` | [`TABLES`]: the tables, each with these facts |
