@@ -4,9 +4,9 @@
 //! [`ErrorKind`] to a [`Policy`]: whether the call may have taken effect all
 //! the same, what the module does next, and what an operator has to do. Nothing
 //! else in the module decides by the kind of an error whether to retry,
-//! reconnect or give up.
+//! reconnect or give up. What an error of a store on disk means for its files
+//! is the [`Severity`](crate::self_healing::Severity) of that store.
 
-use crate::sync_queue::QueueError;
 use plugin_api::error::{ErrorKind, StorageError};
 
 /// What was being done when the error came, and on which side.
@@ -190,18 +190,6 @@ impl Failure {
         Self {
             policy: of(call, error.kind),
             error,
-        }
-    }
-}
-
-/// The log's error as a caller of the storage or of a route gets it.
-impl From<QueueError> for StorageError {
-    fn from(error: QueueError) -> Self {
-        let message = error.to_string();
-        match error {
-            QueueError::Locked(_) | QueueError::Directory { .. } => Self::invalid_input(message),
-            QueueError::Closed => Self::closed(message),
-            _ => Self::internal(message),
         }
     }
 }

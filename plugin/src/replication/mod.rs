@@ -4,6 +4,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | `admin` | pausing, dead letters, resyncs: what an operator can ask for |
+//! | `status` | the status and what the metrics need |
 //! | [`verify`] | comparing the secondaries with the primary |
 //! | `dirty_flag` | the flag in the primary that says that the log misses writes |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
@@ -11,6 +12,7 @@
 mod admin;
 mod dirty_flag;
 mod recovery_task;
+mod status;
 mod verify;
 
 pub use verify::{TableReport, VerifyReport};
@@ -24,7 +26,6 @@ use crate::{
     logging::Log,
     merged_storage::MergedStorage,
     query_merger::{QueryMerger, ReadSettings, Secondary},
-    status::{Health, LogStatus, ResyncStatus, SecondaryStatus, Status},
     sync_executor::{ExecutorConfig, SyncExecutor, TableFilter},
     sync_queue::{Fsync, QueueConfig, SyncQueue},
     synced_storage::SyncedStorage,
@@ -37,9 +38,7 @@ use plugin_api::{
     storage::FullStorage,
     value::Timestamp,
 };
-use prometheus_client::metrics::histogram::Histogram;
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -209,86 +208,6 @@ impl Replication {
             Arc::new(merger),
             settings.merge_reads && settings.merge_raw_queries,
         )
-    }
-
-    /// What replication is doing.
-    pub fn status(&self) -> Status {
-        let settings = &self.config.settings;
-        let secondaries: Vec<_> = self
-            .connections
-            .iter()
-            .map(|one| self.status_of(one))
-            .collect();
-        Status {
-            health: Health::Healthy,
-            reasons: Vec::new(),
-            version: env!("CARGO_PKG_VERSION"),
-            started_at: self.started_at,
-            sync_enabled: settings.sync_enabled,
-            merge_reads: settings.merge_reads,
-            paused: self
-                .pipeline
-                .as_ref()
-                .is_some_and(|pipeline| pipeline.executor.is_paused()),
-            log: LogStatus {
-                directory: settings.queue_dir.display().to_string(),
-                held_bytes: self
-                    .pipeline
-                    .as_ref()
-                    .map_or(0, |pipeline| pipeline.queue.held_bytes()),
-                max_bytes: settings.queue_max_bytes,
-                fault: self
-                    .pipeline
-                    .as_ref()
-                    .and_then(|pipeline| pipeline.queue.fault()),
-                tombstones_fault: self.tombstones.fault(),
-            },
-            secondaries,
-        }
-        .with_health()
-    }
-
-    fn status_of(&self, connection: &SecondaryConnectionManager) -> SecondaryStatus {
-        let config = connection.config();
-        let Some(Pipeline { queue, executor }) = &self.pipeline else {
-            return SecondaryStatus::of_connection(config, &connection.snapshot());
-        };
-        let name = connection.name();
-        // In the order in which work moves, so that none is missed between two
-        // looks: from a resync request to the backlog, from there to the
-        // rejected operations, which stay listed while they are retried. The
-        // state comes before the backlog: one that is empty means nothing until
-        // the session is reconciled.
-        //
-        // What cannot be read now is reported as a fault of the log.
-        let requests = executor.resync_requests(name).unwrap_or_default();
-        let snapshot = connection.snapshot();
-        let backlog = queue.backlog(name).into();
-        let (retries, dead_letters) = queue.count_rejected(name).unwrap_or_default();
-        let scans = executor.scans(name);
-        let resync = requests.into_iter().map(|request| {
-            let scan = scans.get(&request.table).copied();
-            ResyncStatus::new(request, scan)
-        });
-        SecondaryStatus {
-            backlog,
-            replicated: executor.progress(name).unwrap_or_default(),
-            retries,
-            dead_letters,
-            resync: resync.collect(),
-            ..SecondaryStatus::of_connection(config, &snapshot)
-        }
-    }
-
-    /// How long the batches of each secondary took, in seconds.
-    pub fn batch_seconds(&self) -> BTreeMap<String, Histogram> {
-        let executor = self.pipeline.as_ref().map(|pipeline| &pipeline.executor);
-        let of = |name: String| Some((executor?.batch_seconds(&name)?, name));
-        self.secondaries()
-            .into_iter()
-            .filter_map(of)
-            .map(|(histogram, name)| (name, histogram))
-            .collect()
     }
 
     /// Lets the log drain for up to `drain`, then ends all work and frees

@@ -90,7 +90,7 @@ impl Applier {
         &self,
         session: &Session,
         partition: u16,
-    ) -> StorageResult<Outcome> {
+    ) -> Result<Outcome, Failure> {
         let Context { queue, config, .. } = &*self.context;
         let secondary = self.context.name();
         let batch = queue.read(secondary, partition, config.batch_size)?;
@@ -152,7 +152,7 @@ impl Applier {
                     | Action::AwaitOperator
                     | Action::FailCall
                     | Action::FailCallAndRefresh
-                    | Action::Skip => return Err(failure.error),
+                    | Action::Skip => return Err(failure),
                 },
             }
         }
@@ -172,9 +172,7 @@ impl Applier {
             .await
             .map_err(|error| Failure::of(Call::ReadPrimary, error))?;
         if loaded.read {
-            queue
-                .raise_refresh_horizon(self.context.name(), partition, range.to)
-                .map_err(|error| Failure::of(Call::UseLog, error.into()))?;
+            queue.raise_refresh_horizon(self.context.name(), partition, range.to)?;
         }
         if loaded.changes < piece.len() {
             return Ok(Step::Split(loaded.changes));

@@ -4,7 +4,8 @@
 use super::{context::Context, statement::position_value};
 use crate::{
     connection::Session,
-    sync_queue::{EVERY_TABLE, PARTITIONS, Position, Watermark},
+    error_policy::{Call, Failure},
+    sync_queue::{EVERY_TABLE, PARTITIONS, Position, QueueError, Watermark},
 };
 use plugin_api::{
     error::StorageResult,
@@ -22,13 +23,16 @@ type Positions = BTreeMap<u16, Position>;
 ///
 /// # Errors
 /// Those of the secondary and of the log.
-pub(super) async fn reconcile(context: &Context, session: &Session) -> StorageResult<()> {
+pub(super) async fn reconcile(context: &Context, session: &Session) -> Result<(), Failure> {
+    let of_secondary = |error| Failure::of(Call::Apply, error);
     let queue = &context.queue;
     let secondary = context.name();
     // Before the secondary is asked: a worker of the former session may still
     // be at work, and the answer need not have what it acknowledges now.
     let acked = queue.acked(secondary);
-    let applied = read_positions(context, session).await?;
+    let applied = read_positions(context, session)
+        .await
+        .map_err(of_secondary)?;
     if let Some(reason) = resync_reason(context, &applied, &acked)? {
         tracing::info!(
             secondary,
@@ -40,7 +44,9 @@ pub(super) async fn reconcile(context: &Context, session: &Session) -> StorageRe
     for (&partition, &position) in &applied {
         queue.raise_end(partition, position);
     }
-    raise_positions(context, session, &applied).await?;
+    raise_positions(context, session, &applied)
+        .await
+        .map_err(of_secondary)?;
     Ok(queue.set_bootstrapped(secondary)?)
 }
 
@@ -49,7 +55,7 @@ fn resync_reason(
     context: &Context,
     applied: &Positions,
     acked: &[Watermark],
-) -> StorageResult<Option<&'static str>> {
+) -> Result<Option<&'static str>, QueueError> {
     let queue = &context.queue;
     let is_bootstrapped = queue.is_bootstrapped(context.name())?;
     let is_behind = || {

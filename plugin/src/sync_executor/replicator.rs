@@ -9,12 +9,11 @@ use super::{
 };
 use crate::{
     connection::Session,
-    error_policy::{self, Call},
+    error_policy::{Action, Call, Failure},
     secondary_state::{Event, SecondaryState, StateMachine},
     sync_queue::PARTITIONS,
 };
 use parking_lot::Mutex;
-use plugin_api::error::StorageError;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -93,8 +92,10 @@ impl Replicator {
                 }
                 continue;
             };
-            let batch = self.applier.apply_next_batch(&session, partition);
-            let outcome = catch_panic("applying a batch", batch).await;
+            let batch = async { Ok(self.applier.apply_next_batch(&session, partition).await) };
+            let outcome = catch_panic("applying a batch", batch)
+                .await
+                .unwrap_or_else(|panic| Err(Failure::of(Call::UseLog, panic)));
             self.taken.lock().remove(&partition);
             match outcome {
                 Ok(Outcome::Applied) => self.set_source_unavailable(None),
@@ -104,8 +105,8 @@ impl Replicator {
                     drop(session);
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(error) => {
-                    self.set_source_unavailable(Some(&error));
+                Err(failure) => {
+                    self.set_source_unavailable(Some(&failure));
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -145,7 +146,11 @@ impl Replicator {
             // Another worker has done it.
             return;
         }
-        match catch_panic("comparing positions", reconcile(&self.context, session)).await {
+        let reconciled = async { Ok(reconcile(&self.context, session).await) };
+        match catch_panic("comparing positions", reconciled)
+            .await
+            .unwrap_or_else(|panic| Err(Failure::of(Call::Apply, panic)))
+        {
             Ok(()) => {
                 let requests = queue.resync_requests(manager.name());
                 manager.note(Event::Reconciled {
@@ -153,8 +158,15 @@ impl Replicator {
                     resync_pending: requests.map_or(true, |requests| !requests.is_empty()),
                 });
             }
-            Err(error) => {
-                manager.lost(session, &error.context("comparing replication positions"));
+            Err(failure) => {
+                match failure.policy.action {
+                    // The log fails, not the secondary: its session stays open.
+                    Action::Wait => self.set_source_unavailable(Some(&failure)),
+                    _ => {
+                        let error = failure.error.context("comparing replication positions");
+                        manager.lost(session, &error);
+                    }
+                }
                 drop(reconciling);
                 tokio::time::sleep(PAUSE).await;
             }
@@ -163,17 +175,16 @@ impl Replicator {
 
     /// Logs once that the primary or the log fails, and once that both work
     /// again.
-    fn set_source_unavailable(&self, error: Option<&StorageError>) {
-        let failing = error.is_some();
+    fn set_source_unavailable(&self, failure: Option<&Failure>) {
+        let failing = failure.is_some();
         if self.source_unavailable.swap(failing, Ordering::Relaxed) == failing {
             return;
         }
         let secondary = self.context.name();
-        match error {
-            Some(error) => {
-                let remedy = error_policy::of(Call::ReadPrimary, error.kind).remedy;
+        match failure {
+            Some(Failure { error, policy }) => {
                 tracing::warn!(
-                    secondary, %error, remedy,
+                    secondary, %error, remedy = policy.remedy,
                     "replication waits until the primary and the log can be read"
                 );
             }

@@ -1,7 +1,12 @@
-//! [`QueueError`], and what each error means for the files.
+//! [`QueueError`]: what each error means for the files, and as an error of a
+//! call.
 
 use super::log::WireError;
-use crate::self_healing::{self, Severity, StoreError};
+use crate::{
+    error_policy::{Call, Failure},
+    self_healing::{self, Severity, StoreError},
+};
+use plugin_api::error::StorageError;
 use std::path::PathBuf;
 
 /// Why the queue cannot do what it was asked.
@@ -63,5 +68,42 @@ impl StoreError for QueueError {
 
     fn panicked() -> Self {
         Self::Corrupt("an access to it panicked")
+    }
+}
+
+/// The log's error as a caller of the storage or of a route gets it.
+impl From<QueueError> for StorageError {
+    fn from(error: QueueError) -> Self {
+        let message = error.to_string();
+        match error {
+            QueueError::Locked(_) | QueueError::Directory { .. } => Self::invalid_input(message),
+            QueueError::Closed => Self::closed(message),
+            _ => Self::internal(message),
+        }
+    }
+}
+
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Self {
+        Self::of(Call::UseLog, error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error_policy::Action;
+
+    #[test]
+    fn a_fault_of_the_log_waits_for_the_log_and_blames_no_database() {
+        for error in [
+            QueueError::Unavailable,
+            QueueError::Corrupt("an entry is incomplete"),
+            QueueError::Closed,
+        ] {
+            let failure = Failure::from(error);
+            assert_eq!(failure.policy.action, Action::Wait);
+            assert!(failure.policy.remedy.contains("log.fault"), "{failure:?}");
+        }
     }
 }

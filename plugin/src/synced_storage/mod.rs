@@ -147,8 +147,9 @@ impl SyncedStorage {
         deleted
     }
 
-    /// Rolls the tombstones of a failed delete back, if it is certain that it
-    /// deleted nothing.
+    /// Rolls the tombstones of a failed delete back, if it is certain that the
+    /// primary still has the rows: not after `NotFound`, which is certain as
+    /// well, and says that it does not have them.
     fn rollback_tombstones(&self, undo: TombstoneUndo, error: &StorageError) {
         let certain = !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND);
         if certain && let Err(error) = self.tombstones.rollback(undo) {

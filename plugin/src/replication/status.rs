@@ -1,0 +1,91 @@
+//! The status of replication, put together from its parts.
+
+use super::{Pipeline, Replication};
+use crate::{
+    connection::SecondaryConnectionManager,
+    status::{Health, LogStatus, ResyncStatus, SecondaryStatus, Status},
+};
+use prometheus_client::metrics::histogram::Histogram;
+use std::collections::BTreeMap;
+
+impl Replication {
+    /// What replication is doing.
+    pub fn status(&self) -> Status {
+        let settings = &self.config.settings;
+        let secondaries: Vec<_> = self
+            .connections
+            .iter()
+            .map(|one| self.status_of(one))
+            .collect();
+        Status {
+            health: Health::Healthy,
+            reasons: Vec::new(),
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: self.started_at,
+            sync_enabled: settings.sync_enabled,
+            merge_reads: settings.merge_reads,
+            paused: self
+                .pipeline
+                .as_ref()
+                .is_some_and(|pipeline| pipeline.executor.is_paused()),
+            log: LogStatus {
+                directory: settings.queue_dir.display().to_string(),
+                held_bytes: self
+                    .pipeline
+                    .as_ref()
+                    .map_or(0, |pipeline| pipeline.queue.held_bytes()),
+                max_bytes: settings.queue_max_bytes,
+                fault: self
+                    .pipeline
+                    .as_ref()
+                    .and_then(|pipeline| pipeline.queue.fault()),
+                tombstones_fault: self.tombstones.fault(),
+            },
+            secondaries,
+        }
+        .with_health()
+    }
+
+    fn status_of(&self, connection: &SecondaryConnectionManager) -> SecondaryStatus {
+        let config = connection.config();
+        let Some(Pipeline { queue, executor }) = &self.pipeline else {
+            return SecondaryStatus::of_connection(config, &connection.snapshot());
+        };
+        let name = connection.name();
+        // In the order in which work moves, so that none is missed between two
+        // looks: from a resync request to the backlog, from there to the
+        // rejected operations, which stay listed while they are retried. The
+        // state comes before the backlog: one that is empty means nothing until
+        // the session is reconciled.
+        //
+        // What cannot be read now is reported as a fault of the log.
+        let requests = executor.resync_requests(name).unwrap_or_default();
+        let snapshot = connection.snapshot();
+        let backlog = queue.backlog(name).into();
+        let (retries, dead_letters) = queue.count_rejected(name).unwrap_or_default();
+        let scans = executor.scans(name);
+        let resync = requests.into_iter().map(|request| {
+            let scan = scans.get(&request.table).copied();
+            ResyncStatus::new(request, scan)
+        });
+        SecondaryStatus {
+            backlog,
+            replicated: executor.progress(name).unwrap_or_default(),
+            retries,
+            dead_letters,
+            resync: resync.collect(),
+            ..SecondaryStatus::of_connection(config, &snapshot)
+        }
+    }
+
+    /// How long the batches of each secondary took, in seconds.
+    pub fn batch_seconds(&self) -> BTreeMap<String, Histogram> {
+        let executor = self.pipeline.as_ref().map(|pipeline| &pipeline.executor);
+        let of = |name: String| Some((executor?.batch_seconds(&name)?, name));
+        self.secondaries()
+            .into_iter()
+            .filter_map(of)
+            .map(|(histogram, name)| (name, histogram))
+            .collect()
+    }
+}
