@@ -1,6 +1,6 @@
 //! [`SecondaryState`]: what a secondary is doing, and how that changes.
 //!
-//! A [`StateMachine`] takes [`Event`]s from whoever observes something (the
+//! A [`StateMachine`] takes [`Event`]s from what observes something (the
 //! connection, the executor, an operator) and is the only place where a state
 //! changes. Everybody else reads it: status, metrics, workers.
 //!

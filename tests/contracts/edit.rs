@@ -27,7 +27,7 @@ pub(crate) enum Change {
 
 /// Writes the edited sources to the build directory, for `src/lib.rs` to include,
 /// and has them compiled as that version of `plugin-api`: abi_stable compares
-/// types by the package and version that the compiler is told.
+/// types by the package and version that the compiler is given.
 ///
 /// # Errors
 /// An edit does not find its line, so the contract's sources have changed and the

@@ -116,8 +116,8 @@ impl Violations {
 
 impl Ledger {
     /// Records the result of a write.
-    pub fn note(&mut self, told: WriteResult) {
-        match told {
+    pub fn note(&mut self, result: WriteResult) {
+        match result {
             WriteResult::Acked { kind, key, number } => self.acknowledge(kind, &key, number),
             WriteResult::Failed { kind, message } => {
                 self.failures.push(format!("{kind}: {message}"));
@@ -213,8 +213,8 @@ impl Ledger {
 }
 
 /// The line that reports it to another process.
-pub fn line(told: &WriteResult) -> String {
-    match told {
+pub fn line(result: &WriteResult) -> String {
+    match result {
         WriteResult::Acked { kind, key, number } => format!("acked\t{kind}\t{key}\t{number}\n"),
         WriteResult::Failed { kind, message } => {
             format!("failed\t{kind}\t{}\n", message.replace(['\n', '\t'], " "))

@@ -101,9 +101,9 @@ impl Load {
     pub fn start(self, storage: &FullStorage) -> Background {
         let stop = Arc::new(AtomicBool::new(false));
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let (storage, stopped, told) = (storage.clone(), Arc::clone(&stop), Arc::clone(&ledger));
+        let (storage, stopped, shared) = (storage.clone(), Arc::clone(&stop), Arc::clone(&ledger));
         let thread = thread::spawn(move || {
-            self.run(&storage, &stopped, &|what| told.lock().note(what));
+            self.run(&storage, &stopped, &|what| shared.lock().note(what));
         });
         Background {
             stop,

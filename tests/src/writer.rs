@@ -74,13 +74,13 @@ impl Writer {
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let statuses = Arc::<Mutex<Vec<Json>>>::default();
-        let (told, answers) = (Arc::clone(&ledger), Arc::clone(&statuses));
+        let (shared, answers) = (Arc::clone(&ledger), Arc::clone(&statuses));
         let reader = std::thread::spawn(move || {
             let mut line = String::new();
             while lines.read_line(&mut line).unwrap() > 0 {
                 match line.strip_prefix(STATUS) {
                     Some(status) => answers.lock().push(serde_json::from_str(status).unwrap()),
-                    None => told.lock().note_line(&line),
+                    None => shared.lock().note_line(&line),
                 }
                 line.clear();
             }
@@ -126,7 +126,7 @@ impl Writer {
     }
 
     /// The acknowledged writes so far.
-    pub fn told(&self) -> Ledger {
+    pub fn ledger_so_far(&self) -> Ledger {
         self.ledger.lock().clone()
     }
 
@@ -160,10 +160,10 @@ impl Writer {
     }
 
     fn ended_by(&mut self, signal: i32) -> Ledger {
-        let (status, told) = self.exit();
+        let (status, ledger) = self.exit();
         let by = status.signal();
         assert_eq!(by, Some(signal), "{status}: {}", self.log_text());
-        told
+        ledger
     }
 
     fn exit(&mut self) -> (ExitStatus, Ledger) {

@@ -100,12 +100,12 @@ impl Fixture {
     }
 
     /// Records what a killed host acknowledged.
-    fn note(&mut self, what: &str, told: Ledger, tally: &mut Tally) {
+    fn note(&mut self, what: &str, ledger: Ledger, tally: &mut Tally) {
         self.unverified += 1;
         tally.tried += 1;
-        tally.acked += told.acked();
-        assert_eq!(told.failures(), <&[String]>::default(), "{what}");
-        self.ledger.add(told);
+        tally.acked += ledger.acked();
+        assert_eq!(ledger.failures(), <&[String]>::default(), "{what}");
+        self.ledger.add(ledger);
     }
 
     /// Starts a host on what killed ones left, waits until it has caught up, and
@@ -148,8 +148,8 @@ fn killed_at_every_step_a_host_converges() {
         for passing in [1, random.u64(2..80)] {
             let fail_points = format!("{step}=abort*{passing}");
             println!("{fail_points}");
-            let told = fixture.writer(&fail_points).aborted();
-            fixture.note(&fail_points, told, &mut tally);
+            let ledger = fixture.writer(&fail_points).aborted();
+            fixture.note(&fail_points, ledger, &mut tally);
             fixture.verify(&fail_points, &mut tally);
         }
     }
@@ -173,8 +173,8 @@ fn a_rejection_survives_a_kill_before_its_acknowledgement() {
 
     // The first event of the first thread is rejected, and nothing writes it again.
     let program = env!("CARGO_BIN_EXE_writer");
-    let told = Writer::start(program, &config, 1, 1, "after_skip=abort").aborted();
-    assert!(told.acked() > 0);
+    let ledger = Writer::start(program, &config, 1, 1, "after_skip=abort").aborted();
+    assert!(ledger.acked() > 0);
     let host = site.host(&[("a", &server)], &settings);
     given_up(&host, 1);
     let letters = dead_letters(&host);
@@ -184,7 +184,7 @@ fn a_rejection_survives_a_kill_before_its_acknowledgement() {
     admin_post(&host, "dead-letters/replay");
     given_up(&host, 0);
     site.assert_equal(&host, &server);
-    assert!(told.check(&secondary).is_clean());
+    assert!(ledger.check(&secondary).is_clean());
 }
 
 #[test]
@@ -211,9 +211,9 @@ fn killed_at_any_instant_a_host_converges() {
         writer.wait_for(acked);
         // The instant of the kill, wherever it falls.
         std::thread::sleep(more);
-        let told = writer.kill();
+        let ledger = writer.kill();
         let what = format!("kill {kill} after {acked} writes and {more:?}");
-        fixture.note(&what, told, &mut tally);
+        fixture.note(&what, ledger, &mut tally);
         let next = kill + 1;
         let is_last = next == kills || next.is_multiple_of(KILLS_PER_SITE);
         if is_last || fixture.primary.is_none() || random.bool() {

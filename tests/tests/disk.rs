@@ -74,17 +74,17 @@ impl Fixture {
     }
 
     /// Records what a host that has ended acknowledged.
-    fn note(&mut self, told: Ledger) {
-        assert_eq!(told.failures(), <&[String]>::default());
-        self.ledger.add(told);
+    fn note(&mut self, ledger: Ledger) {
+        assert_eq!(ledger.failures(), <&[String]>::default());
+        self.ledger.add(ledger);
     }
 
     /// Waits until a host has caught up and ended, and compares the databases,
     /// without the module: one without this log would replicate everything again.
     fn finish(mut self, writer: Writer) {
-        let (status, told) = writer.finish();
+        let (status, ledger) = writer.finish();
         assert!(status.success(), "{status}");
-        self.note(told);
+        self.note(ledger);
         let host = self.site.bare_host();
         let secondary = self.site.database(&self.server);
         let comparison = compare(host.primary(), &secondary).unwrap();
@@ -97,7 +97,7 @@ impl Fixture {
 
 /// Waits until that many more writes are acknowledged.
 fn more_writes(writer: &mut Writer, more: u64) {
-    let wanted = writer.told().acked() + more;
+    let wanted = writer.ledger_so_far().acked() + more;
     writer.wait_for(wanted);
 }
 
@@ -210,9 +210,9 @@ fn a_host_starts_with_a_file_in_the_place_of_queue_dir() {
     fs::remove_file(site.queue_dir()).unwrap();
     recovered(&mut writer);
     more_writes(&mut writer, 50);
-    let (status, told) = writer.finish();
+    let (status, later) = writer.finish();
     assert!(status.success(), "{status}");
-    ledger.add(told);
+    ledger.add(later);
     let host = site.bare_host();
     let comparison = site.assert_equal(&host, &server);
     assert!(comparison.is_equal());

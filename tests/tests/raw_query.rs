@@ -217,7 +217,7 @@ fn statements_before_one_that_failed_are_replicated() {
     writes::one_of_each(host.storage(), "x");
     caught_up(&host);
     // The second fails with a parse error, of a value and not of the text.
-    for (end, told) in [
+    for (end, expected) in [
         ("THROW 'no'", "no"),
         (
             "CREATE entities SET name = type::field('(')",
@@ -230,7 +230,7 @@ fn statements_before_one_that_failed_are_replicated() {
             .storage()
             .query(&CallContext::new(), &text, &parameters)
             .unwrap_err();
-        assert!(error.message.contains(told), "{error}");
+        assert!(error.message.contains(expected), "{error}");
         caught_up(&host);
         let kept = "SELECT VALUE content FROM events WHERE content = $end";
         assert_eq!(

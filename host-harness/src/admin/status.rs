@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 pub enum SecondaryState {
     /// The first attempt to connect is under way.
     Connecting,
-    /// Connected; its replication positions are being compared with the queue.
+    /// Connected; its replication positions are being compared with the log.
     Reconciling,
     /// Writes are applied, and tables are being scanned for a resync.
     Backfilling,

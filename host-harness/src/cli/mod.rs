@@ -82,7 +82,7 @@ enum Command {
     Serve {
         #[command(flatten)]
         config: ConfigOption,
-        /// The address to listen on. There is no authentication: whoever can
+        /// The address to listen on. There is no authentication: anyone who can
         /// connect controls replication.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
         bind: SocketAddr,

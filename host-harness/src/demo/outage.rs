@@ -52,7 +52,7 @@ pub(super) fn show(deployment: &mut Deployment, checks: &mut Checks) -> anyhow::
     ))?;
     let backlog = deployment.replication()?.backlog;
     checks.check(
-        &format!("writes and reads succeed; {backlog} operations wait in the queue"),
+        &format!("writes and reads succeed; {backlog} operations wait in the log"),
         backlog > 0,
     )?;
 

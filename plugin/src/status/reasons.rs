@@ -93,7 +93,7 @@ impl SecondaryStatus {
             SecondaryState::Reconciling => Some((
                 "the secondary is connected, and its positions are not compared with the log yet"
                     .to_owned(),
-                "no action needed; replication starts in a moment",
+                "no action needed; replication starts once the positions are compared",
             )),
             // What is to be resynced, and a pause, are reasons of their own.
             SecondaryState::Backfilling | SecondaryState::Streaming | SecondaryState::Paused => {

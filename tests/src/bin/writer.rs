@@ -49,10 +49,10 @@ fn main() {
             }
             stop.store(true, Ordering::Relaxed);
         });
-        load.run(host.storage(), &stop, &|told| {
+        load.run(host.storage(), &stop, &|result| {
             // As one write, so that a kill cannot split it.
             let mut out = io::stdout().lock();
-            let written = out.write_all(ledger::line(&told).as_bytes());
+            let written = out.write_all(ledger::line(&result).as_bytes());
             if written.and_then(|()| out.flush()).is_err() {
                 // The reader is gone.
                 stop.store(true, Ordering::Relaxed);
