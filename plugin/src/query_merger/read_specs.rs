@@ -149,6 +149,11 @@ mod tests {
             .collect();
         let described: Vec<_> = READ_SPECS.iter().map(|spec| spec.method).collect();
         assert_eq!(described, of_contract);
+        for spec in READ_SPECS {
+            let table = plugin_api::storage::method(spec.method).unwrap().table;
+            let is_named = spec.tables.contains(&table);
+            assert!(table == "*" || is_named, "{}: {table}", spec.method);
+        }
     }
 
     #[test]

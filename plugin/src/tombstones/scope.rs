@@ -3,7 +3,7 @@
 use crate::dedup::Key;
 use plugin_api::value::{Object, RecordId, Value};
 use std::collections::{HashMap, HashSet};
-use surreal_storage::schema::{CHUNKS, DOCUMENTS, FILES, JOBS, RELATIONSHIPS, SYMBOLS};
+use surreal_storage::schema::{CHUNKS, DOCUMENTS, PROJECT_PARTS, RELATIONSHIPS, SYMBOLS};
 
 /// All rows of a table whose columns have given values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ impl Scope {
 
     /// The files, symbols, chunks and jobs of a code project.
     pub fn of_project(project_id: &str) -> Vec<Self> {
-        [FILES, SYMBOLS, CHUNKS, JOBS]
+        PROJECT_PARTS
             .map(|table| Self::new(table.name, &[("project_id", project_id.into())]))
             .into()
     }

@@ -18,7 +18,7 @@ pub use initialize::{SchemaReport, initialize};
 pub use table::{Column, Kind, Rule, Table, table};
 pub use tables::{
     CHUNKS, DIRTY_FLAG_TABLE, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, JOBS, LARGE_COLUMNS,
-    POSITION_TABLE, PROJECTS, RELATIONSHIPS, SYMBOLS, TABLES, VECTORS,
+    POSITION_TABLE, PROJECT_PARTS, PROJECTS, RELATIONSHIPS, SYMBOLS, TABLES, VECTORS,
 };
 pub(crate) use upsert::{assignments, upsert_parameters, upsert_statement};
 

@@ -235,6 +235,9 @@ pub const RELATIONSHIPS: Table = Table {
     ..PLAIN
 };
 
+/// What belongs to a code project by its `project_id`, and is deleted with it.
+pub const PROJECT_PARTS: [Table; 4] = [FILES, SYMBOLS, CHUNKS, JOBS];
+
 /// The tables with a fixed name. Beside them there are [`RELATIONSHIPS`].
 pub const TABLES: &[Table] = &[
     FACTS, VECTORS, ENTITIES, DOCUMENTS, EVENTS, PROJECTS, FILES, SYMBOLS, CHUNKS, JOBS,

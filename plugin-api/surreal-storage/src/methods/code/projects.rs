@@ -4,7 +4,7 @@ use super::{all_stored, stored};
 use crate::{
     methods::{parameters, updated},
     rows::Row,
-    schema::PROJECTS,
+    schema::{PROJECT_PARTS, PROJECTS},
     storage::Call,
 };
 use abi_stable::std_types::ROption;
@@ -66,14 +66,12 @@ impl Call {
     }
 
     pub(crate) async fn delete_code_project(self, project_id: String) -> StorageResult<()> {
+        let parts = PROJECT_PARTS.iter().chain([&PROJECTS]);
+        let deletes: String = parts
+            .map(|table| format!("DELETE {} WHERE project_id = $project; ", table.name))
+            .collect();
         self.write(
-            "{
-                DELETE code_chunks WHERE project_id = $project;
-                DELETE code_symbols WHERE project_id = $project;
-                DELETE code_files WHERE project_id = $project;
-                DELETE code_indexing_jobs WHERE project_id = $project;
-                DELETE code_projects WHERE project_id = $project;
-            }",
+            &format!("{{ {deletes} }}"),
             parameters! { project: project_id },
         )
         .await
