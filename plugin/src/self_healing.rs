@@ -10,12 +10,20 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`files`] | opening a database's files, and moving corrupt ones aside |
+//! | [`format`] | the version of their format, checked before anything else is read |
 //! | [`preflight`] | checks for corruption that would abort the process in fjall |
+//! | [`blocking`] | waiting for the disk without stalling the runtime |
 
+mod blocking;
 mod files;
+mod format;
 mod preflight;
 
-pub use files::{open, open_or_set_aside, set_aside, severity};
+pub use blocking::off_the_runtime;
+pub use files::{OpenError, open, open_or_set_aside, set_aside, severity};
+#[cfg(test)]
+pub(crate) use format::FILE as FORMAT_FILE;
+pub use format::Incompatible;
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
@@ -29,7 +37,7 @@ use std::{
 const MAX_UNKNOWN_FAILURES: u32 = 3;
 
 /// What a failure means for the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// They are intact; the environment is at fault: disk full, no permission.
     Environment,
@@ -37,6 +45,9 @@ pub enum Severity {
     Unknown,
     /// Their content is invalid or incomplete: they are moved aside.
     Corrupt,
+    /// A newer version of the module has written them. They are left as they
+    /// are, and not opened again by this process.
+    Incompatible,
 }
 
 /// The error type of a store that is kept in such a database.
@@ -66,11 +77,19 @@ impl Fault {
         match self.severity {
             Severity::Environment => {
                 "free space on the disk that holds it, and let the host's user create directories \
-                 and write files there"
+                 and write files there; it is then reopened automatically"
             }
-            Severity::Unknown => "check the disk that holds it",
+            Severity::Unknown => {
+                "check the disk that holds it; it is reopened automatically once that works"
+            }
             Severity::Corrupt => {
-                "no action needed; if the corruption recurs, check the disk that holds it"
+                "no action needed, it is replaced automatically; if the corruption recurs, check \
+                 the disk that holds it"
+            }
+            Severity::Incompatible => {
+                "action required: install the newer module again, or move queue_dir away to start \
+                 with an empty one; then restart the host. The files are left as they are, and \
+                 writes are noted in the primary"
             }
         }
     }
@@ -116,7 +135,7 @@ impl<S> SelfHealingStore<S> {
             Slot::Unavailable => return Err(E::unavailable()),
             Slot::Closed => return Err(E::closed()),
         };
-        let result = catch_panic(|| call(store));
+        let result = off_the_runtime(|| catch_panic(|| call(store)));
         if let Err(error) = &result {
             self.record(error);
         }
@@ -124,7 +143,7 @@ impl<S> SelfHealingStore<S> {
     }
 
     /// Records a failure. The first one is reported, unless a later one shows
-    /// that the files are corrupt.
+    /// that the files are corrupt or not this version's.
     fn record(&self, error: &impl StoreError) {
         let Some(severity) = error.severity() else {
             return;
@@ -132,9 +151,14 @@ impl<S> SelfHealingStore<S> {
         let mut fault = self.fault.lock();
         if fault
             .as_ref()
-            .is_none_or(|known| severity == Severity::Corrupt && known.severity != severity)
+            .is_none_or(|known| severity > known.severity && severity >= Severity::Corrupt)
         {
-            tracing::error!(%error, "the {} failed; reopening it", self.name);
+            match severity {
+                Severity::Incompatible => tracing::error!(
+                    %error, "the {} cannot be used by this version; it is left as it is", self.name
+                ),
+                _ => tracing::error!(%error, "the {} failed; reopening it", self.name),
+            }
             *fault = Some(Fault {
                 problem: error.to_string(),
                 severity,
@@ -158,7 +182,8 @@ impl<S> SelfHealingStore<S> {
     /// can use it. True if this call opened it.
     ///
     /// # Errors
-    /// Why it cannot be opened yet. It stays unavailable until the next call.
+    /// Why it cannot be opened yet. It stays unavailable until the next call; one
+    /// of a newer version stays unavailable for good.
     pub fn recover<O, E: StoreError>(
         &self,
         open: impl FnOnce(bool) -> Result<O, E>,
@@ -173,6 +198,10 @@ impl<S> SelfHealingStore<S> {
             Severity::Unknown => {
                 self.unknown_failures.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_UNKNOWN_FAILURES
             }
+            Severity::Incompatible => {
+                self.take();
+                return Err(E::unavailable());
+            }
         };
         if !self.take() {
             return Ok(false);
@@ -182,11 +211,15 @@ impl<S> SelfHealingStore<S> {
             Err(error) => {
                 let mut known = self.fault.lock();
                 let problem = error.to_string();
-                if known.as_ref().is_none_or(|known| known.problem != problem) {
-                    tracing::error!(%error, "the {} cannot be opened; retrying", self.name);
-                }
                 // A corrupt one was moved aside, or the next call tries that.
                 let severity = error.severity().unwrap_or(Severity::Environment);
+                if known.as_ref().is_none_or(|known| known.problem != problem) {
+                    let next = match severity {
+                        Severity::Incompatible => "it is left as it is",
+                        _ => "retrying",
+                    };
+                    tracing::error!(%error, "the {} cannot be opened; {next}", self.name);
+                }
                 if severity == Severity::Environment {
                     self.unknown_failures.store(0, Ordering::Relaxed);
                 }

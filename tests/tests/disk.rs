@@ -1,5 +1,6 @@
-//! The log's disk is full, read-only, or damaged: the host still starts and
-//! writes, reports the fault, and in the end both databases are equal.
+//! The log's disk is full, read-only, or damaged, or a newer version has written it:
+//! the host still starts and writes, reports the fault, and in the end both databases
+//! are equal.
 //!
 //! The long form: `FAULT_DAMAGE=10000 cargo test --workspace --test
 //! disk -- --nocapture damaged`; it ends with a table. `TMPDIR=/dev/shm` makes
@@ -216,6 +217,77 @@ fn a_host_starts_with_a_file_in_the_place_of_queue_dir() {
     let host = site.bare_host();
     let comparison = site.assert_equal(&host, &server);
     assert!(comparison.is_equal());
+    assert_eq!(ledger.failures(), <&[String]>::default());
+    assert!(ledger.check(host.primary()).is_clean());
+    assert!(ledger.check(&site.database(&server)).is_clean());
+}
+
+/// The names and sizes of the files in a directory.
+fn files(dir: &Path) -> Vec<(PathBuf, u64)> {
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.path(), entry.metadata().unwrap().len()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_files_of_a_newer_version_are_left_as_they_are_and_replication_continues_with_it() {
+    let site = Site::new();
+    let server = site.server("a");
+    let config = site.config_file(&[("a", &server)], &[]);
+    let program = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_writer"));
+        program.env(PACE, "5");
+        program
+    };
+    let mut writer = Writer::spawn(program(), &config, THREADS, 1, "");
+    writer.wait_for(100);
+    let mut ledger = writer.kill();
+
+    // What a newer version leaves: its format, and what else nobody knows.
+    let stores = ["log", "deleted"].map(|name| site.queue_dir().join(name));
+    let formats: Vec<_> = stores.iter().map(|dir| dir.join("format")).collect();
+    let ours: Vec<_> = formats.iter().map(|path| fs::read(path).unwrap()).collect();
+    for path in &formats {
+        fs::write(path, "99 99\n").unwrap();
+    }
+    let before = stores.each_ref().map(|dir| files(dir));
+
+    let mut writer = Writer::spawn(program(), &config, THREADS, 2, "");
+    writer.wait_for(100);
+    let status = writer.status();
+    assert_eq!(status["health"], "degraded");
+    let reasons = status["reasons"].to_string();
+    for said in [
+        "newer version",
+        "install the newer module again",
+        "queue_dir",
+    ] {
+        assert!(reasons.contains(said), "{said}: {status:#}");
+    }
+    for fault in ["fault", "tombstones_fault"] {
+        assert!(status["log"][fault].is_object(), "{status:#}");
+    }
+    ledger.add(writer.kill());
+    assert_eq!(stores.each_ref().map(|dir| files(dir)), before);
+    let aside = files(&site.queue_dir());
+    assert_eq!(aside.len(), stores.len(), "{aside:?}");
+
+    // The newer version is installed again.
+    for (path, ours) in formats.iter().zip(ours) {
+        fs::write(path, ours).unwrap();
+    }
+    let mut writer = Writer::spawn(program(), &config, THREADS, 3, "");
+    writer.wait_for(50);
+    recovered(&mut writer);
+    let (status, later) = writer.finish();
+    assert!(status.success(), "{status}");
+    ledger.add(later);
+    let host = site.bare_host();
+    assert!(site.assert_equal(&host, &server).is_equal());
     assert_eq!(ledger.failures(), <&[String]>::default());
     assert!(ledger.check(host.primary()).is_clean());
     assert!(ledger.check(&site.database(&server)).is_clean());

@@ -1,7 +1,7 @@
 //! The files of a database: opening them, classifying their errors, and moving
 //! corrupt ones aside.
 
-use super::{Severity, StoreError, catch_panic, preflight};
+use super::{Incompatible, Severity, StoreError, catch_panic, format, preflight};
 use fjall::{Database, DatabaseBuilder};
 use std::{
     error::Error as _,
@@ -14,21 +14,44 @@ use std::{
 /// only another thread makes.
 const WORKERS: usize = 4;
 
+/// Why a database could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The directory itself cannot be used.
+    Directory(io::Error),
+    /// A newer version of the module has written the files.
+    Incompatible(Incompatible),
+    /// The files are corrupt or in use, or the disk failed.
+    Database(fjall::Error),
+}
+
+impl From<fjall::Error> for OpenError {
+    fn from(error: fjall::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
 /// Opens the database in `dir`, or creates one there that only its owner can
-/// read. `unusable` wraps an error of the directory itself.
+/// read.
 ///
 /// # Errors
-/// The directory cannot be used, or its files are corrupt or in use.
-pub fn open<E: From<fjall::Error>>(
+/// [`OpenError`].
+pub fn open(
     dir: &Path,
     configure: impl FnOnce(DatabaseBuilder<Database>) -> DatabaseBuilder<Database>,
-    unusable: impl FnOnce(io::Error) -> E,
-) -> Result<Database, E> {
+) -> Result<Database, OpenError> {
     // Fails for a file in its place, which is not ours to move aside.
-    create_private(dir).map_err(unusable)?;
+    create_private(dir).map_err(OpenError::Directory)?;
+    let is_recorded = format::check(dir)
+        .map_err(fjall::Error::Io)?
+        .map_err(OpenError::Incompatible)?;
     preflight::check(dir)?;
     let builder = Database::builder(dir).worker_threads(WORKERS);
-    Ok(configure(builder).open()?)
+    let database = configure(builder).open()?;
+    if !is_recorded {
+        format::record(dir).map_err(fjall::Error::Io)?;
+    }
+    Ok(database)
 }
 
 /// Creates a directory that only its owner can read.
@@ -174,8 +197,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("log");
         std::fs::write(&dir, "in the way").unwrap();
-        let opened = open(&dir, |builder| builder, fjall::Error::Io);
-        assert!(matches!(opened, Err(fjall::Error::Io(_))));
+        let opened = open(&dir, |builder| builder);
+        assert!(matches!(opened, Err(OpenError::Directory(_))));
         assert_eq!(std::fs::read_to_string(&dir).unwrap(), "in the way");
     }
 }

@@ -15,7 +15,8 @@
 //! fjall itself detects all other corruption, and missing files. What this check
 //! cannot detect is a wrong length of a value in `blobs/*`, of at most 4 GiB.
 //!
-//! The formats are those of fjall 3, `lsm-tree` 3 and `sfa` 1.
+//! The formats are those of fjall 3.1, `lsm-tree` 3.1 and `sfa` 1. Files of another
+//! form are not checked here: only a known form that contradicts itself is corrupt.
 
 mod container;
 mod journal;
@@ -78,7 +79,8 @@ fn lock(path: &Path) -> Result<Option<File>, fjall::Error> {
 }
 
 /// Checks the list of a keyspace's tables and blobs: `current` has its number
-/// (8 bytes), its checksum (16), and the kind of the checksum (1).
+/// (8 bytes), its checksum (16), and the kind of the checksum (1). One of another
+/// form is not checked.
 fn check_version(keyspace: &Path) -> io::Result<()> {
     let path = keyspace.join("current");
     let Some(current) = if_exists(fs::read(&path))? else {
@@ -89,7 +91,7 @@ fn check_version(keyspace: &Path) -> io::Result<()> {
         Some((*number, *checksum, kind))
     });
     let Some((number, checksum, [0])) = parts else {
-        return Err(corrupt(&path, "it is not a reference to a version"));
+        return Ok(());
     };
     let path = keyspace.join(format!("v{}", u64::from_le_bytes(number)));
     let Some(version) = if_exists(fs::read(&path))? else {

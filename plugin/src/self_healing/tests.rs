@@ -116,6 +116,22 @@ fn a_panic_counts_as_corruption_and_is_not_propagated() {
 }
 
 #[test]
+fn files_of_a_newer_version_are_neither_moved_aside_nor_opened_again() {
+    let store = opened();
+    fail(&store, TestError::Files(Severity::Corrupt));
+    fail(&store, TestError::Files(Severity::Incompatible));
+    for _ in 0..3 {
+        assert_eq!(recover(&store), Err(TestError::Unavailable));
+        assert_eq!(store.with(|_| Ok(())), Err(TestError::Unavailable));
+    }
+
+    let store = SelfHealingStore::unopened("test store");
+    let newer = || Err::<u32, _>(TestError::Files(Severity::Incompatible));
+    store.recover(|_| newer(), |opened| opened).unwrap_err();
+    assert_eq!(recover(&store), Err(TestError::Unavailable));
+}
+
+#[test]
 fn a_closed_store_is_not_reopened() {
     let store = opened();
     fail(&store, TestError::Files(Severity::Environment));

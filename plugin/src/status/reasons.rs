@@ -126,8 +126,7 @@ impl LogStatus {
                     fault.problem
                 ),
                 format!(
-                    "{directory}: {}; the log is then reopened automatically, and what was \
-                     written meanwhile is replicated",
+                    "{directory}: {}; what was written meanwhile is replicated then",
                     fault.remedy()
                 ),
             ));
@@ -139,10 +138,7 @@ impl LogStatus {
                      and merged reads leave out rows that only secondaries have: {}",
                     fault.problem
                 ),
-                format!(
-                    "{directory}: {}; the store is then reopened automatically",
-                    fault.remedy()
-                ),
+                format!("{directory}: {}", fault.remedy()),
             ));
         }
         if self.held_bytes > self.max_bytes / 10 * 9 {

@@ -1,8 +1,8 @@
 //! The queue's methods for the rest of the module.
 
 use super::{
-    Backlog, Batch, DeadLetter, Fsync, Intent, Position, QueueError, ResyncRequest, Retry,
-    SyncQueue, Watermark, intents::IntentStore, rejections::RejectionStore,
+    Backlog, Batch, DeadLetter, Fsync, Intent, Position, QueueError, RejectedCount, ResyncRequest,
+    Retry, SyncQueue, Watermark, intents::IntentStore,
 };
 use crate::{dedup::Key, fail_points, self_healing::Fault, sync_types::SyncOperation};
 use plugin_api::value::Timestamp;
@@ -158,7 +158,7 @@ impl SyncQueue {
     /// Has the next position of a partition come after `position`, which a
     /// secondary reports as applied.
     pub fn raise_end(&self, partition: u16, position: Position) {
-        self.log.partition(partition).lock().raise_end(position);
+        self.log.raise_end(partition, position);
     }
 }
 
@@ -220,27 +220,41 @@ impl SyncQueue {
         self.rejections.may_have_any()
     }
 
-    /// The operations that wait for their retry.
+    /// The first operations whose wait for a retry is over, at most `limit` of them.
+    /// `longest_wait` says how long an operation waits at most that was rejected so
+    /// often: one that is due later than that is due now, because the clock was set
+    /// back.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn retries(&self, secondary: &str) -> Result<Vec<Retry>, QueueError> {
-        self.rejections.retries(secondary)
+    pub fn due_retries(
+        &self,
+        secondary: &str,
+        now: Timestamp,
+        longest_wait: impl Fn(u32) -> Duration,
+        limit: usize,
+    ) -> Result<Vec<Retry>, QueueError> {
+        self.rejections
+            .due_retries(secondary, now, longest_wait, limit)
     }
 
-    /// The dead letters of a secondary.
+    /// Up to `limit` dead letters of a secondary, in the order of their ids, with
+    /// ids after `after`.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn dead_letters(&self, secondary: &str) -> Result<Vec<DeadLetter>, QueueError> {
-        self.rejections.dead_letters(secondary)
+    pub fn dead_letters(
+        &self,
+        secondary: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.rejections.dead_letters(secondary, after, limit)
     }
 
     /// How many operations wait for their retry, and how many are dead letters.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn count_rejected(&self, secondary: &str) -> Result<(usize, usize), QueueError> {
+    /// Needs no disk access.
+    pub fn count_rejected(&self, secondary: &str) -> RejectedCount {
         self.rejections.count(secondary)
     }
 
@@ -254,9 +268,14 @@ impl SyncQueue {
             return Ok(());
         };
         // In one batch: the refresh may be applied at once, and rejected again.
+        let mut removal = None;
         self.append_with(&[refresh], |batch| {
-            RejectionStore::remove(batch, secondary, key);
-        })
+            removal = Some(self.rejections.remove(batch, secondary, key));
+        })?;
+        if let Some(removal) = removal {
+            removal.committed();
+        }
+        Ok(())
     }
 
     /// Removes the rejection of a key: a newer write of it was applied.

@@ -121,10 +121,11 @@ impl TrackedFlag {
         self.state.lock().0 != FlagState::Clear
     }
 
-    /// Clears it, if it may be set.
-    pub(super) fn clear(&self) {
+    /// Clears it, if it may be set and `is_unneeded`. Who needs it makes
+    /// `is_unneeded` false first and sets the flag then, which waits for this.
+    pub(super) fn clear_if(&self, is_unneeded: impl FnOnce() -> bool) {
         let mut known = self.state.lock();
-        if known.0 == FlagState::Clear {
+        if known.0 == FlagState::Clear || !is_unneeded() {
             return;
         }
         match self.flag.clear() {

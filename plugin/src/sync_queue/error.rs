@@ -4,10 +4,10 @@
 use super::log::WireError;
 use crate::{
     error_policy::{Call, Failure},
-    self_healing::{self, Severity, StoreError},
+    self_healing::{self, Incompatible, OpenError, Severity, StoreError},
 };
 use plugin_api::error::StorageError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the queue cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum QueueError {
     /// A log entry cannot be decoded.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// A newer version of the module has written the store.
+    #[error("the queue store cannot be used: {0}")]
+    Incompatible(Incompatible),
     /// The store's content is invalid or incomplete.
     #[error("the queue store is corrupt: {0}")]
     Corrupt(&'static str),
@@ -48,12 +51,29 @@ pub enum QueueError {
     Closed,
 }
 
+impl QueueError {
+    /// The error of a store in `dir` that could not be opened.
+    pub(super) fn of_opening(dir: &Path, error: OpenError) -> Self {
+        match error {
+            OpenError::Directory(source) => Self::Directory {
+                dir: dir.to_owned(),
+                source,
+            },
+            OpenError::Incompatible(error) => Self::Incompatible(error),
+            OpenError::Database(error) => Self::Storage(error),
+        }
+    }
+}
+
 impl StoreError for QueueError {
     fn severity(&self) -> Option<Severity> {
         match self {
             Self::Storage(error) => self_healing::severity(error),
             Self::Directory { .. } => Some(Severity::Environment),
-            Self::Wire(_) | Self::Corrupt(_) => Some(Severity::Corrupt),
+            Self::Incompatible(_) | Self::Wire(WireError::Version(_)) => {
+                Some(Severity::Incompatible)
+            }
+            Self::Wire(WireError::Corrupt(_)) | Self::Corrupt(_) => Some(Severity::Corrupt),
             Self::Locked(_) | Self::Full { .. } | Self::Unavailable | Self::Closed => None,
         }
     }

@@ -41,7 +41,7 @@ pub use dirty_flag::{DirtyFlag, NoFlag};
 pub use error::QueueError;
 pub use intents::Intent;
 pub use log::{Backlog, Batch, PARTITIONS, Position, Watermark, WireError, partition_of};
-pub use rejections::{DeadLetter, Retry};
+pub use rejections::{DeadLetter, RejectedCount, Retry};
 pub use resyncs::{EVERY_TABLE, ResyncRequest};
 
 use bootstrap::BootstrapRegistry;

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | disk full, no permission, a file in the way | the store is unavailable and is retried |
 //! | another process has it open | an error at the start: two hosts, one `queue_dir` |
-//! | corrupt, or fewer commits than its marker records | moved aside; a new store, and a resync of every table |
+//! | written by a newer version of the module | left as it is and not used; what the log misses is noted in the dirty flag |
+//! | corrupt, or fewer commits than its marker records although the machine did not go down | moved aside; a new store, and a resync of every table |
 //! | the machine went down while it was open | a resync of every table, unless `queue_fsync` is `always` |
 //! | a table is new in the filter | a resync of that table |
 
@@ -13,7 +14,7 @@ use super::{
     bootstrap::BootstrapRegistry,
     intents::IntentStore,
     log::{OperationLog, Partition},
-    rejections::RejectionStore,
+    rejections::{Indexes, RejectionStore},
     resyncs::ResyncStore,
     store::{Store, WriteBatch},
 };
@@ -26,7 +27,7 @@ struct Recovered {
     id: String,
     partitions: Vec<Partition>,
     intents: Vec<Intent>,
-    has_rejections: bool,
+    rejections: Indexes,
     machine_went_down: bool,
     added_tables: BTreeSet<String>,
 }
@@ -87,8 +88,13 @@ impl SyncQueue {
 
     fn try_open(&self) -> Result<Recovered, QueueError> {
         let store = Store::open(&self.config.dir)?;
-        let (id, replaced) = self.load_id(&store)?;
         let machine_went_down = boot_record::is_of_another_boot(&store)?;
+        if store.lacks_commits() && !machine_went_down {
+            return Err(QueueError::Corrupt(
+                "the database has fewer commits than the commit marker records",
+            ));
+        }
+        let (id, replaced) = self.load_id(&store)?;
         if !machine_went_down {
             boot_record::record(&store, self.config.fsync)?;
         }
@@ -104,7 +110,7 @@ impl SyncQueue {
             added_tables: self.table_filter.added_tables(&store)?,
             partitions,
             intents: IntentStore::load(&store)?,
-            has_rejections: !RejectionStore::is_empty(&store)?,
+            rejections: RejectionStore::load(&store, &self.secondaries)?,
             store,
         };
         recovered.store.sync()?;
@@ -156,7 +162,7 @@ impl SyncQueue {
     /// left.
     fn install(&self, recovered: &Recovered) -> Vec<Intent> {
         let is_first = self.log.install(&recovered.id, &recovered.partitions);
-        self.rejections.install(recovered.has_rejections);
+        self.rejections.install(&recovered.rejections);
         if !is_first {
             // The intents belong to this process's writes in progress.
             return Vec::new();
@@ -216,19 +222,20 @@ impl SyncQueue {
     /// Writes the resync requests that are in memory. Once all are durable, the
     /// dirty flag and what the recovery found are no longer needed.
     pub(super) fn persist_resync_requests(&self) {
-        self.resyncs.flush(|| {
-            let is_unresolved = self.has_unresolved_recovery.load(Ordering::Acquire);
-            if !is_unresolved && !self.dirty_flag.may_be_set() {
-                return;
-            }
-            if self.store.with(Store::sync).is_err() {
-                return;
-            }
-            if is_unresolved && self.record_recovery().is_ok() {
-                self.has_unresolved_recovery.store(false, Ordering::Release);
-            }
-            self.dirty_flag.clear();
-        });
+        if !self.resyncs.flush() {
+            return;
+        }
+        let is_unresolved = self.has_unresolved_recovery.load(Ordering::Acquire);
+        if !is_unresolved && !self.dirty_flag.may_be_set() {
+            return;
+        }
+        if self.store.with(Store::sync).is_err() {
+            return;
+        }
+        if is_unresolved && self.record_recovery().is_ok() {
+            self.has_unresolved_recovery.store(false, Ordering::Release);
+        }
+        self.dirty_flag.clear_if(|| self.resyncs.all_written());
     }
 
     /// Records the present table filter and boot in place of those that the

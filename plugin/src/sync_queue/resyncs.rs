@@ -6,8 +6,8 @@ use super::{
     dirty_flag::TrackedFlag,
     store::{StoreHandle, WriteBatch},
 };
-use crate::dedup::Key;
-use parking_lot::Mutex;
+use crate::{dedup::Key, self_healing::off_the_runtime};
+use parking_lot::{Mutex, MutexGuard};
 use plugin_api::value::{RecordId, Value};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -63,9 +63,10 @@ type Requests = BTreeMap<(String, String), ResyncRequest>;
 pub(super) struct ResyncStore {
     store: Arc<StoreHandle>,
     dirty_flag: Arc<TrackedFlag>,
-    /// Requests that could not be written yet. Locked for every change of a
-    /// request.
+    /// Requests that could not be written yet. Locked for moments only.
     unwritten: Mutex<Requests>,
+    /// Held for every change of a stored request. The disk may keep it waiting.
+    changes: Mutex<()>,
 }
 
 impl ResyncStore {
@@ -74,19 +75,24 @@ impl ResyncStore {
             store,
             dirty_flag,
             unwritten: Mutex::default(),
+            changes: Mutex::default(),
         }
     }
 
     pub(super) fn request(&self, secondary: &str, table: &str, reason: &str) {
         let request = ResyncRequest::new(table, reason);
-        let mut unwritten = self.unwritten.lock();
         let place = (secondary.to_owned(), table.to_owned());
-        match self.write(secondary, &request) {
-            Ok(()) => {
-                unwritten.remove(&place);
-            }
-            Err(error) => {
-                if unwritten.insert(place, request).is_none() {
+        off_the_runtime(|| {
+            let written = {
+                let _changing = self.changes.lock();
+                self.write(secondary, &request).inspect(|()| {
+                    self.unwritten.lock().remove(&place);
+                })
+            };
+            // From here on the disk or the primary may take long, and nobody who
+            // looks at the requests waits for it.
+            if let Err(error) = written.and_then(|()| self.store.make_durable()) {
+                if self.unwritten.lock().insert(place, request).is_none() {
                     tracing::error!(
                         %error, %secondary, %table, %reason,
                         "a resync request could not be written to the queue store; it is kept in \
@@ -95,32 +101,51 @@ impl ResyncStore {
                 }
                 self.dirty_flag.set();
             }
-        }
+        });
     }
 
+    /// Writes a request. [`StoreHandle::make_durable`] has to follow.
     fn write(&self, secondary: &str, request: &ResyncRequest) -> Result<(), QueueError> {
         let key = storage_key(secondary, &request.table);
         self.store
-            .commit(|batch| batch.insert_state(key, encode(request)))
+            .commit_undurably(|batch| batch.insert_state(key, encode(request)))
     }
 
-    fn write_all(&self, unwritten: &mut Requests) {
-        unwritten.retain(|(secondary, _), request| self.write(secondary, request).is_err());
-    }
-
-    /// Writes the requests that are in memory. If none is left, calls
-    /// `all_written` before anyone can add another.
-    pub(super) fn flush(&self, all_written: impl FnOnce()) {
-        let mut unwritten = self.unwritten.lock();
-        self.write_all(&mut unwritten);
-        if unwritten.is_empty() {
-            all_written();
+    /// Writes the requests that are in memory.
+    fn write_all(&self, _changing: &MutexGuard<'_, ()>) {
+        let waiting = self.unwritten.lock().clone();
+        for (place, request) in waiting {
+            if self.write(&place.0, &request).is_err() {
+                return;
+            }
+            let mut unwritten = self.unwritten.lock();
+            if unwritten.get(&place) == Some(&request) {
+                unwritten.remove(&place);
+            }
         }
     }
 
+    /// Writes the requests that are in memory. True if none is left there.
+    pub(super) fn flush(&self) -> bool {
+        if !self.all_written() {
+            self.write_all(&self.changes.lock());
+        }
+        self.all_written()
+    }
+
+    /// True if no request is in memory alone.
+    pub(super) fn all_written(&self) -> bool {
+        self.unwritten.lock().is_empty()
+    }
+
     pub(super) fn requests(&self, secondary: &str) -> Result<Vec<ResyncRequest>, QueueError> {
-        let mut unwritten = self.unwritten.lock();
-        self.write_all(&mut unwritten);
+        if !self.all_written()
+            && let Some(changing) = self.changes.try_lock()
+        {
+            self.write_all(&changing);
+        }
+        // Before the store: one that is written meanwhile is in both then.
+        let unwritten = self.unwritten.lock().clone();
         let written = self.store.with(|store| {
             store
                 .state
@@ -164,21 +189,27 @@ impl ResyncStore {
         secondary: &str,
         request: &ResyncRequest,
     ) -> Result<bool, QueueError> {
-        let _changing = self.unwritten.lock();
-        let is_current = self.is_current(secondary, request)?;
-        if is_current {
-            self.write(secondary, request)?;
-        }
+        let is_current = off_the_runtime(|| {
+            let _changing = self.changes.lock();
+            let is_current = self.is_current(secondary, request)?;
+            if is_current {
+                self.write(secondary, request)?;
+            }
+            Ok::<_, QueueError>(is_current)
+        })?;
+        self.store.make_durable()?;
         Ok(is_current)
     }
 
     pub(super) fn clear(&self, secondary: &str, request: &ResyncRequest) -> Result<(), QueueError> {
-        let _changing = self.unwritten.lock();
-        if self.is_current(secondary, request)? {
-            let key = storage_key(secondary, &request.table);
-            self.store.with(|store| Ok(store.state.remove(key)?))?;
-        }
-        Ok(())
+        off_the_runtime(|| {
+            let _changing = self.changes.lock();
+            if self.is_current(secondary, request)? {
+                let key = storage_key(secondary, &request.table);
+                self.store.with(|store| Ok(store.state.remove(key)?))?;
+            }
+            Ok(())
+        })
     }
 
     /// Removes the requests of secondaries that are no longer configured.

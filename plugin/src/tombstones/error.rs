@@ -1,8 +1,8 @@
 //! [`TombstoneError`].
 
-use crate::self_healing::{self, Severity, StoreError};
+use crate::self_healing::{self, Incompatible, OpenError, Severity, StoreError};
 use plugin_api::error::StorageError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the tombstones cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum TombstoneError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A newer version of the module has written the store.
+    #[error("the tombstone store cannot be used: {0}")]
+    Incompatible(Incompatible),
     /// The disk, or the store on it, failed.
     #[error(
         "the tombstone store cannot be read or written: {0}; check the disk that holds queue_dir"
@@ -34,11 +37,26 @@ pub enum TombstoneError {
     Closed,
 }
 
+impl TombstoneError {
+    /// The error of a store in `dir` that could not be opened.
+    pub(super) fn of_opening(dir: &Path, error: OpenError) -> Self {
+        match error {
+            OpenError::Directory(source) => Self::Directory {
+                dir: dir.to_owned(),
+                source,
+            },
+            OpenError::Incompatible(error) => Self::Incompatible(error),
+            OpenError::Database(error) => Self::Storage(error),
+        }
+    }
+}
+
 impl StoreError for TombstoneError {
     fn severity(&self) -> Option<Severity> {
         match self {
             Self::Storage(error) => self_healing::severity(error),
             Self::Directory { .. } => Some(Severity::Environment),
+            Self::Incompatible(_) => Some(Severity::Incompatible),
             Self::Panicked => Some(Severity::Corrupt),
             Self::Locked(_) | Self::Unavailable | Self::Closed => None,
         }

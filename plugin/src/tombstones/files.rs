@@ -35,7 +35,10 @@ impl Files {
     ) -> Result<Self, TombstoneError> {
         let set_aside = || {
             let aside =
-                self_healing::set_aside(dir).map_err(|source| Self::unusable(dir, source))?;
+                self_healing::set_aside(dir).map_err(|source| TombstoneError::Directory {
+                    dir: dir.to_owned(),
+                    source,
+                })?;
             tracing::error!(
                 set_aside = %aside.display(),
                 "the tombstone store was corrupt; it was moved aside and replaced. Rows deleted \
@@ -47,19 +50,9 @@ impl Files {
         self_healing::open_or_set_aside(corrupt, set_aside, || Self::open(dir))
     }
 
-    fn unusable(dir: &Path, source: std::io::Error) -> TombstoneError {
-        TombstoneError::Directory {
-            dir: dir.to_owned(),
-            source,
-        }
-    }
-
     fn open(dir: &Path) -> Result<Self, TombstoneError> {
-        let database = self_healing::open(
-            dir,
-            |builder| builder.cache_size(CACHE_BYTES),
-            |source| Self::unusable(dir, source),
-        )?;
+        let database = self_healing::open(dir, |builder| builder.cache_size(CACHE_BYTES))
+            .map_err(|error| TombstoneError::of_opening(dir, error))?;
         let files = Self::of(database)?;
         // Reads all scopes, so that damage to them is found now.
         files.load()?;

@@ -32,38 +32,46 @@ impl Entries {
 
 impl OperationLog {
     /// Appends entries, together with what `add_writes` adds to the batch.
+    ///
+    /// The order of a partition is settled when the batch is committed. What waits
+    /// for the disk after that holds no lock, so that others can join in; readers
+    /// get the entries once they are durable.
     pub(in crate::sync_queue) fn append(
         &self,
         entries: Entries,
         add_writes: impl FnOnce(&mut WriteBatch<'_>),
     ) -> Result<(), QueueError> {
-        self.store.with(|store| {
-            let mut batch = self.store.durable_batch(store);
+        let ends = self.store.with(|store| {
+            let mut batch = WriteBatch::new(store);
             // Held until the batch is committed, so that the entries of a
-            // partition become visible in the order of their positions. Locked
-            // in ascending order, so that two appends cannot deadlock.
+            // partition are committed in the order of their positions. Locked in
+            // ascending order, so that two appends cannot deadlock.
+            let mut changing = Vec::with_capacity(entries.by_partition.len());
             let mut ends = Vec::with_capacity(entries.by_partition.len());
             for (partition, encoded) in entries.by_partition {
-                let guard = self.partition(partition).lock();
-                let mut end = guard.end();
+                changing.push(self.changing(partition));
+                let mut end = self.partition(partition).lock().assigned();
                 for bytes in encoded {
                     end = end.advanced(end.position.next(), bytes.len() as u64);
                     let mut value = end.to_bytes()[8..].to_vec();
                     value.extend(bytes);
                     batch.insert(&store.log, entry_key(partition, end.position), value);
                 }
-                ends.push((guard, end));
+                ends.push((partition, end));
             }
             add_writes(&mut batch);
             batch.commit()?;
             // Before a reader can see the entries and acknowledge them.
             self.held.fetch_add(entries.bytes, Ordering::Relaxed);
-            for (mut guard, end) in ends {
-                guard.set_end(end);
+            for &(partition, end) in &ends {
+                self.partition(partition).lock().assign(end);
             }
-            Ok(())
+            Ok(ends)
         })?;
-        self.store.mark_unsynced();
+        self.store.make_durable()?;
+        for (partition, end) in ends {
+            self.partition(partition).lock().publish(end);
+        }
         Ok(())
     }
 }

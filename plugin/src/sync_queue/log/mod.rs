@@ -35,7 +35,8 @@ use super::{
     store::{Store, StoreHandle},
 };
 use crate::dedup::Key;
-use parking_lot::Mutex;
+use crate::self_healing::off_the_runtime;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::BTreeMap,
     hash::Hasher,
@@ -55,7 +56,11 @@ pub(super) struct OperationLog {
     secondaries: Arc<[String]>,
     /// Known once the log was open.
     id: OnceLock<String>,
+    /// Locked for moments only, never while the disk is waited for.
     partitions: Vec<Mutex<Partition>>,
+    /// One for each partition, held from reading its end or a watermark of it until
+    /// the commit that moves it. The disk may keep it waiting.
+    changes: Vec<Mutex<()>>,
     /// Bytes between the slowest secondary's watermarks and the log's end.
     held: AtomicU64,
 }
@@ -67,6 +72,7 @@ impl OperationLog {
             secondaries,
             id: OnceLock::new(),
             partitions: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            changes: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
             held: AtomicU64::new(0),
         }
     }
@@ -86,6 +92,19 @@ impl OperationLog {
 
     pub(super) fn partition(&self, partition: u16) -> &Mutex<Partition> {
         &self.partitions[usize::from(partition)]
+    }
+
+    /// Keeps others from moving a partition's end or watermarks.
+    fn changing(&self, partition: u16) -> MutexGuard<'_, ()> {
+        self.changes[usize::from(partition)].lock()
+    }
+
+    /// Has the next entry of a partition come after `position`.
+    pub(super) fn raise_end(&self, partition: u16, position: Position) {
+        off_the_runtime(|| {
+            let _changing = self.changing(partition);
+            self.partition(partition).lock().raise_end(position);
+        });
     }
 
     pub(super) fn is_behind(&self, applied: &BTreeMap<u16, Position>) -> bool {
@@ -138,7 +157,7 @@ impl OperationLog {
         let mut held = 0;
         for (current, recovered) in self.partitions.iter().zip(recovered) {
             let mut current = current.lock();
-            let end = current.end().position;
+            let end = current.assigned().position;
             current.clone_from(recovered);
             current.raise_end(end);
             held += current.held_bytes();

@@ -7,6 +7,9 @@ use super::watermark::{Position, Watermark};
 #[derive(Clone, Debug, Default)]
 pub(in crate::sync_queue) struct Partition {
     end: Watermark,
+    /// The same with the entries that are committed and not on the disk yet, where
+    /// a write waits for the disk.
+    assigned: Watermark,
     /// Where the partition ended when the log was opened.
     recovered_end: Position,
     /// Where this process's positions begin, after all former ones.
@@ -24,6 +27,7 @@ impl Partition {
         end.position = recovered_end.max(Position::first_of_now());
         Self {
             end,
+            assigned: end,
             recovered_end,
             session_start: end.position,
             acked,
@@ -31,13 +35,35 @@ impl Partition {
         }
     }
 
-    /// Everything that was ever appended.
+    /// Everything that was ever appended, and is as durable as it has to be.
     pub(in crate::sync_queue) fn end(&self) -> Watermark {
         self.end
     }
 
-    pub(super) fn set_end(&mut self, end: Watermark) {
-        self.end = end;
+    /// Where the next entry goes.
+    pub(super) fn assigned(&self) -> Watermark {
+        self.assigned
+    }
+
+    /// Entries up to here are committed.
+    pub(super) fn assign(&mut self, assigned: Watermark) {
+        self.assigned = assigned;
+    }
+
+    /// Entries up to here are durable, and with them all before: readers get them
+    /// from now on.
+    pub(super) fn publish(&mut self, end: Watermark) {
+        if end.position > self.end.position {
+            self.end = end;
+        }
+        self.end_without_entries();
+    }
+
+    /// If no entry is on its way to the disk, the end is where the next one goes.
+    fn end_without_entries(&mut self) {
+        if self.end.operations == self.assigned.operations {
+            self.end = self.assigned;
+        }
     }
 
     /// True if `position` was assigned, but not by the log as it is now: the log
@@ -45,11 +71,12 @@ impl Partition {
     /// session no position was assigned: an evicted secondary is moved there.
     pub(super) fn has_lost(&self, position: Position) -> bool {
         let is_of_former_session = position > self.recovered_end && position < self.session_start;
-        is_of_former_session || position > self.end.position
+        is_of_former_session || position > self.assigned.position
     }
 
-    pub(in crate::sync_queue) fn raise_end(&mut self, position: Position) {
-        self.end.position = self.end.position.max(position);
+    pub(super) fn raise_end(&mut self, position: Position) {
+        self.assigned.position = self.assigned.position.max(position);
+        self.end_without_entries();
     }
 
     /// Everything that a secondary has.
@@ -84,8 +111,9 @@ impl Partition {
                 position: self.end.position,
                 ..before.end
             };
+            self.assigned = self.end;
         }
-        self.raise_end(before.end.position);
+        self.raise_end(before.assigned.position);
         (self.recovered_end, self.session_start) = (before.recovered_end, before.session_start);
         self
     }

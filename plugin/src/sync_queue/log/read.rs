@@ -146,20 +146,22 @@ impl OperationLog {
             return Ok(());
         };
         self.store.with(|store| {
-            let mut guard = self.partition(partition).lock();
-            if end.position <= guard.acked(index).position {
+            let _changing = self.changing(partition);
+            let known = self.partition(partition).lock().clone();
+            if end.position <= known.acked(index).position {
                 return Ok(());
             }
-            let end = end.counted_from(guard.acked(index));
-            let before = guard.slowest();
-            let after = guard.slowest_if(index, end);
+            let end = end.counted_from(known.acked(index));
+            let before = known.slowest();
+            let after = known.slowest_if(index, end);
             let mut batch = WriteBatch::new(store);
             batch.insert_state(acked_key(secondary, partition), end.to_bytes());
             let truncated_to =
-                truncation::remove(&mut batch, partition, guard.truncated_to(), after.position)?;
+                truncation::remove(&mut batch, partition, known.truncated_to(), after.position)?;
             batch.commit()?;
-            guard.set_acked(index, end);
-            guard.set_truncated_to(truncated_to);
+            let mut known = self.partition(partition).lock();
+            known.set_acked(index, end);
+            known.set_truncated_to(truncated_to);
             self.held
                 .fetch_sub(after.bytes - before.bytes, Ordering::Relaxed);
             Ok(())

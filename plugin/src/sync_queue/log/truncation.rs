@@ -17,12 +17,17 @@ impl OperationLog {
     pub(in crate::sync_queue) fn truncate(&self) -> Result<(), QueueError> {
         (0..PARTITIONS).try_for_each(|partition| {
             self.store.with(|store| {
-                let mut guard = self.partition(partition).lock();
-                let (from, to) = (guard.truncated_to(), guard.slowest().position);
+                let _changing = self.changing(partition);
+                let (from, to) = {
+                    let known = self.partition(partition).lock();
+                    (known.truncated_to(), known.slowest().position)
+                };
                 let mut batch = WriteBatch::new(store);
                 let truncated_to = remove(&mut batch, partition, from, to)?;
                 batch.commit()?;
-                guard.set_truncated_to(truncated_to);
+                self.partition(partition)
+                    .lock()
+                    .set_truncated_to(truncated_to);
                 Ok(())
             })
         })

@@ -145,7 +145,8 @@ struct WireOperation<'a> {
 pub enum WireError {
     /// Written by a newer version.
     #[error(
-        "the log entry has format {0}, and this version reads formats up to {VERSION}; install the newer module again"
+        "the log has an entry of a newer version of the module: it has format {0}, and this \
+         version reads formats up to {VERSION}; install the newer module again"
     )]
     Version(u8),
     /// Not a valid entry.
@@ -186,8 +187,10 @@ fn has_key_in_row(operation: &SyncOperation) -> bool {
 pub(in crate::sync_queue) fn decode(bytes: &[u8]) -> Result<SyncOperation, WireError> {
     let corrupt = |problem: &str| WireError::Corrupt(problem.to_owned());
     let (&version, body) = bytes.split_first().ok_or_else(|| corrupt("it is empty"))?;
-    if version != VERSION {
-        return Err(WireError::Version(version));
+    match version {
+        VERSION => {}
+        0 => return Err(corrupt("it has no version")),
+        newer => return Err(WireError::Version(newer)),
     }
     let wire: WireOperation<'_> =
         postcard::from_bytes(body).map_err(|error| corrupt(&error.to_string()))?;

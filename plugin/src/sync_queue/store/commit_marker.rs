@@ -5,7 +5,12 @@
 //! tail that was never completed from one that was damaged later. So after every
 //! commit its sequence number is written to a small file beside the database, in
 //! place. If the database recovers fewer commits than the marker records, it has
-//! lost something that it had acknowledged and is treated as corrupt.
+//! lost something that it had acknowledged and is treated as corrupt; unless the
+//! machine went down meanwhile, which loses what was not synced
+//! ([`boot_record`](crate::sync_queue::boot_record)).
+//!
+//! A power cut may leave the marker itself behind. So it is synced when it is
+//! created, and before it is further behind than is tolerated.
 
 use super::super::QueueError;
 use fjall::Database;
@@ -24,13 +29,23 @@ pub(in crate::sync_queue) const FILE: &str = "reached";
 const BYTES: usize = 16;
 
 /// How many commits the database may be ahead of the marker: those in progress
-/// when the process was killed. Further ahead, the sequence numbers are wrong.
+/// when the process was killed, and those since the marker was last synced.
+/// Further ahead, the sequence numbers are wrong.
 const MAX_UNRECORDED_COMMITS: u64 = 100_000;
 
+/// After so many commits the marker is synced.
+pub(in crate::sync_queue) const SYNC_AFTER_COMMITS: u64 = 10_000;
+
 /// The sequence number of the last commit, in a file.
-pub(super) struct CommitMarker {
+pub(in crate::sync_queue) struct CommitMarker {
     file: Mutex<File>,
     recorded: AtomicU64,
+    /// What of it is certainly on the disk.
+    synced: AtomicU64,
+    /// What the database had when it was opened.
+    recovered: u64,
+    /// What the marker had then.
+    found: u64,
 }
 
 impl CommitMarker {
@@ -62,11 +77,6 @@ impl CommitMarker {
             }
         };
         let recovered = database.visible_seqno();
-        if recovered < recorded {
-            return Err(QueueError::Corrupt(
-                "the database has fewer commits than the commit marker records",
-            ));
-        }
         if recovered > recorded + MAX_UNRECORDED_COMMITS {
             return Err(QueueError::Corrupt(
                 "the commit sequence is ahead of the recorded marker",
@@ -78,30 +88,56 @@ impl CommitMarker {
         if recorded > 0 && !all_exist {
             return Err(QueueError::Corrupt("a keyspace is missing"));
         }
-        let marker = Self {
-            file: Mutex::new(file),
-            recorded: AtomicU64::new(recorded),
-        };
         if bytes.is_empty() {
-            // Allocates the file's space now, before the disk is full.
-            write_at_start(&marker.file.lock(), &encode(0)).map_err(fjall::Error::Io)?;
+            // Allocates the file's space now, before the disk is full. On the disk
+            // with its name before the first commit is: later a file that is
+            // missing or empty is corruption.
+            write_at_start(&file, &encode(0))
+                .and_then(|()| file.sync_all())
+                .and_then(|()| File::open(dir)?.sync_all())
+                .map_err(fjall::Error::Io)?;
         }
-        Ok(marker)
+        Ok(Self {
+            file: Mutex::new(file),
+            // Commits that the machine took along are not missed again.
+            recorded: AtomicU64::new(recorded.min(recovered)),
+            synced: AtomicU64::new(recorded.min(recovered)),
+            recovered,
+            found: recorded,
+        })
     }
 
-    /// Records what is committed by now.
-    pub(super) fn record(&self, database: &Database) {
-        if database.visible_seqno() <= self.recorded.load(Ordering::Acquire) {
+    /// True if the marker records commits that the database did not recover.
+    pub(super) fn is_ahead_of_recovered(&self) -> bool {
+        self.found > self.recovered
+    }
+
+    /// Records that everything up to `committed` is committed.
+    pub(super) fn record(&self, committed: u64) {
+        if committed <= self.recorded.load(Ordering::Acquire) {
             return;
         }
         let file = self.file.lock();
-        let committed = database.visible_seqno();
         // A commit that is not recorded is only one whose loss goes unnoticed.
         if committed > self.recorded.load(Ordering::Acquire)
             && write_at_start(&file, &encode(committed)).is_ok()
         {
             self.recorded.store(committed, Ordering::Release);
+            if committed - self.synced.load(Ordering::Acquire) >= SYNC_AFTER_COMMITS
+                && file.sync_data().is_ok()
+            {
+                self.synced.store(committed, Ordering::Release);
+            }
         }
+    }
+
+    /// How many commits are recorded, and how many of them are on the disk.
+    #[cfg(test)]
+    pub(in crate::sync_queue) fn progress(&self) -> (u64, u64) {
+        (
+            self.recorded.load(Ordering::Acquire),
+            self.synced.load(Ordering::Acquire),
+        )
     }
 }
 

@@ -3,9 +3,10 @@
 use super::{
     super::{Fsync, QueueError},
     Store,
+    group_sync::GroupSync,
 };
 use crate::self_healing::{Fault, SelfHealingStore};
-use fjall::{Keyspace, OwnedWriteBatch, PersistMode, UserKey, UserValue};
+use fjall::{Keyspace, OwnedWriteBatch, UserKey, UserValue};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The queue's store: usable as a rule, reopened when it fails.
@@ -14,6 +15,10 @@ pub(in crate::sync_queue) struct StoreHandle {
     fsync: Fsync,
     /// True while there are commits that `sync` has yet to bring to the disk.
     unsynced: AtomicBool,
+    group: GroupSync,
+    /// Called before each sync.
+    #[cfg(test)]
+    pub(in crate::sync_queue) before_sync: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl StoreHandle {
@@ -23,17 +28,25 @@ impl StoreHandle {
             files: SelfHealingStore::unopened("queue store"),
             fsync,
             unsynced: AtomicBool::new(false),
+            group: GroupSync::default(),
+            #[cfg(test)]
+            before_sync: std::sync::OnceLock::new(),
         }
     }
 
-    /// Runs `call` on the open store and records its commits.
+    /// Runs `call` on the open store and records its commits. May wait for the
+    /// disk, which does not stall the runtime.
     pub(in crate::sync_queue) fn with<T>(
         &self,
         call: impl FnOnce(&Store) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
         self.files.with(|store| {
             let result = call(store);
-            store.record_commits();
+            // With `always` the sync records them: until then a power cut may
+            // take them back.
+            if self.fsync != Fsync::Always {
+                store.record_commits();
+            }
             result
         })
     }
@@ -43,28 +56,47 @@ impl StoreHandle {
         &self,
         fill: impl FnOnce(&mut WriteBatch<'_>),
     ) -> Result<(), QueueError> {
+        self.commit_undurably(fill)?;
+        self.make_durable()
+    }
+
+    /// The same, without waiting for the disk: [`StoreHandle::make_durable`] has
+    /// to follow, once no lock is held.
+    pub(in crate::sync_queue) fn commit_undurably(
+        &self,
+        fill: impl FnOnce(&mut WriteBatch<'_>),
+    ) -> Result<(), QueueError> {
         self.with(|store| {
-            let mut batch = self.durable_batch(store);
+            let mut batch = WriteBatch::new(store);
             fill(&mut batch);
             batch.commit()
-        })?;
-        self.mark_unsynced();
-        Ok(())
+        })
     }
 
-    /// An empty batch whose commit survives a power cut if `queue_fsync` is
-    /// `always`.
-    pub(in crate::sync_queue) fn durable_batch<'a>(&self, store: &'a Store) -> WriteBatch<'a> {
-        let mut batch = WriteBatch::new(store);
-        if self.fsync == Fsync::Always {
-            batch.writes = batch.writes.durability(Some(PersistMode::SyncData));
+    /// Makes what this thread has committed as durable as `queue_fsync` asks for:
+    /// with `always` it waits for the disk, together with others; otherwise the
+    /// next [`SyncQueue::sync`](crate::sync_queue::SyncQueue::sync) brings it there.
+    ///
+    /// # Errors
+    /// The disk has failed. What was committed may be lost with the machine.
+    pub(in crate::sync_queue) fn make_durable(&self) -> Result<(), QueueError> {
+        match self.fsync {
+            Fsync::Always => self.group.wait(|| self.sync_now()),
+            Fsync::None | Fsync::Interval(_) => {
+                self.unsynced.store(true, Ordering::Relaxed);
+                Ok(())
+            }
         }
-        batch
     }
 
-    /// Has the next [`SyncQueue::sync`](crate::sync_queue::SyncQueue::sync) write to the disk.
-    pub(in crate::sync_queue) fn mark_unsynced(&self) {
-        self.unsynced.store(true, Ordering::Relaxed);
+    fn sync_now(&self) -> Result<(), QueueError> {
+        self.with(|store| {
+            #[cfg(test)]
+            if let Some(before_sync) = self.before_sync.get() {
+                before_sync();
+            }
+            store.sync()
+        })
     }
 
     /// True if a sync is due.
@@ -79,7 +111,7 @@ impl StoreHandle {
         if self.fsync == Fsync::None || !self.unsynced.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
-        self.with(Store::sync)
+        self.sync_now()
     }
 
     /// Reopens the store if it has failed; see [`SelfHealingStore::recover`].

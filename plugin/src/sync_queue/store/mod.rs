@@ -13,8 +13,10 @@
 //! | --- | --- |
 //! | [`commit_marker`] | the last commit that the database must contain |
 //! | [`handle`] | [`StoreHandle`], through which all parts of the queue use the store, and [`WriteBatch`] |
+//! | [`group_sync`] | one fsync for all commits that wait for one |
 
 pub(super) mod commit_marker;
+mod group_sync;
 mod handle;
 
 pub(super) use handle::{StoreHandle, WriteBatch};
@@ -45,24 +47,18 @@ pub(super) struct Store {
     pub(super) log: Keyspace,
     pub(super) state: Keyspace,
     pub(super) rejected: Keyspace,
-    commit_marker: CommitMarker,
+    pub(super) commit_marker: CommitMarker,
 }
 
 impl Store {
     /// Opens or creates the database in `dir`, readable by its owner only.
     pub(super) fn open(dir: &Path) -> Result<Self, QueueError> {
-        let database = self_healing::open(
-            dir,
-            |builder| {
-                builder
-                    .cache_size(CACHE_BYTES)
-                    .max_journaling_size(JOURNAL_BYTES)
-            },
-            |source| QueueError::Directory {
-                dir: dir.to_owned(),
-                source,
-            },
-        )?;
+        let database = self_healing::open(dir, |builder| {
+            builder
+                .cache_size(CACHE_BYTES)
+                .max_journaling_size(JOURNAL_BYTES)
+        })
+        .map_err(|error| QueueError::of_opening(dir, error))?;
         let commit_marker = CommitMarker::open(dir, &database, KEYSPACES)?;
         let small = || KeyspaceCreateOptions::default().max_memtable_size(SMALL_MEMTABLE_BYTES);
         let log = database.keyspace("log", || {
@@ -87,11 +83,20 @@ impl Store {
 
     /// Records what has been committed in the commit marker.
     pub(super) fn record_commits(&self) {
-        self.commit_marker.record(&self.database);
+        self.commit_marker.record(self.database.visible_seqno());
     }
 
-    /// Syncs everything written so far to the disk.
+    /// Syncs everything committed so far to the disk, and records it.
     pub(super) fn sync(&self) -> Result<(), QueueError> {
-        Ok(self.database.persist(PersistMode::SyncData)?)
+        let committed = self.database.visible_seqno();
+        self.database.persist(PersistMode::SyncData)?;
+        self.commit_marker.record(committed);
+        Ok(())
+    }
+
+    /// True if commits are missing that were acknowledged: corruption, unless the
+    /// machine went down before they were synced.
+    pub(super) fn lacks_commits(&self) -> bool {
+        self.commit_marker.is_ahead_of_recovered()
     }
 }

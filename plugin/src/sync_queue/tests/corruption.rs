@@ -183,7 +183,7 @@ fn read_all(queue: &SyncQueue) -> Option<Vec<(u16, Vec<SyncOperation>)>> {
 
 fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
     let mut attempts = 0;
-    let (read, requests, retries, dead_letters) = loop {
+    let (read, requests, retried, letters) = loop {
         attempts += 1;
         assert!(
             attempts < 6,
@@ -193,12 +193,12 @@ fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
         let all = (
             read_all(queue),
             queue.resync_requests("a").ok(),
-            queue.retries("a").ok(),
-            queue.dead_letters("a").ok(),
+            retries(queue, "a").ok(),
+            dead_letters(queue, "a").ok(),
         );
         match all {
-            (Some(read), Some(requests), Some(retries), Some(letters)) if queue.is_available() => {
-                break (read, requests, retries, letters);
+            (Some(read), Some(requests), Some(retried), Some(letters)) if queue.is_available() => {
+                break (read, requests, retried, letters);
             }
             _ => queue.recover().unwrap(),
         }
@@ -214,8 +214,8 @@ fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
             "{table}: {how}"
         );
     }
-    assert_eq!(retries.len(), held.retries, "{how}");
-    assert_eq!(dead_letters.len(), held.dead_letters, "{how}");
+    assert_eq!(retried.len(), held.retries, "{how}");
+    assert_eq!(letters.len(), held.dead_letters, "{how}");
     for key in &held.intents {
         let is_refresh = |operation: &SyncOperation| operation.key == *key;
         assert!(

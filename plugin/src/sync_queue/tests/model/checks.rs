@@ -1,6 +1,7 @@
 //! Comparing the queue with its model.
 
 use super::{
+    super::{dead_letters, rejected, retries},
     Step,
     expected::size,
     machine::{ERROR, Machine},
@@ -118,11 +119,11 @@ impl Machine {
     }
 
     fn check_rejections(&self, name: &str) {
-        let retries = self.queue.retries(name).unwrap().into_iter();
+        let retries = retries(&self.queue, name).unwrap().into_iter();
         let mut found: BTreeMap<String, (u32, bool)> = retries
             .map(|retry| (retry.key.to_string(), (retry.retry_count, false)))
             .collect();
-        for letter in self.queue.dead_letters(name).unwrap() {
+        for letter in dead_letters(&self.queue, name).unwrap() {
             assert_eq!(letter.last_error, ERROR);
             let twice = found.insert(letter.key, (letter.retry_count, true));
             assert_eq!(twice, None);
@@ -137,7 +138,7 @@ impl Machine {
         assert!(expected.is_empty() || self.queue.may_have_rejected());
         assert_eq!(found, expected, "rejected by {name}");
         let dead = expected.values().filter(|(_, dead)| *dead).count();
-        let counts = self.queue.count_rejected(name).unwrap();
-        assert_eq!(counts, (expected.len() - dead, dead));
+        let counts = self.queue.count_rejected(name);
+        assert_eq!(counts, rejected(expected.len() - dead, dead));
     }
 }

@@ -1,6 +1,7 @@
 //! The steps that concern rejected operations.
 
 use super::{
+    super::dead_letters,
     Step,
     expected::Rejection,
     machine::{ERROR, Machine, UNLIMITED, choose, write},
@@ -52,7 +53,7 @@ impl Machine {
                     Some(at) => vec![dead[at].clone()],
                     None => dead,
                 };
-                let letters = self.queue.dead_letters(&name).unwrap();
+                let letters = dead_letters(&self.queue, &name).unwrap();
                 let id = |key: &Key| {
                     let shown = key.to_string();
                     let mut letters = letters.iter();
