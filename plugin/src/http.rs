@@ -63,7 +63,7 @@ const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/db-sync/dead-letters",
-        about: "The operations that were rejected and are not retried any more; `?secondary=NAME` for those of one secondary.",
+        about: "The operations that were rejected and are not retried any more; `?secondary=NAME` for those of one secondary. At most `limit` (500); the rest follows with `after`, the answer's `next`.",
         handle: dead_letters,
     },
     Route {
@@ -209,16 +209,50 @@ fn health(replication: &Replication, _: &HttpRequest) -> RouteResult {
     )
 }
 
+/// Dead letters of one answer, unless the request has a `limit`.
+const DEFAULT_LIMIT: usize = 500;
+/// The highest `limit`.
+const MAX_LIMIT: usize = 10_000;
+
+/// One page of dead letters: of the selected secondaries in order, by id. `next` is
+/// the last one's secondary and id if there may be more, for `after`.
 fn dead_letters(replication: &Replication, request: &HttpRequest) -> RouteResult {
+    let limit = match request.query("limit").map(str::parse) {
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit @ 1..=MAX_LIMIT)) => limit,
+        Some(_) => {
+            let message = format!("limit has to be a number from 1 to {MAX_LIMIT}");
+            return Err(HttpError::new(400, message));
+        }
+    };
+    let secondaries = selected(replication, request.query("secondary"))?;
+    let (first, mut after) = match request.query("after") {
+        None => (0, None),
+        Some(text) => {
+            let position = text.rsplit_once('/').and_then(|(name, id)| {
+                let at = secondaries.iter().position(|known| known == name)?;
+                Some((at, Some(id)))
+            });
+            position.ok_or_else(|| {
+                HttpError::new(400, "after has to be the next of the answer before")
+            })?
+        }
+    };
     let mut letters = Vec::new();
-    for secondary in selected(replication, request.query("secondary"))? {
-        for letter in replication.dead_letters(&secondary)? {
+    for secondary in &secondaries[first..] {
+        let room = limit - letters.len();
+        for letter in replication.dead_letters(secondary, after.take(), room)? {
             let mut letter = json!(letter);
             letter["secondary"] = json!(secondary);
             letters.push(letter);
         }
     }
-    json_response(200, &json!({"dead_letters": letters}))
+    let is_full = letters.len() == limit;
+    let next = letters.last().filter(|_| is_full).and_then(|last| {
+        let part = |name| last[name].as_str();
+        Some(format!("{}/{}", part("secondary")?, part("id")?))
+    });
+    json_response(200, &json!({"dead_letters": letters, "next": next}))
 }
 
 /// The named secondary, or all of them.

@@ -37,12 +37,18 @@ impl Replication {
         }
     }
 
-    /// The dead letters of a secondary.
+    /// Up to `limit` dead letters of a secondary, in the order of their ids, with
+    /// ids after `after`.
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub fn dead_letters(&self, secondary: &str) -> StorageResult<Vec<DeadLetter>> {
-        Ok(self.queue()?.dead_letters(secondary)?)
+    pub fn dead_letters(
+        &self,
+        secondary: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StorageResult<Vec<DeadLetter>> {
+        Ok(self.queue()?.dead_letters(secondary, after, limit)?)
     }
 
     /// Retries dead letters with these ids; all if there are none. Returns how

@@ -62,7 +62,7 @@ impl Replication {
         let requests = executor.resync_requests(name).unwrap_or_default();
         let snapshot = connection.snapshot();
         let backlog = queue.backlog(name).into();
-        let (retries, dead_letters) = queue.count_rejected(name).unwrap_or_default();
+        let rejected = queue.count_rejected(name);
         let scans = executor.scans(name);
         let resync = requests.into_iter().map(|request| {
             let scan = scans.get(&request.table).copied();
@@ -71,8 +71,8 @@ impl Replication {
         SecondaryStatus {
             backlog,
             replicated: executor.progress(name).unwrap_or_default(),
-            retries,
-            dead_letters,
+            retries: rejected.retries,
+            dead_letters: rejected.dead_letters,
             resync: resync.collect(),
             ..SecondaryStatus::of_connection(config, &snapshot)
         }

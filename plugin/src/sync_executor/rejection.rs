@@ -7,13 +7,13 @@
 
 use super::{batch::Change, context::Context};
 use crate::{
-    connection::jitter,
-    error_policy::Failure,
-    sync_queue::{QueueError, Retry},
-    sync_types::SyncOperation,
+    connection::jitter, error_policy::Failure, sync_queue::QueueError, sync_types::SyncOperation,
 };
 use plugin_api::{panic::guard, value::Timestamp};
 use std::{sync::Arc, time::Duration};
+
+/// How many retries are appended to the log between two pauses.
+const RETRIES_AT_ONCE: usize = 500;
 
 /// The rejected operations of one secondary.
 pub(super) struct RetryQueue {
@@ -94,11 +94,11 @@ impl RetryQueue {
     fn queue_due_retries(&self) -> Result<(), QueueError> {
         let Context { queue, config, .. } = &*self.context;
         let secondary = self.context.name();
-        let now = Timestamp::now();
+        let longest =
+            |rejections: u32| longest_wait(config.retry_interval, rejections.saturating_sub(1));
         queue
-            .retries(secondary)?
+            .due_retries(secondary, Timestamp::now(), longest, RETRIES_AT_ONCE)?
             .iter()
-            .filter(|retry| is_due(retry, config.retry_interval, now))
             .try_for_each(|retry| queue.retry(secondary, &retry.key))
     }
 }
@@ -106,38 +106,4 @@ impl RetryQueue {
 /// The longest wait of an operation that was rejected so often before.
 fn longest_wait(interval: Duration, rejections: u32) -> Duration {
     interval.saturating_mul(2u32.saturating_pow(rejections))
-}
-
-/// Is its wait over? Also true if more is left than the whole wait: the clock was
-/// moved back, or the interval was made shorter.
-fn is_due(retry: &Retry, interval: Duration, now: Timestamp) -> bool {
-    let longest = longest_wait(interval, retry.retry_count.saturating_sub(1));
-    retry.due <= now || retry.due > now.after(longest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dedup::Key;
-    use plugin_api::value::RecordId;
-
-    #[test]
-    fn a_retry_survives_a_clock_set_back() {
-        const INTERVAL: Duration = Duration::from_secs(5);
-        let now = Timestamp::now();
-        let is_due_at = |due| {
-            let retry = Retry {
-                key: Key::of_id(&RecordId::new("events", "e")),
-                retry_count: 3,
-                due,
-            };
-            is_due(&retry, INTERVAL, now)
-        };
-        assert!(is_due_at(now));
-        assert!(!is_due_at(now.after(INTERVAL)));
-        // The third wait is four times as long as the first.
-        assert!(!is_due_at(now.after(4 * INTERVAL)));
-        assert!(is_due_at(now.after(5 * INTERVAL)));
-        assert!(is_due_at(now.after(Duration::from_secs(400 * 86_400))));
-    }
 }

@@ -3,20 +3,37 @@
 //!
 //! There is at most one for each key and secondary: what counts is the key's
 //! present state, and a retry is a refresh.
+//!
+//! Which there are, and when they are due, is kept in memory as an [`index`]; so
+//! neither the retries nor the status read the store to find that nothing is to
+//! be done.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`index`] | the ids of all rejections, the retries by due time, and counts |
+
+mod index;
 
 use super::{
     QueueError,
     store::{Store, StoreHandle, WriteBatch},
 };
-use crate::{dedup::Key, sync_types::SyncOperation};
-use parking_lot::Mutex;
+use crate::{dedup::Key, self_healing::off_the_runtime, sync_types::SyncOperation};
+use index::{Entry, Id, Index};
+use parking_lot::{Mutex, MutexGuard};
 use plugin_api::value::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+
+/// How many dead letters are handled together.
+const PAGE: usize = 500;
 
 /// An operation that waits for its retry.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +65,15 @@ pub struct DeadLetter {
     pub failed_at: Timestamp,
 }
 
+/// How many operations a secondary has rejected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RejectedCount {
+    /// Those that wait for their retry.
+    pub retries: usize,
+    /// Those that were rejected for good.
+    pub dead_letters: usize,
+}
+
 /// A rejected operation as stored, under its secondary and its id.
 #[derive(Serialize, Deserialize)]
 struct StoredRejection {
@@ -60,21 +86,42 @@ struct StoredRejection {
     dead: bool,
 }
 
+/// The indexes of all secondaries, by name.
+pub(super) type Indexes = BTreeMap<String, Index>;
+
 /// The rejected operations of all secondaries.
 pub(super) struct RejectionStore {
     store: Arc<StoreHandle>,
+    /// Locked for moments only.
+    indexes: Mutex<Indexes>,
     /// False while no secondary has rejected anything, which saves every lookup.
     may_have_any: AtomicBool,
-    /// Held to store a rejection, and to discard one after checking it.
-    changing: Mutex<()>,
+    /// Held for every change, from the commit to the index. The disk may keep it
+    /// waiting.
+    changes: Mutex<()>,
+    /// How many rejections were read from the store.
+    #[cfg(test)]
+    pub(super) decoded: std::sync::atomic::AtomicU64,
 }
 
 impl RejectionStore {
     pub(super) fn new(store: Arc<StoreHandle>) -> Self {
         Self {
             store,
+            indexes: Mutex::default(),
             may_have_any: AtomicBool::new(false),
-            changing: Mutex::default(),
+            changes: Mutex::default(),
+            #[cfg(test)]
+            decoded: std::sync::atomic::AtomicU64::new(0),
+        }
+    }
+
+    /// Runs `work` on the index of a secondary.
+    fn index<T>(&self, secondary: &str, work: impl FnOnce(&mut Index) -> T) -> T {
+        let mut indexes = self.indexes.lock();
+        match indexes.get_mut(secondary) {
+            Some(index) => work(index),
+            None => work(indexes.entry(secondary.to_owned()).or_default()),
         }
     }
 
@@ -94,50 +141,95 @@ impl RejectionStore {
             dead: due.is_none(),
         };
         let bytes = postcard::to_allocvec(&stored).unwrap_or_default();
-        let entry = storage_key(secondary, &operation.key);
+        let id = Id::of(&operation.key);
+        let key = storage_key(secondary, id);
+        let entry = Entry {
+            due,
+            retry_count: operation.retry_count,
+        };
         self.may_have_any.store(true, Ordering::Release);
-        let _changing = self.changing.lock();
+        off_the_runtime(|| {
+            let _changing = self.changes.lock();
+            self.store
+                .commit_undurably(|batch| batch.insert(&batch.store.rejected, key, bytes))?;
+            self.index(secondary, |index| index.insert(id, entry));
+            Ok::<_, QueueError>(())
+        })?;
         // As durable as the log: once the secondary has passed the operation,
         // nothing else has it.
-        self.store
-            .commit(|batch| batch.insert(&batch.store.rejected, entry, bytes))
+        self.store.make_durable()
     }
 
     pub(super) fn may_have_any(&self) -> bool {
         self.may_have_any.load(Ordering::Acquire)
     }
 
-    /// Publishes whether the store has any.
-    pub(super) fn install(&self, has_any: bool) {
+    /// Publishes what the store has.
+    pub(super) fn install(&self, indexes: &Indexes) {
+        let mut known = self.indexes.lock();
+        known.clone_from(indexes);
+        let has_any = known.values().any(|index| !index.is_empty());
         self.may_have_any.store(has_any, Ordering::Release);
     }
 
-    /// True if the store has no rejected operation.
-    pub(super) fn is_empty(store: &Store) -> Result<bool, QueueError> {
-        Ok(store.rejected.is_empty()?)
+    /// Reads which rejections the store has.
+    pub(super) fn load(store: &Store, secondaries: &[String]) -> Result<Indexes, QueueError> {
+        let load = |secondary: &String| {
+            let mut index = Index::default();
+            for entry in store.rejected.prefix(prefix(secondary)) {
+                let stored = decode(&entry.value()?)?;
+                let key = Key::from_bytes(&stored.key).ok_or(UNDECODABLE)?;
+                let entry = Entry {
+                    due: (!stored.dead).then(|| time(stored.at)),
+                    retry_count: stored.retry_count,
+                };
+                index.insert(Id::of(&key), entry);
+            }
+            Ok((secondary.clone(), index))
+        };
+        secondaries.iter().map(load).collect()
     }
 
-    fn all_of(&self, secondary: &str) -> Result<Vec<(Key, StoredRejection)>, QueueError> {
-        let prefix = prefix(secondary);
-        self.store.with(|store| {
-            store
-                .rejected
-                .prefix(&prefix)
-                .map(|entry| {
-                    let stored = decode(&entry.value()?)?;
-                    let key = Key::from_bytes(&stored.key).ok_or(UNDECODABLE)?;
-                    Ok((key, stored))
-                })
-                .collect()
-        })
+    /// The stored rejection of this id; `None` if there is none.
+    fn get(&self, secondary: &str, id: Id) -> Result<Option<(Key, StoredRejection)>, QueueError> {
+        let key = storage_key(secondary, id);
+        let Some(bytes) = self.store.with(|store| Ok(store.rejected.get(&key)?))? else {
+            return Ok(None);
+        };
+        #[cfg(test)]
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let stored = decode(&bytes)?;
+        let key = Key::from_bytes(&stored.key).ok_or(UNDECODABLE)?;
+        Ok(Some((key, stored)))
     }
 
-    pub(super) fn retries(&self, secondary: &str) -> Result<Vec<Retry>, QueueError> {
-        Ok(self
-            .all_of(secondary)?
-            .into_iter()
-            .filter(|(_, stored)| !stored.dead)
-            .map(|(key, stored)| Retry {
+    /// The stored rejections of these ids.
+    fn get_all(
+        &self,
+        secondary: &str,
+        ids: Vec<Id>,
+    ) -> Result<Vec<(Id, Key, StoredRejection)>, QueueError> {
+        let found = ids.into_iter().filter_map(|id| {
+            let found = self.get(secondary, id).transpose()?;
+            Some(found.map(|(key, stored)| (id, key, stored)))
+        });
+        found.collect()
+    }
+
+    /// The first retries that are due now. `longest_wait` says how long an
+    /// operation waits at most that was rejected so often.
+    pub(super) fn due_retries(
+        &self,
+        secondary: &str,
+        now: Timestamp,
+        longest_wait: impl Fn(u32) -> Duration,
+        limit: usize,
+    ) -> Result<Vec<Retry>, QueueError> {
+        let due = self.index(secondary, |index| index.due(now, longest_wait, limit));
+        let retries = self.get_all(secondary, due)?.into_iter();
+        Ok(retries
+            .filter(|(_, _, stored)| !stored.dead)
+            .map(|(_, key, stored)| Retry {
                 key,
                 retry_count: stored.retry_count,
                 due: time(stored.at),
@@ -145,13 +237,20 @@ impl RejectionStore {
             .collect())
     }
 
-    pub(super) fn dead_letters(&self, secondary: &str) -> Result<Vec<DeadLetter>, QueueError> {
-        Ok(self
-            .all_of(secondary)?
-            .into_iter()
-            .filter(|(_, stored)| stored.dead)
-            .map(|(key, stored)| DeadLetter {
-                id: dead_letter_id(&key),
+    /// Up to `limit` dead letters with ids after `after`, in the order of their ids.
+    pub(super) fn dead_letters(
+        &self,
+        secondary: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        let after = after.and_then(Id::parse);
+        let ids = self.index(secondary, |index| index.dead_after(after, limit));
+        let letters = self.get_all(secondary, ids)?.into_iter();
+        Ok(letters
+            .filter(|(_, _, stored)| stored.dead)
+            .map(|(id, key, stored)| DeadLetter {
+                id: id.to_string(),
                 table: key.parts().0,
                 key: key.to_string(),
                 retry_count: stored.retry_count,
@@ -162,10 +261,8 @@ impl RejectionStore {
             .collect())
     }
 
-    pub(super) fn count(&self, secondary: &str) -> Result<(usize, usize), QueueError> {
-        let all = self.all_of(secondary)?;
-        let dead = all.iter().filter(|(_, stored)| stored.dead).count();
-        Ok((all.len() - dead, dead))
+    pub(super) fn count(&self, secondary: &str) -> RejectedCount {
+        self.index(secondary, |index| index.count())
     }
 
     /// The refresh that retries a rejected key; `None` if it is not rejected.
@@ -174,11 +271,9 @@ impl RejectionStore {
         secondary: &str,
         key: &Key,
     ) -> Result<Option<SyncOperation>, QueueError> {
-        let entry = storage_key(secondary, key);
-        let Some(bytes) = self.store.with(|store| Ok(store.rejected.get(&entry)?))? else {
+        let Some((_, stored)) = self.get(secondary, Id::of(key))? else {
             return Ok(None);
         };
-        let stored = decode(&bytes)?;
         let mut refresh = SyncOperation::refresh(key.clone()).only_for(secondary);
         // As old as the write.
         refresh.timestamp = time(stored.timestamp);
@@ -189,34 +284,53 @@ impl RejectionStore {
         Ok(Some(refresh))
     }
 
-    /// Adds the removal of a rejection to a batch.
-    pub(super) fn remove(batch: &mut WriteBatch<'_>, secondary: &str, key: &Key) {
-        batch.remove(&batch.store.rejected, storage_key(secondary, key));
+    /// Adds the removal of a rejection to a batch. [`Removal::committed`] has to
+    /// follow its commit; until then no rejection is changed.
+    pub(super) fn remove(
+        &self,
+        batch: &mut WriteBatch<'_>,
+        secondary: &str,
+        key: &Key,
+    ) -> Removal<'_> {
+        let changing = self.changes.lock();
+        let id = Id::of(key);
+        batch.remove(&batch.store.rejected, storage_key(secondary, id));
+        Removal {
+            rejections: self,
+            secondary: secondary.to_owned(),
+            id,
+            _changing: changing,
+        }
     }
 
     pub(super) fn resolve(&self, secondary: &str, key: &Key) -> Result<(), QueueError> {
-        let entry = storage_key(secondary, key);
-        self.store.with(|store| {
-            // Most keys were never rejected: a lookup costs less than a removal.
-            if store.rejected.contains_key(&entry)? {
-                store.rejected.remove(entry)?;
-            }
-            Ok(())
+        let id = Id::of(key);
+        // Most keys were never rejected: a lookup costs less than a removal.
+        if !self.index(secondary, |index| index.contains(id)) {
+            return Ok(());
+        }
+        off_the_runtime(|| {
+            let _changing = self.changes.lock();
+            self.remove_now(secondary, id)
         })
+    }
+
+    fn remove_now(&self, secondary: &str, id: Id) -> Result<(), QueueError> {
+        let key = storage_key(secondary, id);
+        self.store.with(|store| Ok(store.rejected.remove(key)?))?;
+        self.index(secondary, |index| index.remove(id));
+        Ok(())
     }
 
     /// Discards a dead letter. False if it no longer is one: a newer write of
     /// its key was rejected since, and waits for its retry.
     pub(super) fn discard(&self, secondary: &str, key: &Key) -> Result<bool, QueueError> {
-        let entry = storage_key(secondary, key);
-        let _changing = self.changing.lock();
-        self.store.with(|store| {
-            let stored = store.rejected.get(&entry)?;
-            let is_dead = stored
-                .and_then(|bytes| postcard::from_bytes(&bytes).ok())
-                .is_some_and(|stored: StoredRejection| stored.dead);
+        let id = Id::of(key);
+        off_the_runtime(|| {
+            let _changing = self.changes.lock();
+            let is_dead = self.index(secondary, |index| index.is_dead(id));
             if is_dead {
-                store.rejected.remove(entry)?;
+                self.remove_now(secondary, id)?;
             }
             Ok(is_dead)
         })
@@ -230,19 +344,26 @@ impl RejectionStore {
         ids: &[String],
         mut act: impl FnMut(&Key) -> Result<bool, QueueError>,
     ) -> Result<usize, QueueError> {
-        let chosen: Vec<Key> = self
-            .all_of(secondary)?
-            .into_iter()
-            .filter(|(key, stored)| {
-                stored.dead && (ids.is_empty() || ids.contains(&dead_letter_id(key)))
-            })
-            .map(|(key, _)| key)
-            .collect();
         let mut done = 0;
-        for key in &chosen {
-            done += usize::from(act(key)?);
+        let mut act_on = |chosen: Vec<Id>| {
+            for (_, key, stored) in self.get_all(secondary, chosen)? {
+                done += usize::from(stored.dead && act(&key)?);
+            }
+            Ok::<_, QueueError>(())
+        };
+        if !ids.is_empty() {
+            act_on(ids.iter().filter_map(|id| Id::parse(id)).collect())?;
+            return Ok(done);
         }
-        Ok(done)
+        let mut after = None;
+        loop {
+            let page = self.index(secondary, |index| index.dead_after(after, PAGE));
+            let Some(last) = page.last() else {
+                return Ok(done);
+            };
+            after = Some(*last);
+            act_on(page)?;
+        }
     }
 
     /// Removes the rejections of secondaries that are no longer configured.
@@ -258,6 +379,22 @@ impl RejectionStore {
             }
         }
         Ok(())
+    }
+}
+
+/// The removal of a rejection that is being committed.
+pub(super) struct Removal<'a> {
+    rejections: &'a RejectionStore,
+    secondary: String,
+    id: Id,
+    _changing: MutexGuard<'a, ()>,
+}
+
+impl Removal<'_> {
+    /// The rejection is gone.
+    pub(super) fn committed(self) {
+        let remove = |index: &mut Index| index.remove(self.id);
+        self.rejections.index(&self.secondary, remove);
     }
 }
 
@@ -277,18 +414,8 @@ fn prefix(secondary: &str) -> Vec<u8> {
     prefix
 }
 
-fn storage_key(secondary: &str, key: &Key) -> Vec<u8> {
-    let mut entry = prefix(secondary);
-    entry.extend_from_slice(dead_letter_id(key).as_bytes());
-    entry
-}
-
-/// A short, stable name for a key: half of its digest.
-fn dead_letter_id(key: &Key) -> String {
-    let digest = Sha256::digest(key.as_bytes());
-    digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+fn storage_key(secondary: &str, id: Id) -> Vec<u8> {
+    let mut key = prefix(secondary);
+    key.extend_from_slice(id.to_string().as_bytes());
+    key
 }
