@@ -1,6 +1,7 @@
-//! fjall, configured as the module has it.
+//! fjall, configured as the module has it. `Always` groups as the module does,
+//! `AlwaysAlone` leaves the sync to fjall's commit.
 
-use crate::store::{Outcome, PARTITIONS, Store, Sync, entry_key};
+use crate::store::{GroupSync, Outcome, PARTITIONS, Store, Sync, entry_key};
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
     config::{BlockSizePolicy, CompressionPolicy},
@@ -13,6 +14,7 @@ pub struct FjallStore {
     log: Keyspace,
     state: Keyspace,
     ends: Vec<Mutex<u64>>,
+    group: GroupSync,
     sync: Sync,
 }
 
@@ -48,6 +50,7 @@ impl Store for FjallStore {
             log,
             state,
             ends,
+            group: GroupSync::default(),
             sync,
         })
     }
@@ -55,14 +58,20 @@ impl Store for FjallStore {
     fn append(&self, partition: u16, value: &[u8], (key, state): (&[u8], &[u8])) -> Outcome<()> {
         let mut end = self.ends[usize::from(partition)].lock();
         let mut batch = self.database.batch();
-        if self.sync == Sync::Always {
+        if self.sync == Sync::AlwaysAlone {
             batch = batch.durability(Some(PersistMode::SyncData));
         }
         batch.insert(&self.log, entry_key(partition, *end + 1), value);
         batch.insert(&self.state, key, state);
         batch.commit()?;
         *end += 1;
-        Ok(())
+        drop(end);
+        match self.sync {
+            Sync::Always => self
+                .group
+                .wait(|| Ok(self.database.persist(PersistMode::SyncData)?)),
+            Sync::Never | Sync::AlwaysAlone => Ok(()),
+        }
     }
 
     fn read(&self, partition: u16, after: u64, limit: usize) -> Outcome<Vec<(u64, Vec<u8>)>> {

@@ -2,8 +2,8 @@
 //! and written again at the beginning of each segment; the place of each entry
 //! is in memory. A segment is unlinked once none of its entries is wanted.
 
-use crate::store::{Outcome, PARTITIONS, Store, Sync};
-use parking_lot::{Condvar, Mutex, RwLock};
+use crate::store::{GroupSync, Outcome, PARTITIONS, Store, Sync};
+use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::{self, File},
@@ -47,19 +47,11 @@ struct Writer {
     state: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-#[derive(Default)]
-struct Group {
-    written: u64,
-    synced: u64,
-    busy: bool,
-}
-
 pub struct SegmentStore {
     dir: PathBuf,
     sync: Sync,
     writer: Mutex<Writer>,
-    group: Mutex<Group>,
-    changed: Condvar,
+    group: GroupSync,
 }
 
 fn put(record: &mut Vec<u8>, bytes: &[u8]) {
@@ -279,8 +271,7 @@ impl Store for SegmentStore {
             dir: dir.to_owned(),
             sync,
             writer: Mutex::new(writer),
-            group: Mutex::default(),
-            changed: Condvar::new(),
+            group: GroupSync::default(),
         })
     }
 
@@ -290,7 +281,7 @@ impl Store for SegmentStore {
         put(&mut body, value);
         put(&mut body, key);
         put(&mut body, state);
-        let mine = {
+        {
             let mut writer = self.writer.lock();
             let (segment, at) = writer.write(&self.dir, &body)?;
             let place = Place {
@@ -300,36 +291,18 @@ impl Store for SegmentStore {
             };
             writer.insert(partition, place);
             writer.state.insert(key.to_vec(), state.to_vec());
-            let mut group = self.group.lock();
-            group.written += 1;
-            group.written
-        };
+        }
         if self.sync == Sync::Never {
             return Ok(());
         }
-        let mut group = self.group.lock();
-        while group.synced < mine {
-            if group.busy {
-                self.changed.wait(&mut group);
-                continue;
-            }
-            group.busy = true;
-            let upto = group.written;
-            drop(group);
-            let last = self
-                .writer
-                .lock()
-                .segments
-                .last_key_value()
-                .map(|(_, it)| Arc::clone(it));
-            let synced = last.map_or(Ok(()), |segment| segment.read().file.sync_data());
-            group = self.group.lock();
-            group.busy = false;
-            self.changed.notify_all();
-            synced?;
-            group.synced = upto;
-        }
-        Ok(())
+        self.group.wait(|| {
+            let last = {
+                let writer = self.writer.lock();
+                let last = writer.segments.last_key_value();
+                last.map(|(_, segment)| Arc::clone(segment))
+            };
+            last.map_or(Ok(()), |segment| Ok(segment.read().file.sync_data()?))
+        })
     }
 
     fn read(&self, partition: u16, after: u64, limit: usize) -> Outcome<Vec<(u64, Vec<u8>)>> {

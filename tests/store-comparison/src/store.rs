@@ -1,5 +1,6 @@
 //! What the log asks of a store, and nothing more.
 
+use parking_lot::{Condvar, Mutex};
 use std::path::Path;
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + std::marker::Sync>>;
@@ -8,7 +9,10 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + std::marker::
 #[derive(Clone, Copy, PartialEq)]
 pub enum Sync {
     Never,
+    /// Together with others that wait.
     Always,
+    /// Each by itself, where the store can do that.
+    AlwaysAlone,
 }
 
 /// A log in 16 partitions, and state that changes together with it.
@@ -32,4 +36,43 @@ pub fn entry_key(partition: u16, position: u64) -> [u8; 10] {
     key[..2].copy_from_slice(&partition.to_be_bytes());
     key[2..].copy_from_slice(&position.to_be_bytes());
     key
+}
+
+/// One fsync for all commits that wait for one.
+#[derive(Default)]
+pub struct GroupSync {
+    state: Mutex<GroupState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GroupState {
+    committed: u64,
+    synced: u64,
+    busy: bool,
+}
+
+impl GroupSync {
+    /// Waits until what was committed before this call is on the disk.
+    pub fn wait(&self, sync: impl Fn() -> Outcome<()>) -> Outcome<()> {
+        let mut state = self.state.lock();
+        state.committed += 1;
+        let mine = state.committed;
+        while state.synced < mine {
+            if state.busy {
+                self.changed.wait(&mut state);
+                continue;
+            }
+            state.busy = true;
+            let upto = state.committed;
+            drop(state);
+            let synced = sync();
+            state = self.state.lock();
+            state.busy = false;
+            self.changed.notify_all();
+            synced?;
+            state.synced = upto;
+        }
+        Ok(())
+    }
 }
