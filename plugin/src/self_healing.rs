@@ -13,10 +13,12 @@
 //! | [`format`] | the version of their format, checked before anything else is read |
 //! | [`preflight`] | checks for corruption that would abort the process in fjall |
 //! | [`blocking`] | waiting for the disk without stalling the runtime |
+//! | [`group_sync`] | one fsync for all commits that wait for one |
 
 mod blocking;
 mod files;
 mod format;
+mod group_sync;
 mod preflight;
 
 pub use blocking::off_the_runtime;
@@ -24,6 +26,7 @@ pub use files::{OpenError, open, open_or_set_aside, set_aside, severity};
 #[cfg(test)]
 pub(crate) use format::FILE as FORMAT_FILE;
 pub use format::Incompatible;
+pub use group_sync::GroupSync;
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;

@@ -1,14 +1,13 @@
 //! [`GroupSync`]: commits that wait for the disk together.
 
-use super::super::QueueError;
-use crate::self_healing::off_the_runtime;
+use super::{StoreError, off_the_runtime};
 use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, OnceLock};
 
 /// Syncs for all commits that wait for one: while a sync runs, further commits
 /// gather, and the next sync is for all of them.
 #[derive(Default)]
-pub(super) struct GroupSync {
+pub struct GroupSync {
     state: Mutex<State>,
     /// Notified when a sync has ended.
     ended: Condvar,
@@ -28,10 +27,11 @@ struct Group(OnceLock<bool>);
 impl GroupSync {
     /// Waits until everything that was committed before this call is on the disk.
     /// `sync` brings all commits there; one of those who wait calls it.
-    pub(super) fn wait(
-        &self,
-        sync: impl FnOnce() -> Result<(), QueueError>,
-    ) -> Result<(), QueueError> {
+    ///
+    /// # Errors
+    /// Those of `sync` for the one who called it; for the others, that the database
+    /// is unavailable.
+    pub fn wait<E: StoreError>(&self, sync: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         off_the_runtime(|| {
             let mut state = self.state.lock();
             let mine = Arc::clone(&state.gathering);
@@ -39,7 +39,7 @@ impl GroupSync {
                 self.ended.wait(&mut state);
                 match mine.0.get() {
                     Some(true) => return Ok(()),
-                    Some(false) => return Err(QueueError::Unavailable),
+                    Some(false) => return Err(E::unavailable()),
                     None => {}
                 }
             }

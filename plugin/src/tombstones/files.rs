@@ -80,16 +80,13 @@ impl Files {
     }
 
     /// Writes changes, all or none.
-    pub(super) fn write(&self, changes: &Changes, sync: bool) -> Result<(), TombstoneError> {
+    pub(super) fn write(&self, changes: &Changes) -> Result<(), TombstoneError> {
         let mut batch = self.database.batch();
         for (entry, value) in changes {
             match value {
                 Some(value) => batch.insert(&self.entries, entry.clone(), value.clone()),
                 None => batch.remove(&self.entries, entry.clone()),
             }
-        }
-        if sync {
-            batch = batch.durability(Some(PersistMode::SyncData));
         }
         Ok(batch.commit()?)
     }

@@ -219,7 +219,11 @@ impl Tombstones {
             self.any_keys.store(true, Ordering::Release);
         }
         self.marks.fetch_add(1, Ordering::Release);
-        self.store.write(changes).map(|()| undo)
+        self.store.write(changes)?;
+        // Readers do not wait for the disk.
+        drop(known);
+        self.store.make_durable()?;
+        Ok(undo)
     }
 
     /// Undoes a mark whose delete did not happen. The keys' locks are still
@@ -242,7 +246,9 @@ impl Tombstones {
                 None => known.remove(&scope),
             }
         }
-        self.store.write(changes)
+        self.store.write(changes)?;
+        drop(known);
+        self.store.make_durable()
     }
 
     /// How many deletes were marked since this was opened. If it is the same
@@ -260,19 +266,22 @@ impl Tombstones {
         let known = self.scopes.read();
         let is_covered = known.newest_covering(table, columns).is_some();
         let entry = entry(KEY, key);
-        if is_covered {
+        let value = if is_covered {
             let mut value = vec![ALIVE];
             value.extend(known.last_sequence().to_be_bytes());
             self.any_keys.store(true, Ordering::Release);
-            return self.store.write(Changes::from([(entry, Some(value))]));
-        }
-        if !self.any_keys.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        match self.store.read(&entry) {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) | Err(_) => self.store.write(Changes::from([(entry, None)])),
-        }
+            Some(value)
+        } else {
+            let is_marked = self.any_keys.load(Ordering::Acquire)
+                && !matches!(self.store.read(&entry), Ok(None));
+            if !is_marked {
+                return Ok(());
+            }
+            None
+        };
+        self.store.write(Changes::from([(entry, value)]))?;
+        drop(known);
+        self.store.make_durable()
     }
 
     /// Is a secondary's row hidden: the row `key` of `table` with these columns?

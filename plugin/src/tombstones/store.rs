@@ -2,7 +2,7 @@
 //! memory until it does.
 
 use super::{Changes, TombstoneError, files::Files, files::Found};
-use crate::self_healing::{Fault, SelfHealingStore};
+use crate::self_healing::{Fault, GroupSync, SelfHealingStore};
 use parking_lot::Mutex;
 use std::{
     path::{Path, PathBuf},
@@ -17,6 +17,10 @@ pub(super) struct Store {
     dir: Option<PathBuf>,
     sync_always: bool,
     unsynced: AtomicBool,
+    group: GroupSync,
+    /// Called before the disk is waited for.
+    #[cfg(test)]
+    pub(super) before_sync: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// What could not be written yet. Locked for every write.
     unwritten: Mutex<Changes>,
     any_unwritten: AtomicBool,
@@ -31,6 +35,9 @@ impl Store {
             dir: dir.map(Path::to_owned),
             sync_always,
             unsynced: AtomicBool::new(false),
+            group: GroupSync::default(),
+            #[cfg(test)]
+            before_sync: std::sync::OnceLock::new(),
             unwritten: Mutex::default(),
             any_unwritten: AtomicBool::new(false),
         }
@@ -73,7 +80,9 @@ impl Store {
             )?;
         }
         match self.any_unwritten() {
-            true => self.write(Changes::new()),
+            true => self
+                .write(Changes::new())
+                .and_then(|()| self.make_durable()),
             false => Ok(()),
         }
     }
@@ -94,12 +103,11 @@ impl Store {
     }
 
     /// Writes changes, and what could not be written before, all or none.
+    /// [`Store::make_durable`] has to follow, once no lock is held.
     pub(super) fn write(&self, changes: Changes) -> Result<(), TombstoneError> {
         let mut unwritten = self.unwritten.lock();
         unwritten.extend(changes);
-        let written = self
-            .files
-            .with(|files| files.write(&unwritten, self.sync_always));
+        let written = self.files.with(|files| files.write(&unwritten));
         if written.is_ok() {
             unwritten.clear();
             self.unsynced.store(true, Ordering::Relaxed);
@@ -107,6 +115,21 @@ impl Store {
         self.any_unwritten
             .store(!unwritten.is_empty(), Ordering::Release);
         written
+    }
+
+    /// With `sync_always`, waits until everything written is on the disk, together
+    /// with others.
+    pub(super) fn make_durable(&self) -> Result<(), TombstoneError> {
+        match self.sync_always {
+            true => self.group.wait(|| {
+                #[cfg(test)]
+                if let Some(before_sync) = self.before_sync.get() {
+                    before_sync();
+                }
+                self.files.with(Files::sync)
+            }),
+            false => Ok(()),
+        }
     }
 
     /// The value of an entry.

@@ -261,6 +261,36 @@ fn tombstones_are_kept_in_memory_until_the_store_can_be_written() {
 }
 
 #[test]
+fn a_delete_that_waits_for_the_disk_hides_its_row_and_holds_up_no_reader() {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+    let parent = tempfile::tempdir().unwrap();
+    let tombstones = Tombstones::open_in(&parent.path().join("deleted"), true).unwrap();
+    let (entered, is_syncing) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let both = parking_lot::Mutex::new((entered, released));
+    let wait = move || {
+        let both = both.lock();
+        both.0.send(()).unwrap();
+        // Until the test lets go.
+        let _ = both.1.recv();
+    };
+    let before_sync = &tombstones.store.before_sync;
+    assert!(before_sync.set(Box::new(wait)).is_ok());
+    let key = Key::new("events", [&"e".into()]);
+    std::thread::scope(|scope| {
+        let deleting = scope.spawn(|| tombstones.mark(slice::from_ref(&key), &[]));
+        is_syncing.recv_timeout(PATIENCE).unwrap();
+        let (answer, answered) = std::sync::mpsc::channel();
+        let (tombstones, key) = (&tombstones, &key);
+        scope.spawn(move || answer.send(is_hidden(tombstones, key)));
+        let hidden = answered.recv_timeout(PATIENCE);
+        drop(release);
+        assert_eq!(hidden, Ok(true), "readers do not wait for the disk");
+        deleting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn rolling_back_a_failed_delete_restores_the_earlier_tombstones() {
     let parent = tempfile::tempdir().unwrap();
     let tombstones = Tombstones::open_in(&parent.path().join("deleted"), false).unwrap();

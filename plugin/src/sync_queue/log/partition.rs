@@ -160,3 +160,33 @@ impl Partition {
         self.end.bytes - self.slowest().bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_raised_while_entries_are_on_their_way_loses_none_of_them() {
+        let mut partition = Partition::recovered(Watermark::default(), Vec::new());
+        let first = partition.assigned();
+        let second = first.advanced(first.position.next(), 10);
+        partition.assign(second);
+        let third = second.advanced(second.position.next(), 5);
+        partition.assign(third);
+        assert_eq!(partition.end(), first, "nothing is durable");
+
+        let raised = Position(third.position.0 + 100);
+        partition.raise_end(raised);
+        assert_eq!(partition.end(), first);
+        // The later one is durable, and with it the one before.
+        partition.publish(third);
+        let expected = Watermark {
+            position: raised,
+            ..third
+        };
+        assert_eq!(partition.end(), expected);
+        partition.publish(second);
+        assert_eq!(partition.end(), expected);
+        assert_eq!(partition.assigned(), expected);
+    }
+}

@@ -3,9 +3,8 @@
 use super::{
     super::{Fsync, QueueError},
     Store,
-    group_sync::GroupSync,
 };
-use crate::self_healing::{Fault, SelfHealingStore};
+use crate::self_healing::{Fault, GroupSync, SelfHealingStore};
 use fjall::{Keyspace, OwnedWriteBatch, UserKey, UserValue};
 use std::sync::atomic::{AtomicBool, Ordering};
 

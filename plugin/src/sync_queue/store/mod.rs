@@ -13,10 +13,8 @@
 //! | --- | --- |
 //! | [`commit_marker`] | the last commit that the database must contain |
 //! | [`handle`] | [`StoreHandle`], through which all parts of the queue use the store, and [`WriteBatch`] |
-//! | [`group_sync`] | one fsync for all commits that wait for one |
 
 pub(super) mod commit_marker;
-mod group_sync;
 mod handle;
 
 pub(super) use handle::{StoreHandle, WriteBatch};
