@@ -9,7 +9,7 @@ mod common;
 
 use common::{accept, database, home, keys, run, until, yaml};
 use host_harness::{
-    admin::ReplicationStatus,
+    admin::{AdminClient, ReplicationStatus},
     host::database_runtime,
     server::{PASSWORD, SecondaryServer, ServerStorage, USER},
 };
@@ -187,6 +187,20 @@ fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {
 
     let letters = scene.host.dead_letters();
     assert_eq!(letters.len(), 2, "{letters:?}");
+    // In pages they are the same.
+    let admin = AdminClient::remote(&scene.host.url).unwrap();
+    let (mut in_pages, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let after_last = after.as_deref().map(|after| ("after", after));
+        let query: Vec<_> = [("limit", "1")].into_iter().chain(after_last).collect();
+        let page = admin.get("dead-letters", &query).unwrap();
+        in_pages.extend(page["dead_letters"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        after = Some(next.to_owned());
+    }
+    assert_eq!(in_pages, letters);
     let id_of = |key: &str| {
         let is_it = |letter: &&Json| letter["key"].as_str().unwrap().contains(key);
         let letter = letters.iter().find(is_it).unwrap();

@@ -44,9 +44,7 @@ pub(super) fn run(command: AdminCommand) -> anyhow::Result<bool> {
 fn dead_letters(action: DeadLetters) -> anyhow::Result<bool> {
     match action {
         DeadLetters::List { host, secondary } => request(&host, |admin| {
-            let query = secondary.secondary.as_deref();
-            let query = query.map(|name| ("secondary", name));
-            admin.get("dead-letters", query.as_slice())
+            list_dead_letters(admin, secondary.secondary.as_deref())
         }),
         DeadLetters::Replay(options) => request(&options.host, |admin| {
             let body = body(&options.secondary, "ids", &options.ids);
@@ -58,6 +56,29 @@ fn dead_letters(action: DeadLetters) -> anyhow::Result<bool> {
             let body = body(&options.secondary, "ids", &options.ids);
             admin.post("dead-letters/discard", &body)
         }),
+    }
+}
+
+/// All dead letters, which the module lists in pages.
+fn list_dead_letters(admin: &AdminClient, secondary: Option<&str>) -> Result<Json, AdminError> {
+    let mut letters = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let secondary = secondary.map(|name| ("secondary", name));
+        let after = next.as_deref().map(|next| ("after", next));
+        let query: Vec<_> = secondary.into_iter().chain(after).collect();
+        let page = admin.get("dead-letters", &query)?;
+        letters.extend(
+            page["dead_letters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
+        next = page["next"].as_str().map(str::to_owned);
+        if next.is_none() {
+            return Ok(json!({ "dead_letters": letters }));
+        }
     }
 }
 

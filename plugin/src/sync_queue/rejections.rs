@@ -176,14 +176,16 @@ impl RejectionStore {
     pub(super) fn load(store: &Store, secondaries: &[String]) -> Result<Indexes, QueueError> {
         let load = |secondary: &String| {
             let mut index = Index::default();
-            for entry in store.rejected.prefix(prefix(secondary)) {
-                let stored = decode(&entry.value()?)?;
-                let key = Key::from_bytes(&stored.key).ok_or(UNDECODABLE)?;
+            let prefix = prefix(secondary);
+            for entry in store.rejected.prefix(&prefix) {
+                let (key, value) = entry.into_inner()?;
+                let id = key.strip_prefix(&*prefix).and_then(Id::from_bytes);
+                let stored = decode(&value)?;
                 let entry = Entry {
                     due: (!stored.dead).then(|| time(stored.at)),
                     retry_count: stored.retry_count,
                 };
-                index.insert(Id::of(&key), entry);
+                index.insert(id.ok_or(UNDECODABLE)?, entry);
             }
             Ok((secondary.clone(), index))
         };

@@ -85,6 +85,31 @@ fn an_invalid_request_gets_an_error_that_names_the_problem() {
 }
 
 #[test]
+fn a_wrong_page_of_dead_letters_is_refused() {
+    let host = Host::new();
+    let module = host.module(&test_server::down(), Object::new());
+    for (name, value, says) in [
+        ("limit", "0", "a number from 1 to"),
+        ("limit", "many", "a number from 1 to"),
+        ("limit", "10001", "a number from 1 to"),
+        ("after", "0123", "next"),
+        ("after", "nobody/0123", "next"),
+    ] {
+        let request = HttpRequest {
+            method: "GET".into(),
+            path: "/api/db-sync/dead-letters".into(),
+            query: vec![plugin_api::ffi::Pair(name.into(), value.into())].into(),
+            body: Vec::new().into(),
+        };
+        let response = module.http_endpoints().unwrap().handle(&request).unwrap();
+        let error = json(&response)["error"].as_str().unwrap().to_owned();
+        assert_eq!(response.status, 400, "{name}={value}: {error}");
+        assert!(error.contains(says), "{name}={value}: {error}");
+    }
+    module.cleanup().unwrap();
+}
+
+#[test]
 fn every_announced_route_is_served() {
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());

@@ -24,6 +24,11 @@ impl Id {
         Self(id)
     }
 
+    /// The id that is shown as this text.
+    pub(super) fn from_bytes(text: &[u8]) -> Option<Self> {
+        Self::parse(std::str::from_utf8(text).ok()?)
+    }
+
     pub(super) fn parse(text: &str) -> Option<Self> {
         let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex)?;
