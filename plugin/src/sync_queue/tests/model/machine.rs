@@ -35,6 +35,7 @@ pub(super) struct Machine {
     pub(super) dir: TempDir,
     pub(super) runs: usize,
     pub(super) max_bytes: u64,
+    pub(super) fsync: Fsync,
     pub(super) queue: SyncQueue,
     pub(super) expected: Expected,
     pub(super) readings: Vec<Reading>,
@@ -59,11 +60,16 @@ pub(super) fn home(dir: &TempDir, run: usize) -> PathBuf {
     dir.path().join(run.to_string())
 }
 
-pub(super) fn open(dir: PathBuf, max_bytes: u64, secondaries: &[String]) -> SyncQueue {
+pub(super) fn open(
+    dir: PathBuf,
+    max_bytes: u64,
+    fsync: Fsync,
+    secondaries: &[String],
+) -> SyncQueue {
     let config = QueueConfig {
         dir,
         max_bytes,
-        fsync: Fsync::None,
+        fsync,
         tables: None,
     };
     SyncQueue::open(config, secondaries).unwrap()
@@ -92,16 +98,17 @@ pub(super) fn write(key: u8, value: i64) -> SyncOperation {
 }
 
 impl Machine {
-    pub(super) fn new(max_bytes: u64) -> Self {
+    pub(super) fn new(max_bytes: u64, fsync: Fsync) -> Self {
         let dir = scratch();
         let secondaries = names(&["a", "b"]);
         let mut expected = Expected::new(max_bytes);
         expected.configure(secondaries.clone());
         Self {
-            queue: open(home(&dir, 0), max_bytes, &secondaries),
+            queue: open(home(&dir, 0), max_bytes, fsync, &secondaries),
             dir,
             runs: 0,
             max_bytes,
+            fsync,
             expected,
             readings: Vec::new(),
             intents: Vec::new(),

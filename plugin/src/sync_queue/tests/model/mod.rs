@@ -11,6 +11,7 @@ mod machine;
 mod rejections;
 mod restart;
 
+use crate::sync_queue::Fsync;
 use machine::Machine;
 use proptest::{
     prelude::*,
@@ -168,9 +169,14 @@ fn any_limit() -> impl Strategy<Value = u64> {
     prop_oneof![2 => Just(machine::UNLIMITED), 1 => 400..3_000u64]
 }
 
-fn hold(max_bytes: u64, steps: &[Step]) -> Result<(), TestCaseError> {
+/// With `always`, entries are read only once they are durable.
+fn any_fsync() -> impl Strategy<Value = Fsync> {
+    prop_oneof![2 => Just(Fsync::None), 1 => Just(Fsync::Always)]
+}
+
+fn hold(max_bytes: u64, fsync: Fsync, steps: &[Step]) -> Result<(), TestCaseError> {
     let run = AssertUnwindSafe(|| {
-        let mut machine = Machine::new(max_bytes);
+        let mut machine = Machine::new(max_bytes, fsync);
         for step in steps {
             machine.run(step);
             machine.check(step);
@@ -193,12 +199,14 @@ fn the_queue_holds_what_its_model_holds() {
             ..Config::default()
         };
         let steps = proptest::collection::vec(any_step(), 1..16);
-        let outcome = TestRunner::new(config)
-            .run(&(any_limit(), steps), |(limit, steps)| hold(limit, &steps));
+        let outcome = TestRunner::new(config).run(
+            &(any_limit(), any_fsync(), steps),
+            |(limit, fsync, steps)| hold(limit, fsync, &steps),
+        );
         match outcome {
             Ok(()) => {}
-            Err(TestError::Fail(why, (limit, steps))) => {
-                panic!("{why}\nwith max_bytes {limit} after {steps:#?}")
+            Err(TestError::Fail(why, (limit, fsync, steps))) => {
+                panic!("{why}\nwith max_bytes {limit}, fsync {fsync:?} after {steps:#?}")
             }
             Err(TestError::Abort(why)) => panic!("{why}"),
         }

@@ -69,7 +69,7 @@ impl Machine {
         // The former process is gone before the next one opens the queue.
         let id = self.queue.id().to_owned();
         self.queue.close();
-        self.queue = open(dir, self.max_bytes, secondaries);
+        self.queue = open(dir, self.max_bytes, self.fsync, secondaries);
         assert_eq!(self.queue.id(), id, "the store was moved aside");
         self.readings.clear();
         self.requests.clear();
