@@ -97,11 +97,14 @@ impl CommitMarker {
                 .and_then(|()| File::open(dir)?.sync_all())
                 .map_err(fjall::Error::Io)?;
         }
+        // Commits that the machine took along are not missed again.
+        let present = recorded.min(recovered);
+        // What a former process recorded may not be on the disk yet.
+        let synced = file.sync_data().map_or(0, |()| present);
         Ok(Self {
             file: Mutex::new(file),
-            // Commits that the machine took along are not missed again.
-            recorded: AtomicU64::new(recorded.min(recovered)),
-            synced: AtomicU64::new(recorded.min(recovered)),
+            recorded: AtomicU64::new(present),
+            synced: AtomicU64::new(synced),
             recovered,
             found: recorded,
         })
