@@ -8,6 +8,7 @@
 //! | [`model`] | all of the above against a simple model, with kills and restarts |
 //! | [`backlog`] | what a long backlog takes on the disk |
 //! | [`corruption`] | the store's files, corrupted in every way |
+//! | [`settlement`] | writes whose outcome is unknown, by examples |
 //! | [`store_failures`] | the store fails while it is in use, and recovers |
 //! | [`unresolved_recovery`] | a loss is known until the resync requests for it are durable |
 //! | [`encoding`] | how an operation is encoded |
@@ -39,6 +40,7 @@ mod encoding;
 mod model;
 mod rejections;
 mod resyncs;
+mod settlement;
 mod store_failures;
 mod unresolved_recovery;
 
@@ -48,6 +50,7 @@ fn config(dir: &TempDir) -> QueueConfig {
         max_bytes: 1 << 30,
         fsync: Fsync::None,
         tables: None,
+        request_lifetime: Duration::from_secs(60),
     }
 }
 
