@@ -41,7 +41,7 @@ const DEADLINE: Duration = Duration::from_millis(300);
 
 /// The `primary_request_lifetime` of these hosts. What is held back is delivered
 /// earlier, or a try does not count.
-const LIFETIME: Duration = Duration::from_secs(5);
+const LIFETIME: Duration = Duration::from_secs(3);
 
 /// Writing threads of a host that is killed.
 const THREADS: i64 = 8;
@@ -329,17 +329,20 @@ fn a_delete_that_the_primary_runs_late_hides_the_row_that_was_written_before() {
     let host = fixture.host();
     caught_up(&host);
     let storage = host.storage();
-    let key = "deleted-late";
-    save_newer(storage, key);
     let delete: Write = |storage, context, key| storage.delete_fact(context, OWNER, key).map(drop);
-    let started = Instant::now();
-    fixture.hold(storage, &[(key.to_owned(), delete)]);
-    save_newer(storage, key);
-    assert_eq!(fact(storage, key), Some("newer".into()));
-    fixture.deliver(&host);
-    let late = started.elapsed();
-    assert!(late < LIFETIME, "held back for too long: {late:?}");
-
+    // Again where it took too long.
+    let key = (1..)
+        .map(|attempt| format!("deleted-{attempt}"))
+        .find(|key| {
+            save_newer(storage, key);
+            let started = Instant::now();
+            fixture.hold(storage, &[(key.clone(), delete)]);
+            save_newer(storage, key);
+            assert_eq!(fact(storage, key), Some("newer".into()));
+            fixture.deliver(&host);
+            started.elapsed() < LIFETIME
+        });
+    let key = &key.unwrap();
     let secondary = FullStorage::new(fixture.site.database(&fixture.secondary));
     assert_eq!(fact(&FullStorage::new(host.primary().clone()), key), None);
     assert_eq!(fact(&secondary, key), Some("newer".into()), "the archive");
