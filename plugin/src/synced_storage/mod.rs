@@ -152,9 +152,12 @@ impl SyncedStorage {
     fn end_delete(&self, undo: TombstoneUndo, error: Option<&StorageError>) {
         let action = error.map(|error| error_policy::of(Call::DeletePrimary, error.kind).action);
         let ended = match action {
-            None | Some(Action::FailCallDeleted) => self.tombstones.decided(undo),
+            None | Some(Action::FailCallDeleted) => {
+                self.tombstones.decided(&undo);
+                Ok(())
+            }
             Some(Action::FailCall) => self.tombstones.rollback(undo),
-            Some(_) => self.tombstones.unsettle(undo),
+            Some(_) => self.tombstones.unsettle(&undo),
         };
         if let Err(error) = ended {
             warn_of_tombstones(&error);

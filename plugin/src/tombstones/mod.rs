@@ -252,7 +252,7 @@ impl Tombstones {
             // Nobody will end it.
             let mut changes = Changes::new();
             self.undecided.end(number, &mut changes);
-            self.store.write(changes).unwrap_or_default();
+            self.store.write_later(changes);
         }
         marked
     }
@@ -261,18 +261,15 @@ impl Tombstones {
     #[cfg(test)]
     #[allow(clippy::unwrap_used, reason = "a failed test panics")]
     pub(crate) fn delete(&self, keys: &[Key], scopes: &[Scope]) {
-        let marked = self.mark(keys, scopes);
-        marked.and_then(|undo| self.decided(undo)).unwrap();
+        self.decided(&self.mark(keys, scopes).unwrap());
     }
 
     /// Ends a delete that has run, or whose rows are certainly not there.
-    ///
-    /// # Errors
-    /// The change cannot be stored now; it is kept in memory.
-    pub fn decided(&self, undo: TombstoneUndo) -> Result<(), TombstoneError> {
+    pub fn decided(&self, undo: &TombstoneUndo) {
         let mut changes = Changes::new();
         self.undecided.end(undo.number, &mut changes);
-        self.store.write(changes)
+        // A process that is killed before leaves the delete undecided, no more.
+        self.store.write_later(changes);
     }
 
     /// Ends a delete that may have run, or may yet: its tombstones stay, also
@@ -280,7 +277,7 @@ impl Tombstones {
     ///
     /// # Errors
     /// The change cannot be stored now; it is kept in memory.
-    pub fn unsettle(&self, undo: TombstoneUndo) -> Result<(), TombstoneError> {
+    pub fn unsettle(&self, undo: &TombstoneUndo) -> Result<(), TombstoneError> {
         self.write_if_any(self.undecided.unsettle(undo.number))
     }
 

@@ -317,7 +317,7 @@ fn a_delete_that_may_still_run_keeps_its_tombstones_though_the_row_is_written_ag
     let tombstones = open();
     tombstones.delete(slice::from_ref(&other), &[]);
     let undo = tombstones.mark(slice::from_ref(&by_key), &[scope]).unwrap();
-    tombstones.unsettle(undo).unwrap();
+    tombstones.unsettle(&undo).unwrap();
     assert_eq!(tombstones.unsettled(), 1);
     assert_eq!(write_and_look(&tombstones), [true, true, false]);
 

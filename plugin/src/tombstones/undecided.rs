@@ -62,7 +62,10 @@ impl Undecided {
 
     /// A delete has ended. Adds the removal of its record to the changes.
     pub(super) fn end(&self, number: u64, changes: &mut Changes) {
-        self.deletes.lock().sequences.remove(&number);
+        let mut deletes = self.deletes.lock();
+        deletes.sequences.remove(&number);
+        deletes.unsettled.remove(&number);
+        self.note_count(&deletes);
         changes.insert(entry(number), None);
     }
 
