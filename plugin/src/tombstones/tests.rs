@@ -173,6 +173,7 @@ proptest! {
                     opened.1.clear(&key, "code_symbols", &row).unwrap();
                 }
                 Step::Reopen => {
+                    opened.1.close();
                     drop(opened);
                     opened = open(directory.path());
                 }
