@@ -40,6 +40,11 @@ impl ErrorKind {
     /// `UNSUPPORTED`, with the versions of both sides.
     pub(crate) const MISSING: Self = Self(u8::MAX);
 
+    /// The kind with this number; one without a name if it is of a newer contract.
+    pub const fn from_code(code: u8) -> Self {
+        Self(code)
+    }
+
     /// The kind's number, as it crosses the boundary.
     pub const fn code(self) -> u8 {
         self.0

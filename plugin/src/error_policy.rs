@@ -14,6 +14,8 @@ use plugin_api::error::{ErrorKind, StorageError};
 pub enum Call {
     /// A write of the host, on the primary.
     WritePrimary,
+    /// A delete of the host, on the primary.
+    DeletePrimary,
     /// Reading the primary's present rows for a batch.
     ReadPrimary,
     /// Opening a session of a secondary.
@@ -33,18 +35,22 @@ pub enum Call {
 pub enum Effect {
     /// Certainly not.
     None,
-    /// It may have been committed.
+    /// It may have been committed, or may be yet.
     Uncertain,
 }
 
 /// What the module does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Returns the error to the caller.
+    /// Returns the error to the caller, and leaves everything as if the call had
+    /// not been made.
     FailCall,
-    /// Returns the error to the caller, and has the secondaries refreshed from
-    /// whatever the primary holds.
-    FailCallAndRefresh,
+    /// Returns the error to the caller. What the call may have changed, or may
+    /// change yet, is unsettled until its request cannot run any more.
+    FailCallUnsettled,
+    /// Returns the error to the caller. The rows that it was to delete are
+    /// certainly not there: their tombstones stay.
+    FailCallDeleted,
     /// Repeats the call at once, a few times; after that as [`Self::Isolate`].
     RetryNow,
     /// Splits the batch until the operation that fails is alone, defers that
@@ -86,15 +92,28 @@ impl Policy {
 pub const fn of(call: Call, kind: ErrorKind) -> Policy {
     use ErrorKind as Kind;
     match (call, kind) {
-        (Call::WritePrimary, Kind::TIMEOUT | Kind::CONNECTION | Kind::INTERNAL) => Policy::new(
-            Effect::Uncertain,
-            Action::FailCallAndRefresh,
-            "check the primary; if the write was committed, it is replicated automatically",
-        ),
-        (Call::WritePrimary, _) => Policy::new(
+        // The kinds that say for certain that the primary has not written, and
+        // will not: it rejected the request, or rolled its transaction back. All
+        // others are uncertain, those of a newer contract included, and `Closed`:
+        // a storage may be closed between two steps of a call.
+        (
+            Call::WritePrimary | Call::DeletePrimary,
+            Kind::INVALID_INPUT | Kind::CONFLICT | Kind::UNSUPPORTED,
+        )
+        | (Call::WritePrimary, Kind::NOT_FOUND) => Policy::new(
             Effect::None,
             Action::FailCall,
-            "the primary rejected the write; nothing was replicated",
+            "the primary rejected the call; nothing was changed",
+        ),
+        (Call::DeletePrimary, Kind::NOT_FOUND) => Policy::new(
+            Effect::None,
+            Action::FailCallDeleted,
+            "the primary does not have the rows; merged reads leave out the secondaries' copies",
+        ),
+        (Call::WritePrimary | Call::DeletePrimary, _) => Policy::new(
+            Effect::Uncertain,
+            Action::FailCallUnsettled,
+            "check the primary; if it commits the call all the same, that is noticed automatically",
         ),
 
         (Call::ReadPrimary, Kind::CONNECTION | Kind::TIMEOUT | Kind::CLOSED) => Policy::new(
@@ -216,8 +235,12 @@ mod tests {
         let table = [
             // Internal, NotFound, InvalidInput, Connection, Timeout, Conflict, Unsupported, Closed
             (Call::WritePrimary, [
-                FailCallAndRefresh, FailCall, FailCall, FailCallAndRefresh,
-                FailCallAndRefresh, FailCall, FailCall, FailCall,
+                FailCallUnsettled, FailCall, FailCall, FailCallUnsettled,
+                FailCallUnsettled, FailCall, FailCall, FailCallUnsettled,
+            ]),
+            (Call::DeletePrimary, [
+                FailCallUnsettled, FailCallDeleted, FailCall, FailCallUnsettled,
+                FailCallUnsettled, FailCall, FailCall, FailCallUnsettled,
             ]),
             (Call::ReadPrimary, [Isolate, Isolate, Isolate, Wait, Wait, Isolate, Isolate, Wait]),
             (Call::Connect, [
@@ -242,18 +265,22 @@ mod tests {
     }
 
     #[test]
-    fn a_write_on_the_primary_may_be_committed_despite_three_kinds_of_error() {
-        let uncertain = KINDS
-            .into_iter()
-            .filter(|kind| of(Call::WritePrimary, *kind).effect == Effect::Uncertain);
-        assert_eq!(
-            uncertain.collect::<Vec<_>>(),
-            [
-                ErrorKind::INTERNAL,
-                ErrorKind::CONNECTION,
-                ErrorKind::TIMEOUT
-            ]
-        );
+    fn only_four_kinds_of_error_are_certain_to_leave_the_primary_as_it_was() {
+        for call in [Call::WritePrimary, Call::DeletePrimary] {
+            // Also those that a newer contract may have.
+            let certain = (0..=u8::MAX)
+                .map(ErrorKind::from_code)
+                .filter(|kind| of(call, *kind).effect == Effect::None);
+            assert_eq!(
+                certain.collect::<Vec<_>>(),
+                [
+                    ErrorKind::NOT_FOUND,
+                    ErrorKind::INVALID_INPUT,
+                    ErrorKind::CONFLICT,
+                    ErrorKind::UNSUPPORTED,
+                ]
+            );
+        }
     }
 
     #[test]

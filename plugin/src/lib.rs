@@ -26,6 +26,7 @@
 //! | [`table_scan`] | reads a table page by page |
 //! | [`tombstones`] | deleted rows, which merged reads leave out |
 //! | [`key_locks`] | orders concurrent writes of the same key |
+//! | [`unsettled`] | what requests may still change on the primary, and when it is looked at |
 //! | [`self_healing`] | a store on disk that reopens itself after a failure |
 //! | **operation** | |
 //! | [`status`] | the state and health of replication |
@@ -57,6 +58,7 @@ pub mod sync_types;
 pub mod synced_storage;
 pub mod table_scan;
 pub mod tombstones;
+pub mod unsettled;
 pub mod wrapped_storage;
 
 #[cfg(test)]

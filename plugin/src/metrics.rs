@@ -74,6 +74,11 @@ const MODULE: &[Metric<Status>] = &[
         help: "Bytes of operations that the log may hold.",
         sample: Gauge(|status| status.log.max_bytes),
     },
+    Metric {
+        name: "db_sync_unsettled_writes",
+        help: "Writes and deletes whose outcome on the primary is unknown, by key or table.",
+        sample: Gauge(|status| status.log.unsettled_writes as u64),
+    },
 ];
 
 const SECONDARY: &[Metric<SecondaryStatus>] = &[

@@ -58,6 +58,10 @@ pub struct LogStatus {
     pub held_bytes: u64,
     /// The limit of `held_bytes`: `queue_max_bytes`.
     pub max_bytes: u64,
+    /// Keys and tables with a write whose outcome on the primary is unknown, and
+    /// deletes of that kind. They are read again until no request is left that
+    /// could change them.
+    pub unsettled_writes: usize,
     /// Why the log cannot be used; none if it can.
     pub fault: Option<Fault>,
     /// Why tombstones cannot be stored; none if they can.

@@ -1,4 +1,4 @@
-//! A network with faults between a host and its secondary.
+//! A network with faults between a host and one of its databases.
 
 mod messages;
 
@@ -68,7 +68,13 @@ struct Shared {
     bytes_sent: AtomicU64,
     changed: Condvar,
     closed: AtomicBool,
-    open: Mutex<Vec<TcpStream>>,
+    open: Mutex<Vec<OpenConnection>>,
+}
+
+/// Both ends of a connection through the proxy.
+struct OpenConnection {
+    client: TcpStream,
+    server: TcpStream,
 }
 
 /// A TCP proxy on a loopback port. It ends when this is dropped.
@@ -163,6 +169,14 @@ impl Proxy {
         }
     }
 
+    /// Closes the clients' ends of all open connections. The server does not
+    /// notice it on those that are held: what was held is still delivered.
+    pub fn cut_clients(&self) {
+        for connection in self.shared.open.lock().drain(..) {
+            let _ = connection.client.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Closes all open connections (FIN).
     pub fn cut(&self) {
         self.shared.end_all(false);
@@ -194,7 +208,10 @@ impl Shared {
         // seen it there can close it here.
         let mut open = self.open.lock();
         let server = TcpStream::connect(target)?;
-        open.extend([client.try_clone()?, server.try_clone()?]);
+        open.push(OpenConnection {
+            client: client.try_clone()?,
+            server: server.try_clone()?,
+        });
         drop(open);
         let number = self.connections.fetch_add(1, Ordering::SeqCst);
         self.unanswered.lock().insert(number, 0);
@@ -326,14 +343,16 @@ impl Shared {
     }
 
     fn end_all(&self, by_reset: bool) {
-        for stream in self.open.lock().drain(..) {
-            if by_reset {
-                // Sent when the last handle is closed. The end of the input makes the
-                // threads close theirs.
-                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-                let _ = stream.shutdown(Shutdown::Read);
-            } else {
-                let _ = stream.shutdown(Shutdown::Both);
+        for OpenConnection { client, server } in self.open.lock().drain(..) {
+            for stream in [client, server] {
+                if by_reset {
+                    // Sent when the last handle is closed. The end of the input makes
+                    // the threads close theirs.
+                    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                    let _ = stream.shutdown(Shutdown::Read);
+                } else {
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
             }
         }
     }

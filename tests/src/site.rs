@@ -142,6 +142,7 @@ impl Site {
         set("health_check_interval", "1s");
         set("reconnect_backoff", "500ms");
         set("operation_timeout", "10s");
+        set("primary_request_lifetime", "200ms");
         for line in more {
             let _ = writeln!(yaml, "      {line}");
         }
@@ -191,8 +192,12 @@ impl Site {
 
     /// The host of this YAML with its primary on a server.
     pub fn with_primary_on(&self, yaml: &str, server: &SecondaryServer) -> String {
+        self.with_primary_at(yaml, &server.url())
+    }
+
+    /// The same, for a server with another URL.
+    pub fn with_primary_at(&self, yaml: &str, url: &str) -> String {
         let built_in = format!("url: \"surrealkv://{}/primary\"", self.path().display());
-        let url = server.url();
         let remote = format!("url: \"{url}\", username: {USER}, password: {PASSWORD}");
         assert!(yaml.contains(&built_in), "{yaml}");
         yaml.replace(&built_in, &remote)
@@ -228,12 +233,12 @@ pub fn replication(host: &Host) -> ReplicationStatus {
     AdminClient::local(host).unwrap().replication().unwrap()
 }
 
-/// Waits until every secondary has caught up.
+/// Waits until every secondary has caught up, and no write is unsettled.
 pub fn caught_up(host: &Host) -> ReplicationStatus {
     wait::until(
         "catching up",
         || replication(host),
-        ReplicationStatus::is_caught_up,
+        |status| status.unsettled == 0 && status.is_caught_up(),
     )
 }
 

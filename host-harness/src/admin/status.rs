@@ -57,6 +57,8 @@ pub struct ReplicationStatus {
     pub scanned: u64,
     /// Rows that they have yet to scan.
     pub to_scan: u64,
+    /// Writes whose outcome on the primary is unknown.
+    pub unsettled: u64,
 }
 
 impl ReplicationStatus {
@@ -67,6 +69,7 @@ impl ReplicationStatus {
     pub fn read(status: &Json) -> Result<Self, serde_json::Error> {
         let Status {
             paused,
+            log,
             secondaries: all,
         } = Status::deserialize(status)?;
         let sum = |part: fn(&Secondary) -> u64| all.iter().map(part).sum();
@@ -84,6 +87,7 @@ impl ReplicationStatus {
             resyncs: all.iter().map(|secondary| secondary.resync.len()).sum(),
             scanned: sum(|secondary| secondary.resync.iter().map(|table| table.scanned).sum()),
             to_scan: sum(|secondary| secondary.resync.iter().map(Resync::to_scan).sum()),
+            unsettled: log.unsettled_writes,
         })
     }
 
@@ -121,7 +125,16 @@ impl ReplicationStatus {
 #[derive(Deserialize)]
 struct Status {
     paused: bool,
+    #[serde(default)]
+    log: Log,
     secondaries: Vec<Secondary>,
+}
+
+#[derive(Default, Deserialize)]
+struct Log {
+    /// Not in the status of an older module.
+    #[serde(default)]
+    unsettled_writes: u64,
 }
 
 #[derive(Deserialize)]
@@ -173,7 +186,8 @@ mod tests {
 
     #[test]
     fn the_status_of_several_secondaries_is_read_as_one() {
-        let status = json!({"health": "healthy", "paused": false, "secondaries": [
+        let log = json!({"unsettled_writes": 2});
+        let status = json!({"health": "healthy", "paused": false, "log": log, "secondaries": [
             secondary("streaming", 3, &json!([])),
             secondary("connecting", 5, &json!([
                 {"table": "events", "scanned": 7, "total": 20},
@@ -191,6 +205,7 @@ mod tests {
             resyncs: 2,
             scanned: 7,
             to_scan: 13,
+            unsettled: 2,
         };
         assert_eq!(read, expected);
         assert!(!read.is_connected() && read.is_connecting());

@@ -104,6 +104,8 @@ keys! {
         operation_timeout []: Duration = duration(MILLISECOND, 10 * MINUTE), default "30s";
         /// How long a merged read waits for a secondary.
         query_timeout []: Duration = duration(MILLISECOND, 10 * MINUTE), default "2s";
+        /// The longest time that a request to the primary can still take effect after its caller has given up, counted while the primary answers. For so long the rows of a write whose outcome is unknown are read again.
+        primary_request_lifetime []: Duration = duration(MILLISECOND, HOUR), default "60s";
         /// The directory of the log of operations to replicate; created for its owner only (mode 0700).
         queue_dir []: PathBuf = Directory, default "db-sync-server";
         /// The maximum size of that log. Beyond it, tables are scheduled for a resync.

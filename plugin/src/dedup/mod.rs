@@ -9,6 +9,7 @@
 mod encoding;
 
 use plugin_api::value::{Object, RecordId, Value};
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 use surreal_storage::schema::Table;
 
@@ -31,7 +32,8 @@ pub fn identity_columns(table: &str) -> &'static [&'static str] {
 /// whatever form a database returned them in (`1` and `1.0`, null and none); a
 /// record id is exact, since there these are different rows.
 /// Cloning is cheap.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "Vec<u8>", try_from = "Vec<u8>")]
 pub struct Key(Arc<[u8]>);
 
 impl Key {
@@ -82,6 +84,20 @@ impl Key {
     /// The table and the values of its key columns.
     pub fn parts(&self) -> (String, Vec<Value>) {
         encoding::parts(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Key> for Vec<u8> {
+    fn from(key: Key) -> Self {
+        key.as_bytes().to_vec()
+    }
+}
+
+impl TryFrom<Vec<u8>> for Key {
+    type Error = &'static str;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, Self::Error> {
+        Self::from_bytes(&bytes).ok_or("these bytes are not a key")
     }
 }
 

@@ -8,10 +8,12 @@
 //! | [`verify`] | comparing the secondaries with the primary |
 //! | `dirty_flag` | the flag in the primary that says that the log misses writes |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
+//! | `settlement_task` | settling writes whose outcome on the primary is unknown |
 
 mod admin;
 mod dirty_flag;
 mod recovery_task;
+mod settlement_task;
 mod status;
 mod verify;
 
@@ -106,6 +108,7 @@ impl Replication {
             Tombstones::open_in(
                 &settings.queue_dir.join("deleted"),
                 settings.queue_fsync == QueueFsync::Always,
+                settings.primary_request_lifetime,
             )
             .map_err(|error| StorageError::invalid_input(error.to_string()))?,
         );
@@ -114,6 +117,12 @@ impl Replication {
             recover_log(queue.as_ref(), settings, &primary),
             Arc::clone(&tombstones),
             settings.queue_fsync,
+        ));
+        runtime.spawn(settlement_task::run(
+            primary.clone(),
+            queue.clone(),
+            Arc::clone(&tombstones),
+            settings.primary_request_lifetime,
         ));
         let policy = ConnectionPolicy::from(settings);
         let start = |secondary: &SecondaryConfig| {
@@ -306,6 +315,7 @@ fn open_queue(
                 Some(names.iter().map(|&name| name.to_owned()).collect())
             }
         },
+        request_lifetime: settings.primary_request_lifetime,
     };
     let flag = PrimaryFlag::new(primary.clone(), &settings.queue_dir);
     Ok(SyncQueue::open_with(config, secondaries, Box::new(flag))?)

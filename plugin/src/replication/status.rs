@@ -35,6 +35,11 @@ impl Replication {
                     .as_ref()
                     .map_or(0, |pipeline| pipeline.queue.held_bytes()),
                 max_bytes: settings.queue_max_bytes,
+                unsettled_writes: self
+                    .pipeline
+                    .as_ref()
+                    .map_or(0, |pipeline| pipeline.queue.unsettled())
+                    + self.tombstones.unsettled(),
                 fault: self
                     .pipeline
                     .as_ref()

@@ -151,7 +151,8 @@ impl Applier {
                     Action::Wait
                     | Action::AwaitOperator
                     | Action::FailCall
-                    | Action::FailCallAndRefresh
+                    | Action::FailCallUnsettled
+                    | Action::FailCallDeleted
                     | Action::Skip => return Err(failure),
                 },
             }

@@ -76,6 +76,9 @@ impl SyncQueue {
                 IntentStore::remove(batch, intent);
             }
         })?;
+        if let Some(intent) = intent {
+            self.intents.end(intent);
+        }
         fail_points::pass("after_append");
         Ok(())
     }
@@ -159,43 +162,6 @@ impl SyncQueue {
     /// secondary reports as applied.
     pub fn raise_end(&self, partition: u16, position: Position) {
         self.log.raise_end(partition, position);
-    }
-}
-
-/// Writes in progress.
-impl SyncQueue {
-    /// Stores the intent to write these order keys; none if the primary
-    /// generates the key.
-    ///
-    /// # Errors
-    /// If the store cannot be written.
-    pub fn begin(&self, table: &str, keys: Vec<Key>) -> Result<Intent, QueueError> {
-        fail_points::pass("before_intent");
-        self.intents.begin(table, keys)
-    }
-
-    /// Resolves a write whose outcome is unknown: rows whose keys are known are
-    /// refreshed; otherwise a resync of the table is requested.
-    ///
-    /// # Errors
-    /// If the store cannot be written.
-    pub fn schedule_refresh(&self, intent: &Intent, reason: &str) -> Result<(), QueueError> {
-        if !intent.keys().is_empty() {
-            let refreshes: Vec<_> = intent
-                .keys()
-                .iter()
-                .map(|key| SyncOperation::refresh(key.clone()))
-                .collect();
-            return self.append(&refreshes, Some(intent));
-        }
-        self.request_resync_everywhere(intent.table(), reason);
-        self.cancel(intent);
-        Ok(())
-    }
-
-    /// Removes an intent: nothing was written.
-    pub fn cancel(&self, intent: &Intent) {
-        self.intents.cancel(intent);
     }
 }
 

@@ -26,4 +26,7 @@ pub struct QueueConfig {
     /// The tables whose writes are replicated; `None` for all. A name that is
     /// not a table's stands for several tables.
     pub tables: Option<BTreeSet<String>>,
+    /// The longest time that a request to the primary can live after its caller
+    /// has given up.
+    pub request_lifetime: Duration,
 }

@@ -10,7 +10,8 @@
 //! | [`api`] | the queue's methods for the rest of the module |
 //! | [`log`] | [`log::OperationLog`]: the operations, and each secondary's watermarks |
 //! | [`eviction`] | appending when the log is full |
-//! | [`intents`] | [`intents::IntentStore`]: writes in progress, so that a killed process leaves a trace |
+//! | [`intents`] | [`intents::IntentStore`]: writes in flight, so that a killed process leaves a trace, and unsettled ones |
+//! | [`settlement`] | how a write ends: committed, cancelled, or unsettled until its request cannot run any more |
 //! | [`rejections`] | [`rejections::RejectionStore`]: retries and dead letters |
 //! | [`resyncs`] | [`resyncs::ResyncStore`]: tables that a secondary needs compared with the primary |
 //! | [`bootstrap`] | [`bootstrap::BootstrapRegistry`]: which secondaries the log has bootstrapped |
@@ -33,6 +34,7 @@ mod log;
 mod recovery;
 mod rejections;
 mod resyncs;
+mod settlement;
 mod store;
 mod table_filter;
 
@@ -104,7 +106,7 @@ impl SyncQueue {
         let dirty_flag = Arc::new(TrackedFlag::new(dirty_flag));
         let queue = Self {
             log: OperationLog::new(Arc::clone(&store), Arc::clone(&secondaries)),
-            intents: IntentStore::new(Arc::clone(&store)),
+            intents: IntentStore::new(Arc::clone(&store), config.request_lifetime),
             rejections: RejectionStore::new(Arc::clone(&store)),
             resyncs: ResyncStore::new(Arc::clone(&store), Arc::clone(&dirty_flag)),
             bootstraps: BootstrapRegistry::new(Arc::clone(&store)),

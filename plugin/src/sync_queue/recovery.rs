@@ -10,9 +10,9 @@
 //! | a table is new in the filter | a resync of that table |
 
 use super::{
-    EVERY_TABLE, Intent, QueueError, SyncQueue, boot_record,
+    EVERY_TABLE, QueueError, SyncQueue, boot_record,
     bootstrap::BootstrapRegistry,
-    intents::IntentStore,
+    intents::{IntentStore, Left},
     log::{OperationLog, Partition},
     rejections::{Indexes, RejectionStore},
     resyncs::ResyncStore,
@@ -26,7 +26,7 @@ struct Recovered {
     store: Store,
     id: String,
     partitions: Vec<Partition>,
-    intents: Vec<Intent>,
+    left: Left,
     rejections: Indexes,
     machine_went_down: bool,
     added_tables: BTreeSet<String>,
@@ -40,11 +40,11 @@ impl SyncQueue {
     /// # Errors
     /// Why the store cannot be opened now.
     pub fn recover(&self) -> Result<(), QueueError> {
-        let mut intents = Vec::new();
+        let mut left = Left::default();
         let opened = self.store.recover(
             |corrupt| self.open_store(corrupt),
             |recovered| {
-                intents = self.install(&recovered);
+                left = self.install(&recovered);
                 recovered.store
             },
         );
@@ -53,9 +53,14 @@ impl SyncQueue {
         }
         if opened? {
             tracing::info!(dir = %self.config.dir.display(), "the queue store is open");
-            self.resolve_intents(&intents);
+            // The store may be another one, or may have lost its end.
+            self.intents.lack_records();
+            self.adopt(&left);
             self.wake();
         }
+        // Before the requests, which may be carried out while a write is still in
+        // flight: once they are durable, only its intent is left of it.
+        self.intents.write_records()?;
         self.persist_resync_requests();
         self.log.truncate()
     }
@@ -109,7 +114,7 @@ impl SyncQueue {
             machine_went_down,
             added_tables: self.table_filter.added_tables(&store)?,
             partitions,
-            intents: IntentStore::load(&store)?,
+            left: IntentStore::load_left(&store)?,
             rejections: RejectionStore::load(&store, &self.secondaries)?,
             store,
         };
@@ -158,17 +163,15 @@ impl SyncQueue {
         Ok(id)
     }
 
-    /// Publishes what was recovered. Returns the intents that a former process
-    /// left.
-    fn install(&self, recovered: &Recovered) -> Vec<Intent> {
+    /// Publishes what was recovered. Returns what a former process left.
+    fn install(&self, recovered: &Recovered) -> Left {
         let is_first = self.log.install(&recovered.id, &recovered.partitions);
         self.rejections.install(&recovered.rejections);
-        if !is_first {
-            // The intents belong to this process's writes in progress.
-            return Vec::new();
+        match is_first {
+            true => recovered.left.clone(),
+            // The records are this process's own.
+            false => Left::default(),
         }
-        self.intents.continue_after(&recovered.intents);
-        recovered.intents.clone()
     }
 
     /// Requests a resync of every table and moves the corrupt store aside. Until
@@ -200,23 +203,6 @@ impl SyncQueue {
     /// Requests a resync of every table of every secondary.
     pub(super) fn request_resync_of_everything(&self, reason: &str) {
         self.request_resync_everywhere(EVERY_TABLE, reason);
-    }
-
-    /// Resolves the writes that were in progress when a former process ended.
-    fn resolve_intents(&self, intents: &[Intent]) {
-        const REASON: &str = "the process ended while a write was in progress";
-        for intent in intents {
-            if let Err(error) = self.schedule_refresh(intent, REASON) {
-                // The intent stays for the next start; the table does not wait
-                // that long.
-                tracing::warn!(
-                    %error, table = %intent.table(),
-                    "the refresh of an interrupted write could not be queued; scheduling a resync \
-                     of its table"
-                );
-                self.request_resync_everywhere(intent.table(), REASON);
-            }
-        }
     }
 
     /// Writes the resync requests that are in memory. Once all are durable, the

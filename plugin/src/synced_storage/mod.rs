@@ -21,15 +21,16 @@ mod spec;
 
 use crate::{
     dedup::Key,
+    error_policy::{self, Action, Call},
     fail_points,
     key_locks::{KeyGuard, KeyLocks},
     sync_executor::TableFilter,
     sync_queue::SyncQueue,
     tombstones::{TombstoneError, TombstoneUndo, Tombstones},
 };
-use in_flight_write::{InFlightWrite, is_uncertain};
+use in_flight_write::InFlightWrite;
 use plugin_api::{
-    error::{ErrorKind, StorageError, StorageResult},
+    error::{StorageError, StorageResult},
     records::WriteReceipt,
     storage::{CallContext, FullStorage},
     value::Object,
@@ -141,18 +142,24 @@ impl SyncedStorage {
         let undo = self.tombstones.mark(&keys, &delete.scopes);
         let undo = undo.map_err(|error| warn_of_tombstones(&error)).ok();
         let deleted = call(&self.primary);
-        if let (Err(error), Some(undo)) = (&deleted, undo) {
-            self.rollback_tombstones(undo, error);
+        if let Some(undo) = undo {
+            self.end_delete(undo, deleted.as_ref().err());
         }
         deleted
     }
 
-    /// Rolls the tombstones of a failed delete back, if it is certain that the
-    /// primary still has the rows: not after `NotFound`, which is certain as
-    /// well, and says that it does not have them.
-    fn rollback_tombstones(&self, undo: TombstoneUndo, error: &StorageError) {
-        let certain = !(is_uncertain(error) || error.kind == ErrorKind::NOT_FOUND);
-        if certain && let Err(error) = self.tombstones.rollback(undo) {
+    /// Ends a delete: what becomes of its tombstones.
+    fn end_delete(&self, undo: TombstoneUndo, error: Option<&StorageError>) {
+        let action = error.map(|error| error_policy::of(Call::DeletePrimary, error.kind).action);
+        let ended = match action {
+            None | Some(Action::FailCallDeleted) => {
+                self.tombstones.decided(&undo);
+                Ok(())
+            }
+            Some(Action::FailCall) => self.tombstones.rollback(undo),
+            Some(_) => self.tombstones.unsettle(&undo),
+        };
+        if let Err(error) = ended {
             warn_of_tombstones(&error);
         }
     }

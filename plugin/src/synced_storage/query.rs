@@ -8,6 +8,7 @@
 use super::{InFlightWrite, SyncedStorage, warn_of_tombstones};
 use crate::{
     dedup::{Key, key_columns},
+    error_policy::{self, Call, Effect},
     fail_points,
     key_locks::KeyGuard,
     raw_query::{Deletion, Effects, ReturnedRows},
@@ -71,12 +72,13 @@ impl SyncedStorage {
             None => Vec::new(),
         };
         fail_points::pass("before_primary_write");
-        let answer = match self.primary.query(context, text, parameters) {
+        let answer = self.primary.query(context, text, parameters);
+        if let Some(undo) = undo {
+            self.end_delete(undo, answer.as_ref().err());
+        }
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                if let Some(undo) = undo {
-                    self.rollback_tombstones(undo, &error);
-                }
                 // A single statement is atomic; of several, the first may have
                 // been committed. A text that could be parsed here the database
                 // can parse, too: then the parse error is about a value, found
@@ -84,9 +86,11 @@ impl SyncedStorage {
                 let rejected = !effects.parsed && is_parse_error(&error);
                 let is_atomic = effects.single_statement || rejected;
                 for write in in_flight {
-                    match is_atomic {
-                        true => write.failed(&error),
-                        false => write.uncertain("a raw query of several statements failed"),
+                    match error_policy::of(Call::WritePrimary, error.kind).effect {
+                        Effect::None if !is_atomic => {
+                            write.ended("a raw query of several statements failed");
+                        }
+                        _ => write.failed(&error),
                     }
                 }
                 return Err(error);
@@ -111,7 +115,7 @@ impl SyncedStorage {
             }
             None => in_flight
                 .into_iter()
-                .for_each(|write| write.uncertain("a raw query wrote to it")),
+                .for_each(|write| write.ended("a raw query wrote to it")),
         }
         Ok(answer)
     }

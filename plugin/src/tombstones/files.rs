@@ -1,6 +1,6 @@
 //! The database of the tombstones: one keyspace of a small fjall database.
 
-use super::{Changes, KEY, SCOPE, Scope, TombstoneError};
+use super::{Changes, KEY, SCOPE, Scope, TombstoneError, UNDECIDED};
 use crate::{dedup::Key, self_healing};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::path::Path;
@@ -18,6 +18,8 @@ pub(super) struct Files {
 pub(super) struct Found {
     pub(super) scopes: Vec<(Scope, u64)>,
     pub(super) any_keys: bool,
+    /// The numbers of deletes in progress, with their sequence numbers.
+    pub(super) undecided: Vec<(u64, u64)>,
 }
 
 impl Files {
@@ -72,7 +74,20 @@ impl Files {
         }
         let first_key = self.entries.prefix([KEY]).next();
         let any_keys = first_key.map(fjall::Guard::key).transpose()?.is_some();
-        Ok(Found { scopes, any_keys })
+        let mut undecided = Vec::new();
+        for entry in self.entries.prefix([UNDECIDED]) {
+            let (key, value) = entry.into_inner()?;
+            let number = key.get(1..).and_then(|bytes| bytes.try_into().ok());
+            let sequence = (*value).try_into().ok();
+            if let (Some(number), Some(sequence)) = (number, sequence) {
+                undecided.push((u64::from_be_bytes(number), u64::from_be_bytes(sequence)));
+            }
+        }
+        Ok(Found {
+            scopes,
+            any_keys,
+            undecided,
+        })
     }
 
     pub(super) fn read(&self, entry: &[u8]) -> Result<Option<Vec<u8>>, TombstoneError> {

@@ -14,6 +14,11 @@
 //! two, every mark of a scope gets a sequence number, and the key keeps the
 //! highest one that there was when it was written again.
 //!
+//! A delete whose outcome is unknown may still run after such a write. Until it
+//! cannot run any more, its tombstones are not cleared. One that then stays
+//! although the row was written again has no effect while the primary has the
+//! row.
+//!
 //! Tombstones live in a database of their own and survive a restart and a
 //! killed process. Scopes are few and are kept in memory as well; keys are
 //! looked up on disk, and only if there are any. While the database cannot be
@@ -22,6 +27,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`scope`] | [`Scope`], and all scopes in memory |
+//! | [`undecided`] | deletes that may still run on the primary |
 //! | [`store`] | the entries, on disk or waiting in memory |
 //! | [`files`] | the database |
 
@@ -29,6 +35,7 @@ mod error;
 mod files;
 mod scope;
 mod store;
+mod undecided;
 
 pub use error::TombstoneError;
 pub use scope::Scope;
@@ -43,15 +50,18 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
 };
 use store::Store;
+use undecided::Undecided;
 
 /// First byte of an entry: what it is about.
 const KEY: u8 = b'k';
 const SCOPE: u8 = b's';
+const UNDECIDED: u8 = b'u';
 
-/// First byte of a key's value: deleted, or written again after a scope was
-/// marked.
+/// First byte of a key's value: deleted, followed by the delete's number; or
+/// written again after a scope was marked, followed by the last sequence number.
 const DELETED: u8 = 0;
 const ALIVE: u8 = 1;
 
@@ -75,12 +85,14 @@ pub struct Tombstones {
     /// False if there is no entry for any key.
     any_keys: AtomicBool,
     marks: AtomicU64,
+    undecided: Undecided,
 }
 
 /// What [`Tombstones::mark`] has replaced: the argument of
 /// [`Tombstones::rollback`].
 #[derive(Debug, Default)]
 pub struct TombstoneUndo {
+    number: u64,
     entries: Changes,
     scopes: Vec<(Scope, Option<u64>)>,
     sequence: u64,
@@ -93,7 +105,7 @@ impl Tombstones {
     /// The database cannot be read.
     pub fn open(database: &fjall::Database) -> Result<Self, TombstoneError> {
         let files = Files::of(database.clone())?;
-        let tombstones = Self::of(Store::unopened(None, false));
+        let tombstones = Self::of(Store::unopened(None, false), Duration::ZERO);
         let install = |found| tombstones.install(found);
         tombstones.store.open(files, install)?;
         Ok(tombstones)
@@ -102,12 +114,18 @@ impl Tombstones {
     /// The tombstones kept in the directory `dir`; a corrupt database is moved
     /// aside and replaced by a new one. While it cannot be used they are in
     /// memory, until [`Tombstones::recover`] has opened it. With `sync_always`
-    /// each mark is synced to the disk.
+    /// each mark is synced to the disk. A request to the primary lives for
+    /// `request_lifetime` at most after its caller has given up.
     ///
     /// # Errors
     /// [`TombstoneError::Locked`].
-    pub fn open_in(dir: &Path, sync_always: bool) -> Result<Self, TombstoneError> {
-        let tombstones = Self::of(Store::unopened(Some(dir), sync_always));
+    pub fn open_in(
+        dir: &Path,
+        sync_always: bool,
+        request_lifetime: Duration,
+    ) -> Result<Self, TombstoneError> {
+        let store = Store::unopened(Some(dir), sync_always);
+        let tombstones = Self::of(store, request_lifetime);
         match tombstones.recover() {
             Err(TombstoneError::Storage(fjall::Error::Locked)) => {
                 Err(TombstoneError::Locked(dir.to_owned()))
@@ -122,8 +140,9 @@ impl Tombstones {
         }
     }
 
-    fn of(store: Store) -> Self {
+    fn of(store: Store, request_lifetime: Duration) -> Self {
         Self {
+            undecided: Undecided::new(request_lifetime),
             store,
             scopes: RwLock::default(),
             any_keys: AtomicBool::new(false),
@@ -185,29 +204,37 @@ impl Tombstones {
                 known.insert(scope, sequence);
             }
         }
+        self.undecided.adopt(found.undecided);
         let any_keys = found.any_keys || self.store.any_unwritten();
         self.any_keys.store(any_keys, Ordering::Release);
     }
 
     /// Marks rows and scopes as deleted, all or none; a scope also covers the
-    /// rows that were written again before. Returns what undoes it.
+    /// rows that were written again before. Returns what undoes it. The delete
+    /// then ends with [`Tombstones::decided`], [`Tombstones::rollback`] or
+    /// [`Tombstones::unsettle`].
     ///
     /// # Errors
     /// The marks cannot be stored now; they are kept in memory.
     pub fn mark(&self, keys: &[Key], scopes: &[Scope]) -> Result<TombstoneUndo, TombstoneError> {
         let mut known = self.scopes.write();
+        let sequence = known.last_sequence() + 1;
+        let scopes_sequence = (!scopes.is_empty()).then_some(sequence);
+        let mut changes = Changes::new();
         let mut undo = TombstoneUndo {
-            sequence: known.last_sequence() + 1,
+            number: self.undecided.begin(scopes_sequence, &mut changes),
+            sequence,
             ..TombstoneUndo::default()
         };
-        let mut changes = Changes::new();
+        let mut deleted = vec![DELETED];
+        deleted.extend(undo.number.to_be_bytes());
         for key in keys {
             let entry = entry(KEY, key);
             // One that cannot be read is not rolled back: it stays deleted.
             if let Ok(previous) = self.store.read(&entry) {
                 undo.entries.insert(entry.clone(), previous);
             }
-            changes.insert(entry, Some(vec![DELETED]));
+            changes.insert(entry, Some(deleted.clone()));
         }
         for scope in scopes {
             undo.scopes.push((scope.clone(), known.sequence_of(scope)));
@@ -219,11 +246,72 @@ impl Tombstones {
             self.any_keys.store(true, Ordering::Release);
         }
         self.marks.fetch_add(1, Ordering::Release);
-        self.store.write(changes)?;
+        let number = undo.number;
+        let written = self.store.write(changes);
         // Readers do not wait for the disk.
         drop(known);
-        self.store.make_durable()?;
-        Ok(undo)
+        let marked = written.and_then(|()| self.store.make_durable());
+        if marked.is_err() {
+            // Nobody will end it.
+            let mut changes = Changes::new();
+            self.undecided.end(number, &mut changes);
+            self.store.write_later(changes);
+        }
+        marked.map(|()| undo)
+    }
+
+    /// Marks what a delete has taken that has run.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used, reason = "a failed test panics")]
+    pub(crate) fn delete(&self, keys: &[Key], scopes: &[Scope]) {
+        self.decided(&self.mark(keys, scopes).unwrap());
+    }
+
+    /// Ends a delete that has run, or whose rows are certainly not there.
+    pub fn decided(&self, undo: &TombstoneUndo) {
+        let mut changes = Changes::new();
+        self.undecided.end(undo.number, &mut changes);
+        // A process that is killed before leaves the delete undecided, no more.
+        self.store.write_later(changes);
+    }
+
+    /// Ends a delete that may have run, or may yet: its tombstones stay, also
+    /// where a row is written again, until it cannot run any more.
+    ///
+    /// # Errors
+    /// The change cannot be stored now; it is kept in memory.
+    pub fn unsettle(&self, undo: &TombstoneUndo) -> Result<(), TombstoneError> {
+        self.write_if_any(self.undecided.unsettle(undo.number))
+    }
+
+    /// Forgets the deletes that cannot run any more, now that the primary has
+    /// answered for that much longer; none if it does not answer. `oldest_write`
+    /// is as in [`Unsettled::due`](crate::unsettled::Unsettled::due).
+    pub fn settle(&self, answered: Option<Duration>, oldest_write: Option<Duration>) {
+        let settled = self.write_if_any(self.undecided.settle(answered, oldest_write));
+        if let Err(error) = settled {
+            tracing::debug!(%error, "the record of a settled delete could not be removed");
+        }
+    }
+
+    /// How many deletes have an unknown outcome.
+    pub fn unsettled(&self) -> usize {
+        self.undecided.unsettled()
+    }
+
+    /// Completes once a delete has an unknown outcome.
+    pub async fn anything_unsettled(&self) {
+        self.undecided.anything_unsettled().await;
+    }
+
+    fn write_if_any(&self, changes: Changes) -> Result<(), TombstoneError> {
+        match changes.is_empty() {
+            true => Ok(()),
+            false => {
+                self.store.write(changes)?;
+                self.store.make_durable()
+            }
+        }
     }
 
     /// Undoes a mark whose delete did not happen. The keys' locks are still
@@ -234,6 +322,7 @@ impl Tombstones {
     pub fn rollback(&self, undo: TombstoneUndo) -> Result<(), TombstoneError> {
         let mut known = self.scopes.write();
         let mut changes = undo.entries;
+        self.undecided.end(undo.number, &mut changes);
         for (scope, previous) in undo.scopes {
             if known.sequence_of(&scope) != Some(undo.sequence) {
                 continue;
@@ -264,17 +353,27 @@ impl Tombstones {
     /// The change cannot be stored now; it is kept in memory.
     pub fn clear(&self, key: &Key, table: &str, columns: &Object) -> Result<(), TombstoneError> {
         let known = self.scopes.read();
-        let is_covered = known.newest_covering(table, columns).is_some();
+        let is_covered = known.covering(table, columns).next().is_some();
+        if !is_covered && !self.any_keys.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let entry = entry(KEY, key);
+        let stored = self.store.read(&entry);
+        let number = stored.as_ref().ok().and_then(Option::as_deref);
+        let number = number.and_then(number_of_delete);
+        if self
+            .undecided
+            .may_run(number, known.covering(table, columns))
+        {
+            return Ok(());
+        }
         let value = if is_covered {
             let mut value = vec![ALIVE];
             value.extend(known.last_sequence().to_be_bytes());
             self.any_keys.store(true, Ordering::Release);
             Some(value)
         } else {
-            let is_marked = self.any_keys.load(Ordering::Acquire)
-                && !matches!(self.store.read(&entry), Ok(None));
-            if !is_marked {
+            if let Ok(None) = stored {
                 return Ok(());
             }
             None
@@ -289,7 +388,7 @@ impl Tombstones {
     /// If the tombstones cannot be read the row counts as hidden: the primary
     /// does not have it, and what was deleted must not come back.
     pub fn hides(&self, table: &str, key: &Key, columns: &Object) -> bool {
-        let covering = self.scopes.read().newest_covering(table, columns);
+        let covering = self.scopes.read().covering(table, columns).max();
         if !self.any_keys.load(Ordering::Acquire) {
             return covering.is_some();
         }
@@ -313,6 +412,14 @@ impl Tombstones {
     /// True if nothing was ever deleted: no row can be hidden.
     pub fn is_empty(&self) -> bool {
         !self.any_keys.load(Ordering::Acquire) && self.scopes.read().is_empty()
+    }
+}
+
+/// The number of the delete that left this value; none in one of an older version.
+fn number_of_delete(value: &[u8]) -> Option<u64> {
+    match value.split_first() {
+        Some((&DELETED, number)) => Some(u64::from_be_bytes(number.try_into().ok()?)),
+        _ => None,
     }
 }
 

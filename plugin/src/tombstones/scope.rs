@@ -135,11 +135,12 @@ impl Scopes {
         self.last_sequence = self.last_sequence.max(sequence);
     }
 
-    /// The sequence number of the newest scope that covers this row.
-    pub(super) fn newest_covering(&self, table: &str, row: &Object) -> Option<u64> {
-        if self.is_empty() {
-            return None;
-        }
+    /// The sequence numbers of the scopes that cover this row.
+    pub(super) fn covering<'a>(
+        &'a self,
+        table: &'a str,
+        row: &'a Object,
+    ) -> impl Iterator<Item = u64> + 'a {
         [table, RELATIONSHIPS.name]
             .into_iter()
             .filter_map(|table| Some((table, self.shapes.get(table)?)))
@@ -151,6 +152,5 @@ impl Scopes {
                     .collect();
                 self.marks.get(&Scope::new(table, &conditions?)).copied()
             })
-            .max()
     }
 }

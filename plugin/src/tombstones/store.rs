@@ -132,6 +132,14 @@ impl Store {
         }
     }
 
+    /// Changes entries in memory; the files get it with the next write, or when
+    /// [`Store::recover`] is called.
+    pub(super) fn write_later(&self, changes: Changes) {
+        let mut unwritten = self.unwritten.lock();
+        unwritten.extend(changes);
+        self.any_unwritten.store(true, Ordering::Release);
+    }
+
     /// The value of an entry.
     pub(super) fn read(&self, entry: &[u8]) -> Result<Option<Vec<u8>>, TombstoneError> {
         if self.any_unwritten()

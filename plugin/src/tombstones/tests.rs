@@ -5,6 +5,8 @@ use plugin_api::value::{RecordId, Value};
 use proptest::prelude::*;
 use std::slice;
 
+const LIFETIME: Duration = Duration::from_secs(60);
+
 fn open(directory: &std::path::Path) -> (fjall::Database, Tombstones) {
     let database = fjall::Database::builder(directory).open().unwrap();
     let tombstones = Tombstones::open(&database).unwrap();
@@ -26,7 +28,7 @@ fn a_deleted_row_is_hidden_until_it_is_written_again() {
     let (_database, tombstones) = open(directory.path());
     let (key, row) = symbol("main", "a.rs");
     assert!(tombstones.is_empty());
-    tombstones.mark(slice::from_ref(&key), &[]).unwrap();
+    tombstones.delete(slice::from_ref(&key), &[]);
     assert!(tombstones.hides("code_symbols", &key, &row));
     tombstones.clear(&key, "code_symbols", &row).unwrap();
     assert!(!tombstones.hides("code_symbols", &key, &row));
@@ -47,13 +49,13 @@ fn writing_one_row_of_a_deleted_file_again_shows_that_row_alone() {
         ]
     };
     let file = Scope::symbols_of_file("p", "a.rs");
-    tombstones.mark(&[], slice::from_ref(&file)).unwrap();
+    tombstones.delete(&[], slice::from_ref(&file));
     assert_eq!(hidden(), [true, true, false]);
     tombstones
         .clear(&first, "code_symbols", &first_row)
         .unwrap();
     assert_eq!(hidden(), [false, true, false]);
-    tombstones.mark(&[], &[file]).unwrap();
+    tombstones.delete(&[], &[file]);
     assert_eq!(hidden(), [true, true, false]);
 }
 
@@ -62,7 +64,7 @@ fn the_edges_of_a_deleted_entity_are_hidden_in_every_relationship_table() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, tombstones) = open(directory.path());
     let [gone, other] = ["gone", "other"].map(|key| RecordId::new("entities", key));
-    tombstones.mark(&[], &Scope::edges_of(&gone)).unwrap();
+    tombstones.delete(&[], &Scope::edges_of(&gone));
     let hidden = |from: &RecordId, to: &RecordId| {
         let edge = RecordId::new("knows", "1");
         let row = Object::new()
@@ -79,7 +81,7 @@ fn the_edges_of_a_deleted_entity_are_hidden_in_every_relationship_table() {
 fn deleting_a_document_hides_its_chunks() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, tombstones) = open(directory.path());
-    tombstones.mark(&[], &Scope::of_document("a.md")).unwrap();
+    tombstones.delete(&[], &Scope::of_document("a.md"));
     let hidden = |path: &str, source: Option<&str>| {
         let row = Object::new()
             .with("file_path", path)
@@ -103,7 +105,7 @@ fn a_key_longer_than_the_store_accepts_is_hidden_like_any_other() {
     let (_database, tombstones) = open(directory.path());
     let long = |end: &str| symbol(&("x".repeat(100_000) + end), "a.rs");
     let ((one, row), (two, _)) = (long("1"), long("2"));
-    tombstones.mark(slice::from_ref(&one), &[]).unwrap();
+    tombstones.delete(slice::from_ref(&one), &[]);
     assert!(tombstones.hides("code_symbols", &one, &row));
     assert!(!tombstones.hides("code_symbols", &two, &row));
 }
@@ -159,18 +161,19 @@ proptest! {
         for (at, step) in steps.iter().enumerate() {
             match step {
                 Step::DeleteKey(name) => {
-                    opened.1.mark(&[symbol(&name.to_string(), "").0], &[]).unwrap();
+                    opened.1.delete(&[symbol(&name.to_string(), "").0], &[]);
                 }
                 Step::DeleteFile(file) => {
                     let scope = Scope::symbols_of_file("p", &file.to_string());
-                    opened.1.mark(&[], &[scope]).unwrap();
+                    opened.1.delete(&[], &[scope]);
                 }
-                Step::DeleteProject => drop(opened.1.mark(&[], &Scope::of_project("p")).unwrap()),
+                Step::DeleteProject => opened.1.delete(&[], &Scope::of_project("p")),
                 Step::Write { name, file } => {
                     let (key, row) = symbol(&name.to_string(), &file.to_string());
                     opened.1.clear(&key, "code_symbols", &row).unwrap();
                 }
                 Step::Reopen => {
+                    opened.1.close();
                     drop(opened);
                     opened = open(directory.path());
                 }
@@ -198,12 +201,14 @@ fn tombstones_survive_a_restart_and_a_corrupt_store_is_moved_aside() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("deleted");
     let key = Key::new("events", [&"e".into()]);
-    let tombstones = Tombstones::open_in(&dir, true).unwrap();
-    tombstones.mark(slice::from_ref(&key), &[]).unwrap();
-    let in_use = Tombstones::open_in(&dir, true).map(drop).unwrap_err();
+    let tombstones = Tombstones::open_in(&dir, true, LIFETIME).unwrap();
+    tombstones.delete(slice::from_ref(&key), &[]);
+    let in_use = Tombstones::open_in(&dir, true, LIFETIME)
+        .map(drop)
+        .unwrap_err();
     assert!(in_use.to_string().contains("in use"), "{in_use}");
     drop(tombstones);
-    let tombstones = Tombstones::open_in(&dir, true).unwrap();
+    let tombstones = Tombstones::open_in(&dir, true, LIFETIME).unwrap();
     assert!(is_hidden(&tombstones, &key));
     drop(tombstones);
 
@@ -213,7 +218,7 @@ fn tombstones_survive_a_restart_and_a_corrupt_store_is_moved_aside() {
             std::fs::write(path, "nonsense").unwrap();
         }
     }
-    let tombstones = Tombstones::open_in(&dir, true).unwrap();
+    let tombstones = Tombstones::open_in(&dir, true, LIFETIME).unwrap();
     assert!(!is_hidden(&tombstones, &key));
     let names = std::fs::read_dir(parent.path()).unwrap();
     let aside = names.filter(|name| {
@@ -230,7 +235,7 @@ fn tombstones_are_kept_in_memory_until_the_store_can_be_written() {
     std::fs::write(&dir, "in the way").unwrap();
     let key = Key::new("events", [&"e".into()]);
     let other = Key::new("events", [&"f".into()]);
-    let tombstones = Tombstones::open_in(&dir, false).unwrap();
+    let tombstones = Tombstones::open_in(&dir, false, LIFETIME).unwrap();
     tombstones.mark(slice::from_ref(&key), &[]).unwrap_err();
     tombstones
         .mark(&[], &[Scope::symbols_of_file("p", "f")])
@@ -256,7 +261,7 @@ fn tombstones_are_kept_in_memory_until_the_store_can_be_written() {
     };
     assert_eq!(found(&tombstones), (true, false, true));
     tombstones.close();
-    let again = Tombstones::open_in(&dir, false).unwrap();
+    let again = Tombstones::open_in(&dir, false, LIFETIME).unwrap();
     assert_eq!(found(&again), (true, false, true));
 }
 
@@ -264,7 +269,7 @@ fn tombstones_are_kept_in_memory_until_the_store_can_be_written() {
 fn a_delete_that_waits_for_the_disk_hides_its_row_and_holds_up_no_reader() {
     const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
     let parent = tempfile::tempdir().unwrap();
-    let tombstones = Tombstones::open_in(&parent.path().join("deleted"), true).unwrap();
+    let tombstones = Tombstones::open_in(&parent.path().join("deleted"), true, LIFETIME).unwrap();
     let (entered, is_syncing) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let both = parking_lot::Mutex::new((entered, released));
@@ -293,7 +298,7 @@ fn a_delete_that_waits_for_the_disk_hides_its_row_and_holds_up_no_reader() {
 #[test]
 fn rolling_back_a_failed_delete_restores_the_earlier_tombstones() {
     let parent = tempfile::tempdir().unwrap();
-    let tombstones = Tombstones::open_in(&parent.path().join("deleted"), false).unwrap();
+    let tombstones = Tombstones::open_in(&parent.path().join("deleted"), false, LIFETIME).unwrap();
     let (first, first_row) = symbol("first", "a.rs");
     let (second, second_row) = symbol("second", "a.rs");
     let file = Scope::symbols_of_file("p", "a.rs");
@@ -311,7 +316,7 @@ fn rolling_back_a_failed_delete_restores_the_earlier_tombstones() {
     assert_eq!(hidden(), [false, false]);
 
     // What was deleted before stays deleted.
-    tombstones.mark(&[], slice::from_ref(&file)).unwrap();
+    tombstones.delete(&[], slice::from_ref(&file));
     tombstones
         .clear(&first, "code_symbols", &first_row)
         .unwrap();
@@ -319,4 +324,60 @@ fn rolling_back_a_failed_delete_restores_the_earlier_tombstones() {
     assert_eq!(hidden(), [true, true]);
     tombstones.rollback(undo).unwrap();
     assert_eq!(hidden(), [false, true]);
+}
+
+#[test]
+fn a_delete_that_may_still_run_keeps_its_tombstones_though_the_row_is_written_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let open = || Tombstones::open_in(&parent.path().join("deleted"), false, LIFETIME).unwrap();
+    let (by_key, by_key_row) = symbol("by key", "a.rs");
+    let (in_scope, in_scope_row) = symbol("in scope", "b.rs");
+    let (other, other_row) = symbol("other", "c.rs");
+    let scope = Scope::symbols_of_file("p", "b.rs");
+    let write_and_look = |tombstones: &Tombstones| {
+        [
+            (&by_key, &by_key_row),
+            (&in_scope, &in_scope_row),
+            (&other, &other_row),
+        ]
+        .map(|(key, row)| {
+            tombstones.clear(key, "code_symbols", row).unwrap();
+            tombstones.hides("code_symbols", key, row)
+        })
+    };
+    let tombstones = open();
+    tombstones.delete(slice::from_ref(&other), &[]);
+    let undo = tombstones.mark(slice::from_ref(&by_key), &[scope]).unwrap();
+    tombstones.unsettle(&undo).unwrap();
+    assert_eq!(tombstones.unsettled(), 1);
+    assert_eq!(write_and_look(&tombstones), [true, true, false]);
+
+    // Its request may outlive the process that sent it.
+    drop(tombstones);
+    let tombstones = open();
+    assert_eq!(tombstones.unsettled(), 1);
+    assert_eq!(write_and_look(&tombstones), [true, true, false]);
+    tombstones.settle(Some(LIFETIME), None);
+    assert_eq!(write_and_look(&tombstones), [true, true, false]);
+
+    tombstones.settle(Some(LIFETIME), Some(LIFETIME));
+    assert_eq!(tombstones.unsettled(), 1, "an older write is in flight");
+    tombstones.settle(Some(LIFETIME), None);
+    assert_eq!(tombstones.unsettled(), 0);
+    assert_eq!(write_and_look(&tombstones), [false, false, false]);
+    drop(tombstones);
+    assert_eq!(open().unsettled(), 0);
+}
+
+#[test]
+fn a_process_that_is_killed_during_a_delete_leaves_it_undecided() {
+    let parent = tempfile::tempdir().unwrap();
+    let open = || Tombstones::open_in(&parent.path().join("deleted"), false, LIFETIME).unwrap();
+    let (key, row) = symbol("main", "a.rs");
+    let tombstones = open();
+    tombstones.mark(slice::from_ref(&key), &[]).unwrap();
+    drop(tombstones);
+    let tombstones = open();
+    tombstones.clear(&key, "code_symbols", &row).unwrap();
+    assert!(tombstones.hides("code_symbols", &key, &row));
 }

@@ -35,6 +35,12 @@ const LONG_RUNS: &[LongRun] = &[
         test: &["--test", "faults", "the_server_is_killed_or_paused"],
     },
     LongRun {
+        name: "late-commits",
+        variable: "FAULT_PRIMARY",
+        full: 100,
+        test: &["--test", "primary", "a_primary_commits_late"],
+    },
+    LongRun {
         name: "damage",
         variable: "FAULT_DAMAGE",
         full: 10_000,

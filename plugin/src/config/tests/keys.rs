@@ -39,6 +39,7 @@ key_tests! {
     connect_timeout = 10 * SECOND; "3s" => 3 * SECOND; "0s" => "out of range", "true" => "true is not";
     operation_timeout = 30 * SECOND; "3s" => 3 * SECOND; "0s" => "out of range", "11m" => "out of range";
     query_timeout = 2 * SECOND; "3s" => 3 * SECOND; "0s" => "out of range", "{s: 1}" => "a map";
+    primary_request_lifetime = 60 * SECOND; "5m" => 300 * SECOND; "0s" => "out of range", "2h" => "out of range";
     queue_dir = PathBuf::from("/var/lib/host/db-sync-server");
         "/srv/log" => PathBuf::from("/srv/log"), "a/b" => PathBuf::from("/var/lib/host/a/b");
         "../out" => "leads out", "~/log" => "${HOME}", "''" => "empty", "7" => "7 is not a string";

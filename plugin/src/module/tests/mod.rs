@@ -5,6 +5,7 @@ mod merging;
 mod reconfiguration;
 mod replicating;
 mod routes;
+mod uncertain;
 
 use super::*;
 use crate::test_server;

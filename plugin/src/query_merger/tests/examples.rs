@@ -249,9 +249,7 @@ fn a_deleted_row_is_hidden_until_it_is_written_again_unless_deleted_reads_are_sh
         (listed, read, counted)
     };
     assert_eq!(found(&hiding), (1, true, 1));
-    tombstones
-        .mark(&[], &[Scope::symbols_of_file("p", "a.rs")])
-        .unwrap();
+    tombstones.delete(&[], &[Scope::symbols_of_file("p", "a.rs")]);
     assert_eq!(found(&hiding), (0, false, 0));
     assert_eq!(found(&showing), (1, true, 1));
 

@@ -171,7 +171,7 @@ impl Delete {
             ),
             Self::Document(n) => (vec![], Scope::of_document(&format!("d{n}.md")).to_vec()),
         };
-        tombstones.mark(&keys, &scopes).unwrap();
+        tombstones.delete(&keys, &scopes);
     }
 }
 

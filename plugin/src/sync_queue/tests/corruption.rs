@@ -122,7 +122,7 @@ fn make(dir: &TempDir, rng: &mut fastrand::Rng) -> Held {
             if rng.u8(0..4) == 0 {
                 write.data[0].columns.insert("text", "x".repeat(3000));
             }
-            let intent = queue.begin("kv_memories", vec![write.key.clone()]).unwrap();
+            let intent = queue.begin("kv_memories", vec![write.key.clone()]);
             let partition = partition_of(&write.key);
             queue.append(&[write], Some(&intent)).unwrap();
             held.waiting.entry(partition).or_default().push(number);
@@ -162,7 +162,7 @@ fn make(dir: &TempDir, rng: &mut fastrand::Rng) -> Held {
     }
     if rng.bool() {
         let key = fact("in progress", 0).key;
-        queue.begin("kv_memories", vec![key.clone()]).unwrap();
+        queue.begin("kv_memories", vec![key.clone()]);
         held.intents.push(key);
     }
     if rng.bool() {

@@ -8,6 +8,7 @@
 //! | [`model`] | all of the above against a simple model, with kills and restarts |
 //! | [`backlog`] | what a long backlog takes on the disk |
 //! | [`corruption`] | the store's files, corrupted in every way |
+//! | [`settlement`] | writes whose outcome is unknown, by examples |
 //! | [`store_failures`] | the store fails while it is in use, and recovers |
 //! | [`incompatible`] | a log of a newer version of the module is left as it is |
 //! | [`power_cut`] | the machine goes down, and the log's end is missing |
@@ -44,6 +45,7 @@ mod model;
 mod power_cut;
 mod rejections;
 mod resyncs;
+mod settlement;
 mod slow_disk;
 mod store_failures;
 mod unresolved_recovery;
@@ -54,6 +56,7 @@ fn config(dir: &TempDir) -> QueueConfig {
         max_bytes: 1 << 30,
         fsync: Fsync::None,
         tables: None,
+        request_lifetime: Duration::from_secs(60),
     }
 }
 

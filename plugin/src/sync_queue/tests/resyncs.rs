@@ -8,11 +8,11 @@ fn a_write_that_was_in_progress_at_a_crash_is_refreshed() {
     let known = fact("k", 1).key;
     {
         let queue = open(&dir, &["a"]);
-        queue.begin("kv_memories", vec![known.clone()]).unwrap();
-        queue.begin("events", Vec::new()).unwrap();
-        let ended = queue.begin("entities", Vec::new()).unwrap();
+        queue.begin("kv_memories", vec![known.clone()]);
+        queue.begin("events", Vec::new());
+        let ended = queue.begin("entities", Vec::new());
         queue.append(&[fact("l", 1)], Some(&ended)).unwrap();
-        let cancelled = queue.begin("code_files", Vec::new()).unwrap();
+        let cancelled = queue.begin("code_files", Vec::new());
         queue.cancel(&cancelled);
     }
     let queue = open(&dir, &["a"]);

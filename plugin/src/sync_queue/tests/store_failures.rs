@@ -171,7 +171,7 @@ fn a_reopened_store_continues_where_it_was() {
     let partition = partition_of(&fact("k", 0).key);
     queue.append(&[fact("k", 1), fact("k", 2)], None).unwrap();
     let first = queue.read("a", partition, 1).unwrap();
-    let intent = queue.begin("kv_memories", vec![fact("l", 1).key]).unwrap();
+    let intent = queue.begin("kv_memories", vec![fact("l", 1).key]);
     let full = || fjall::Error::Io(std::io::ErrorKind::StorageFull.into());
     let failed: Result<(), _> = queue.store.with(|_| Err(full().into()));
     failed.unwrap_err();
@@ -231,4 +231,26 @@ fn a_machine_that_went_down_causes_a_full_resync_unless_everything_was_synced() 
             "{fsync:?}, closed: {closed}"
         );
     }
+}
+
+#[test]
+fn a_write_in_flight_keeps_its_intent_when_the_store_is_moved_aside() {
+    let dir = TempDir::new().unwrap();
+    let queue = open_with(&dir, Flag::default());
+    let key = fact("k", 1).key;
+    let _ = queue.begin("kv_memories", vec![key.clone()]);
+    // The store is corrupt and replaced, and every table is scanned, before the
+    // primary commits the write.
+    let _ = queue
+        .store
+        .with::<()>(|_| Err(QueueError::Corrupt("as a test wants")));
+    queue.recover().unwrap();
+    for request in queue.resync_requests("a").unwrap() {
+        queue.clear_resync("a", &request).unwrap();
+    }
+    // The process is killed between the commit and the append.
+    drop(queue);
+    let queue = open_with(&dir, Flag::default());
+    let refreshed: Vec<Key> = waiting(&queue, "a").into_iter().map(|it| it.key).collect();
+    assert_eq!(refreshed, [key]);
 }

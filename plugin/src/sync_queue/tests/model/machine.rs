@@ -14,7 +14,10 @@ use crate::{
     sync_types::{RowImage, SyncOperation},
 };
 use plugin_api::value::{Object, RecordId};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::TempDir;
 
 const TABLES: &[&str] = &["events", "kv_memories", EVERY_TABLE];
@@ -71,6 +74,7 @@ pub(super) fn open(
         max_bytes,
         fsync,
         tables: None,
+        request_lifetime: Duration::from_secs(60),
     };
     SyncQueue::open(config, secondaries).unwrap()
 }
@@ -155,7 +159,7 @@ impl Machine {
             Step::Begin { key } => {
                 let key = key.map(|key| write(key, 0).key);
                 let known = key.clone().into_iter().collect();
-                let intent = self.queue.begin("events", known).unwrap();
+                let intent = self.queue.begin("events", known);
                 self.intents.push((intent, key));
             }
             Step::Commit { which, key } => {
@@ -179,7 +183,7 @@ impl Machine {
                     && self.all_intents_fit()
                 {
                     let (intent, key) = self.intents.remove(at);
-                    self.queue.schedule_refresh(&intent, "test").unwrap();
+                    self.queue.refresh(&intent, "test");
                     self.expect_refresh(key);
                 }
             }
@@ -238,7 +242,7 @@ impl Machine {
         let accepted = self.expected.append(&operations);
         let intent = with_intent.then(|| {
             let keys = operations.iter().map(|operation| operation.key.clone());
-            self.queue.begin("events", keys.collect()).unwrap()
+            self.queue.begin("events", keys.collect())
         });
         assert_accepted(self.queue.append(&operations, intent.as_ref()), accepted);
         if let Some(intent) = intent.filter(|_| !accepted) {

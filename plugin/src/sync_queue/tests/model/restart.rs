@@ -76,5 +76,7 @@ impl Machine {
         for (_, key) in std::mem::take(&mut self.intents) {
             self.expect_refresh(key);
         }
+        // How they are settled has tests of its own.
+        self.queue.intents.forget_unsettled();
     }
 }
