@@ -15,7 +15,7 @@
 mod files;
 mod preflight;
 
-pub use files::{open, open_or_set_aside, set_aside, severity};
+pub use files::{open, open_or_set_aside, set_aside, set_aside_as, severity};
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;

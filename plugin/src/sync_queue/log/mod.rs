@@ -27,6 +27,7 @@ pub(super) mod wire;
 pub(super) use append::Entries;
 pub(super) use partition::Partition;
 pub use read::{Backlog, Batch};
+use watermark::Acked;
 pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
@@ -37,7 +38,6 @@ use super::{
 use crate::dedup::Key;
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
     hash::Hasher,
     sync::{
         Arc, OnceLock,
@@ -84,27 +84,36 @@ impl OperationLog {
         self.secondaries.iter().position(|name| name == secondary)
     }
 
-    pub(super) fn partition(&self, partition: u16) -> &Mutex<Partition> {
+    fn partition(&self, partition: u16) -> &Mutex<Partition> {
         &self.partitions[usize::from(partition)]
     }
 
-    pub(super) fn is_behind(&self, applied: &BTreeMap<u16, Position>) -> bool {
-        applied.iter().any(|(partition, position)| {
-            self.partitions
-                .get(usize::from(*partition))
-                .is_some_and(|partition| partition.lock().has_lost(*position))
-        })
+    /// The secondary's watermark of each partition.
+    pub(super) fn acked(&self, secondary: &str) -> Vec<Watermark> {
+        let acked = self.acked_and_confirmed(secondary).into_iter();
+        acked.map(|acked| acked.watermark).collect()
     }
 
-    pub(super) fn acked(&self, secondary: &str) -> Vec<Watermark> {
+    /// The position that the secondary has confirmed of each partition.
+    pub(super) fn confirmed(&self, secondary: &str) -> Vec<Position> {
+        let acked = self.acked_and_confirmed(secondary).into_iter();
+        acked.map(|acked| acked.confirmed).collect()
+    }
+
+    fn acked_and_confirmed(&self, secondary: &str) -> Vec<Acked> {
         let index = self.index(secondary);
         self.partitions
             .iter()
             .map(|partition| {
                 let partition = partition.lock();
-                index.map_or_else(Watermark::default, |index| partition.acked(index))
+                index.map_or_else(Acked::default, |index| partition.acked(index))
             })
             .collect()
+    }
+
+    /// Where each partition ends, without what was ever appended to it.
+    pub(super) fn end_positions(&self) -> Vec<Position> {
+        self.ends().iter().map(|end| end.position).collect()
     }
 
     pub(super) fn ends(&self) -> Vec<Watermark> {
