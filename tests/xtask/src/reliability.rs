@@ -35,6 +35,12 @@ const LONG_RUNS: &[LongRun] = &[
         test: &["--test", "faults", "the_server_is_killed_or_paused"],
     },
     LongRun {
+        name: "copies",
+        variable: "FAULT_COPIES",
+        full: 100,
+        test: &["--test", "copied_queue_dir", "copied_and_restored_again"],
+    },
+    LongRun {
         name: "damage",
         variable: "FAULT_DAMAGE",
         full: 10_000,
