@@ -22,7 +22,7 @@ mod group_sync;
 mod preflight;
 
 pub use blocking::off_the_runtime;
-pub use files::{OpenError, open, open_or_set_aside, set_aside, severity};
+pub use files::{OpenError, open, open_or_set_aside, set_aside, set_aside_as, severity};
 #[cfg(test)]
 pub(crate) use format::FILE as FORMAT_FILE;
 pub use format::Incompatible;

@@ -16,9 +16,10 @@
 //! The tests themselves are in `tests/tests`: `replication` and `raw_query`
 //! (writes reach the secondary), `reads` and `concurrent_reads` (merged reads),
 //! `resync`, `faults` and `slow_line` (servers and networks fail), `primary` (the
-//! primary commits late), `disk` (the log's disk fails), `crash` (the host is
-//! killed), `panics` (a step of the plugin panics), `backlog` (what a long outage
-//! costs), `builds` (debug and release builds work together).
+//! primary commits late), `disk` (the log's disk fails), `copied_queue_dir` (two
+//! hosts with one log), `crash` (the host is killed), `panics` (a step of the
+//! plugin panics), `backlog` (what a long outage costs), `builds` (debug and
+//! release builds work together).
 
 #![allow(
     clippy::unwrap_used,

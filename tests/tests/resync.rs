@@ -176,3 +176,44 @@ fn a_full_log_evicts_only_the_backlog_of_the_unreachable_secondary() {
     caught_up(&host);
     site.assert_equal(&host, &away);
 }
+
+#[test]
+fn a_connected_secondary_that_is_evicted_goes_on_in_its_session() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &["queue_max_bytes: 1MiB"]);
+    for number in 0..50 {
+        save(&host, &format!("k{number}"), "small");
+    }
+    caught_up(&host);
+    admin_post(&host, "pause");
+    let large = "x".repeat(20_000);
+    for number in 0..100 {
+        save(&host, &format!("k{number}"), format!("{number} {large}"));
+    }
+    let reasons = || {
+        let resync = secondary(&host, "a")["resync"].clone();
+        let requests = resync.as_array().unwrap().iter();
+        let reasons: Vec<String> = requests.map(|it| it["reason"].to_string()).collect();
+        reasons
+    };
+    const FULL: &str = "\"the log reached queue_max_bytes\"";
+    assert_eq!(reasons(), [FULL]);
+    admin_post(&host, "resume");
+    wait::until(
+        "the resync to end",
+        || {
+            assert!(
+                reasons().iter().all(|reason| reason == FULL),
+                "{:?}",
+                reasons()
+            );
+            replication(&host)
+        },
+        |status| status.is_caught_up(),
+    );
+    site.assert_equal(&host, &server);
+    let status = secondary(&host, "a");
+    assert_eq!(status["connects"], 1, "{status}");
+    assert_eq!(status["last_error"], Json::Null, "{status}");
+}

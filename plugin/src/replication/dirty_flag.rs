@@ -1,13 +1,14 @@
-//! [`PrimaryFlag`]: the log's dirty flag, kept in the primary.
+//! [`PrimaryFlag`]: what the primary keeps about the log: the dirty flag, and the
+//! epoch of its latest opening.
 //!
 //! The flag says that the log misses writes that the primary has committed. The
 //! primary is the one place that is available whenever there is such a write,
-//! and it is as durable as the write itself. The flag is a row in a table of the
-//! module's own, written only if the log fails or replication is disabled, and
-//! removed once nothing is missing.
+//! and it is as durable as the write itself. Both are columns of a row in a table
+//! of the module's own. It is named after the [`queue_id`], which is a file in
+//! `queue_dir` and so moves along with it.
 
-use super::{log_dir, on_own_thread};
-use crate::sync_queue::DirtyFlag;
+use super::{log_dir, on_own_thread, queue_id::QueueId};
+use crate::sync_queue::{DirtyFlag, Epoch};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, FullStorage, Storage as _},
@@ -23,54 +24,97 @@ use surreal_storage::schema::DIRTY_FLAG_TABLE;
 /// How long the primary may take. One write waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The flag of one log: a row named after its `queue_dir`.
+/// The row of one `queue_dir`.
 pub(super) struct PrimaryFlag {
     primary: FullStorage,
-    row: RecordId,
+    queue_id: QueueId,
+    /// The name that former versions gave the row, after the path. It serves as
+    /// long as the queue id can neither be read nor written.
+    path: String,
 }
 
 impl PrimaryFlag {
     pub(super) fn new(primary: FullStorage, queue_dir: &Path) -> Self {
         Self {
             primary,
-            row: RecordId::new(DIRTY_FLAG_TABLE, queue_dir.display().to_string()),
+            queue_id: QueueId::of(queue_dir),
+            path: queue_dir.display().to_string(),
         }
     }
 
+    /// Runs a statement on the rows that may hold the flag, `$rows`. `$row`, the
+    /// first of them, is the one that is written.
+    ///
     /// On a thread of its own: the log may fail on a thread that must not block.
-    fn ask(&self, sql: impl Into<String>) -> StorageResult<Value> {
+    fn ask(&self, sql: impl Into<String>, epoch: Option<Epoch>) -> StorageResult<Value> {
+        let names = self.queue_id.get().into_iter().chain([self.path.clone()]);
+        let rows: Vec<RecordId> = names
+            .map(|name| RecordId::new(DIRTY_FLAG_TABLE, name))
+            .collect();
+        let parameters = Object::new()
+            .with(
+                "row",
+                rows.first().cloned().map_or(Value::None, Value::from),
+            )
+            .with("rows", rows.into_iter().map(Value::from).collect::<Value>())
+            .with("epoch", epoch.map_or(0, Epoch::to_int));
         let (primary, sql) = (self.primary.clone(), sql.into());
-        let parameters = Object::new().with("row", self.row.clone());
         on_own_thread(move || {
             primary.query(&CallContext::with_timeout(TIMEOUT), &sql, &parameters)
         })?
+    }
+
+    /// Sets columns of the row.
+    fn write(&self, columns: &str, epoch: Option<Epoch>) -> Result<(), String> {
+        let sql = format!(
+            "DEFINE TABLE IF NOT EXISTS {DIRTY_FLAG_TABLE} SCHEMALESS;
+             UPSERT $row SET {columns} RETURN NONE;"
+        );
+        let written = self.ask(sql, epoch);
+        written.map(drop).map_err(|error| message(&error))
+    }
+
+    /// The rows of an answer; none if the table was never created.
+    fn rows(answer: StorageResult<Value>) -> Result<Vec<Value>, String> {
+        match answer {
+            Ok(answer) => Ok(answer.first_rows().to_vec()),
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(Vec::new()),
+            Err(error) => Err(message(&error)),
+        }
     }
 }
 
 impl DirtyFlag for PrimaryFlag {
     fn set(&self) -> Result<(), String> {
-        let set = format!(
-            "DEFINE TABLE IF NOT EXISTS {DIRTY_FLAG_TABLE} SCHEMALESS;
-             UPSERT $row SET incomplete = true RETURN NONE;"
-        );
-        self.ask(set).map(drop).map_err(|error| message(&error))
+        self.write("incomplete = true", None)
     }
 
     fn is_set(&self) -> Result<bool, String> {
-        match self.ask("SELECT VALUE incomplete FROM $row") {
-            Ok(answer) => Ok(!answer.first_rows().is_empty()),
-            // The table was never created: the flag was never set.
-            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(false),
-            Err(error) => Err(message(&error)),
-        }
+        let sql = "SELECT VALUE incomplete FROM $rows WHERE incomplete = true";
+        Self::rows(self.ask(sql, None)).map(|rows| !rows.is_empty())
     }
 
     fn clear(&self) -> Result<(), String> {
-        match self.ask("DELETE $row RETURN NONE") {
-            // It was never set.
-            Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(()),
-            answer => answer.map(drop).map_err(|error| message(&error)),
+        let sql = "UPDATE $rows UNSET incomplete RETURN NONE";
+        Self::rows(self.ask(sql, None)).map(drop)
+    }
+
+    fn epoch(&self) -> Result<Option<Epoch>, String> {
+        let sql = "SELECT VALUE epoch FROM $row WHERE epoch != NONE";
+        let rows = Self::rows(self.ask(sql, None))?;
+        let epoch = rows.first().and_then(Value::as_int);
+        Ok(epoch.and_then(Epoch::from_int))
+    }
+
+    fn set_epoch(&self, epoch: Epoch) -> Result<(), String> {
+        match self.queue_id.get() {
+            Some(_) => self.write("epoch = $epoch", Some(epoch)),
+            None => Err("the queue id cannot be written to queue_dir".to_owned()),
         }
+    }
+
+    fn rename(&self) {
+        self.queue_id.renew();
     }
 }
 

@@ -6,12 +6,14 @@
 //! | `admin` | pausing, dead letters, resyncs: what an operator can ask for |
 //! | `status` | the status and what the metrics need |
 //! | [`verify`] | comparing the secondaries with the primary |
-//! | `dirty_flag` | the flag in the primary that says that the log misses writes |
+//! | `dirty_flag` | what the primary keeps about the log: that it misses writes, and its epoch |
+//! | `queue_id` | the name of a `queue_dir`, which moves along with it |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
 //! | `settlement_task` | settling writes whose outcome on the primary is unknown |
 
 mod admin;
 mod dirty_flag;
+mod queue_id;
 mod recovery_task;
 mod settlement_task;
 mod status;

@@ -86,15 +86,23 @@ pub fn open_or_set_aside<T, E: StoreError>(
     }
 }
 
-/// Renames the directory of a corrupt database, so that it can be inspected.
-/// Only the latest one is kept, so that repeated corruption does not fill the
-/// disk.
+/// Renames the directory of a corrupt database, as [`set_aside_as`] does.
 ///
 /// # Errors
 /// Why it could not be renamed; the directory is still where it was.
 pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+    set_aside_as(dir, "damaged")
+}
+
+/// Renames the directory of a database, so that it can be inspected; `why` is
+/// part of its new name. Only the latest of each kind is kept, so that repeated
+/// corruption does not fill the disk.
+///
+/// # Errors
+/// Why it could not be renamed; the directory is still where it was.
+pub fn set_aside_as(dir: &Path, why: &str) -> io::Result<PathBuf> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!("{name}.damaged-");
+    let prefix = format!("{name}.{why}-");
     let parent = dir.parent().unwrap_or(Path::new("."));
     let former: Vec<PathBuf> = std::fs::read_dir(parent)?
         .filter_map(|entry| Some(entry.ok()?.path()))

@@ -101,7 +101,7 @@ impl Applier {
         // applied. Every piece moves the position to its own end, so each is
         // applied once, in order.
         let mut pieces: Vec<(&mut [Change], Watermark)> = vec![(&mut changes, batch.end)];
-        let mut from = batch.begin.position;
+        let mut from = batch.confirmed;
         while let Some((piece, end)) = pieces.pop() {
             let started = Instant::now();
             let range = PositionRange {
@@ -224,7 +224,7 @@ impl Applier {
         loop {
             let result = statement::apply(
                 &session.connection,
-                source,
+                &source,
                 range,
                 changes,
                 |table| remove_same_key || session.schema.without_unique_index.contains(&table),

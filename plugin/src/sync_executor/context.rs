@@ -34,10 +34,11 @@ impl Context {
     }
 
     /// A partition of the log, as the secondary knows it.
-    pub(super) fn partition(&self, partition: u16) -> LogPartition<'_> {
+    pub(super) fn partition(&self, partition: u16) -> LogPartition {
         LogPartition {
-            queue: self.queue.id(),
+            log: self.queue.log_id(self.name()),
             partition,
+            epoch: self.queue.epoch(),
         }
     }
 

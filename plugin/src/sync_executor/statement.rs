@@ -1,7 +1,12 @@
 //! The transaction that a batch becomes.
 
 use super::batch::{Change, TargetState};
-use crate::{dedup::key_columns, fail_points, sync_queue::Position, sync_types::RowImage};
+use crate::{
+    dedup::key_columns,
+    fail_points,
+    sync_queue::{Epoch, Position},
+    sync_types::RowImage,
+};
 use abi_stable::std_types::RBox;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -13,17 +18,24 @@ use surreal_storage::{
     schema::{DOCUMENTS, POSITION_TABLE},
 };
 
-/// Which log, and which partition of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LogPartition<'a> {
-    pub(super) queue: &'a str,
+/// A partition of a log, as a secondary knows it.
+#[derive(Clone, Debug)]
+pub(super) struct LogPartition {
+    /// The log's id on that secondary.
+    pub(super) log: String,
     pub(super) partition: u16,
+    /// The epoch that claims it.
+    pub(super) epoch: Epoch,
 }
 
-impl LogPartition<'_> {
-    /// The row in which the secondary keeps this partition's position.
-    pub(super) fn position_row(self) -> Value {
-        let key = [Value::from(self.queue), i64::from(self.partition).into()];
+impl LogPartition {
+    /// The row in which the secondary keeps this partition's position, and the
+    /// epoch that may move it.
+    pub(super) fn position_row(&self) -> Value {
+        let key = [
+            Value::from(self.log.as_str()),
+            i64::from(self.partition).into(),
+        ];
         RecordId {
             table: POSITION_TABLE.into(),
             key: RecordKey::Other(RBox::new(Value::from(key.to_vec()))),
@@ -40,7 +52,7 @@ pub(super) fn position_value(position: Position) -> Value {
 /// The range of a partition that a transaction covers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PositionRange {
-    /// What the secondary has acknowledged: it is there or further.
+    /// What the secondary has confirmed: it is there or further.
     pub(super) from: Position,
     /// Where it is afterwards.
     pub(super) to: Position,
@@ -59,17 +71,18 @@ pub(super) enum Applied {
 /// Applies the changes to a secondary and moves its position, in one transaction
 /// and one round trip. Idempotent: a secondary that is at the end of the range
 /// already, or past it, does nothing, so a late or repeated request is harmless.
+/// So does one whose positions another epoch has claimed.
 ///
 /// In tables for which `replaces_same_key` is true, rows that hold the same key
 /// under another id are removed first. That costs a lookup per row, so it is for
 /// the tables that need it.
 ///
 /// # Errors
-/// The database's. `NotFound` if the secondary is not even where the range
-/// begins: it was emptied or rolled back.
+/// The database's. `NotFound` if the secondary has to be reconciled: another
+/// epoch has claimed its positions, or it is not even where the range begins.
 pub(super) async fn apply(
     connection: &Connection,
-    source: LogPartition<'_>,
+    source: &LogPartition,
     range: PositionRange,
     changes: &[Change],
     replaces_same_key: impl Fn(&str) -> bool,
@@ -98,8 +111,7 @@ pub(super) async fn apply(
     let mut steps = String::new();
     let mut parameters = Object::new()
         .with("source", source.position_row())
-        .with("queue", source.queue)
-        .with("partition", i64::from(source.partition))
+        .with("epoch", source.epoch.to_int())
         .with("from", position_value(range.from))
         .with("position", position_value(range.to));
     if !documents.is_empty() {
@@ -120,22 +132,30 @@ pub(super) async fn apply(
     }
     let sql = format!(
         "BEGIN;\n\
-         LET $reached = (SELECT VALUE position FROM ONLY $source) ?? -1;\n\
-         IF $reached >= $from AND $reached < $position {{\n{steps}\
-         UPSERT $source SET queue = $queue, partition = $partition, position = $position RETURN NONE;\n\
+         LET $at = (SELECT epoch, position FROM ONLY $source);\n\
+         IF $at.epoch = $epoch AND $at.position >= $from AND $at.position < $position {{\n{steps}\
+         UPDATE $source SET position = $position RETURN NONE;\n\
          }};\n\
-         RETURN $reached;\n\
+         RETURN {{ epoch: $at.epoch, position: $at.position }};\n\
          COMMIT;"
     );
     let results = connection.query(&sql, parameters, timeout).await?;
-    let reached = results.iter().find_map(Value::as_int).unwrap_or(-1);
-    if Some(reached) < position_value(range.from).as_int() {
+    let at = results.iter().find_map(Value::as_object);
+    let column = |name| at.and_then(|at| at.get(name)?.as_int());
+    let reached = column("position");
+    if reached < position_value(range.from).as_int() {
         return Err(StorageError::not_found(
             "the secondary is behind its acknowledged position: it was emptied, or rolled back to \
              an older state; it is reconciled again",
         ));
     }
-    Ok(match Some(reached) < position_value(range.to).as_int() {
+    if column("epoch") != Some(source.epoch.to_int()) {
+        return Err(StorageError::not_found(
+            "the secondary's positions were claimed by another epoch: another host uses a copy of \
+             queue_dir, or this one was restored to an earlier state; it is reconciled again",
+        ));
+    }
+    Ok(match reached < position_value(range.to).as_int() {
         true => Applied::Now,
         false => Applied::AlreadyApplied,
     })

@@ -1,12 +1,12 @@
 //! The queue's methods for the rest of the module.
 
 use super::{
-    Backlog, Batch, DeadLetter, Fsync, Intent, Position, QueueError, RejectedCount, ResyncRequest,
-    Retry, SyncQueue, Watermark, intents::IntentStore,
+    Backlog, Batch, DeadLetter, Epoch, Fsync, Intent, Position, QueueError, RejectedCount,
+    ResyncRequest, Retry, SyncQueue, Watermark, intents::IntentStore,
 };
 use crate::{dedup::Key, fail_points, self_healing::Fault, sync_types::SyncOperation};
 use plugin_api::value::Timestamp;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// The store.
 impl SyncQueue {
@@ -56,7 +56,7 @@ impl SyncQueue {
 
 /// The operation log.
 impl SyncQueue {
-    /// The id under which the secondaries store this log's positions.
+    /// The log's id. Empty until the store was open.
     pub fn id(&self) -> &str {
         self.log.id().unwrap_or_default()
     }
@@ -138,14 +138,15 @@ impl SyncQueue {
         self.log.held_bytes()
     }
 
-    /// True if a secondary has applied positions that this log does not know.
-    pub fn is_ahead_of_log(&self, applied: &BTreeMap<u16, Position>) -> bool {
-        self.log.is_behind(applied)
-    }
-
     /// The secondary's watermark of each partition.
     pub fn acked(&self, secondary: &str) -> Vec<Watermark> {
         self.log.acked(secondary)
+    }
+
+    /// The position that a secondary has confirmed of each partition: that of its
+    /// watermark, or an earlier one if its backlog was evicted since.
+    pub fn confirmed(&self, secondary: &str) -> Vec<Position> {
+        self.log.confirmed(secondary)
     }
 
     /// Where each partition ends now.
@@ -157,11 +158,26 @@ impl SyncQueue {
     pub fn has_passed(&self, secondary: &str, ends: &[Watermark]) -> bool {
         self.log.has_passed(secondary, ends)
     }
+}
 
-    /// Has the next position of a partition come after `position`, which a
-    /// secondary reports as applied.
-    pub fn raise_end(&self, partition: u16, position: Position) {
-        self.log.raise_end(partition, position);
+/// Claims on the secondaries' positions.
+impl SyncQueue {
+    /// The epoch of this opening, for which positions are claimed.
+    pub fn epoch(&self) -> Epoch {
+        self.epochs.current()
+    }
+
+    /// Up to where the log still has what it assigned in an epoch, by partition;
+    /// for no epoch, what it assigned before it had any. `None` if another log has
+    /// had that epoch.
+    pub fn kept_of(&self, epoch: Option<Epoch>) -> Option<Vec<Position>> {
+        self.epochs.kept_of(epoch)
+    }
+
+    /// The id under which a secondary keeps the log's positions.
+    pub fn log_id(&self, secondary: &str) -> String {
+        let taken = self.log_ids.get(secondary);
+        taken.unwrap_or_else(|| self.id().to_owned())
     }
 }
 

@@ -45,6 +45,11 @@ impl BootstrapRegistry {
         Ok(())
     }
 
+    /// Removes a secondary: it gets to know the log by another id.
+    pub(super) fn remove(batch: &mut WriteBatch<'_>, secondary: &str) {
+        batch.remove_state(storage_key(secondary));
+    }
+
     /// Removes secondaries that are no longer configured: one that comes back
     /// has missed operations.
     pub(super) fn remove_unconfigured(

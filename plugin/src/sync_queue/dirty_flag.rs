@@ -7,13 +7,15 @@
 //! place that is available as long as writes succeed, and cleared once every
 //! resync request is durable. Found at a start, it means: resync everything.
 
+use super::Epoch;
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long to wait before trying again to set a flag that could not be set.
+/// How long to wait before trying again to set what could not be set.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A flag that is kept outside of the queue store.
+/// A flag that is kept outside of the queue store. A place that can keep the
+/// log's epoch as well shows whether the log is a copy ([`super::lineage`]).
 pub trait DirtyFlag: Send + Sync {
     /// Sets the flag.
     ///
@@ -30,6 +32,24 @@ pub trait DirtyFlag: Send + Sync {
     /// # Errors
     /// Why it could not be cleared, for the operator.
     fn clear(&self) -> Result<(), String>;
+
+    /// The epoch that is kept for the log; none if the log is not known.
+    ///
+    /// # Errors
+    /// Why it could not be read, for the operator.
+    fn epoch(&self) -> Result<Option<Epoch>, String> {
+        Ok(None)
+    }
+    /// Keeps this epoch for the log.
+    ///
+    /// # Errors
+    /// Why it could not be kept, for the operator.
+    fn set_epoch(&self, _epoch: Epoch) -> Result<(), String> {
+        Err("epochs are not kept".to_owned())
+    }
+    /// Has the flag and the epoch kept under another name from now on: there may
+    /// be a copy of the log that uses the present one.
+    fn rename(&self) {}
 }
 
 /// No flag: what only this process knows is lost with it.
@@ -62,6 +82,8 @@ enum FlagState {
 pub(super) struct TrackedFlag {
     flag: Box<dyn DirtyFlag>,
     state: Mutex<(FlagState, Option<Instant>)>,
+    /// When keeping an epoch last failed.
+    epoch_failed: Mutex<Option<Instant>>,
 }
 
 impl TrackedFlag {
@@ -69,6 +91,7 @@ impl TrackedFlag {
         Self {
             flag,
             state: Mutex::new((FlagState::Clear, None)),
+            epoch_failed: Mutex::default(),
         }
     }
 
@@ -89,6 +112,43 @@ impl TrackedFlag {
         };
         self.state.lock().0 = state;
         state != FlagState::Clear
+    }
+
+    /// The epoch that is kept for the log. An error if it cannot be read.
+    pub(super) fn epoch(&self) -> Result<Option<Epoch>, ()> {
+        if self.state.lock().0 == FlagState::Unknown {
+            return Err(());
+        }
+        self.flag.epoch().map_err(|error| {
+            tracing::warn!(
+                %error,
+                "the log's epoch on the primary cannot be read, so a copy of the log would not be \
+                 recognised before a secondary is connected"
+            );
+        })
+    }
+
+    /// Keeps this epoch for the log. False if that failed, now or just before.
+    pub(super) fn set_epoch(&self, epoch: Epoch) -> bool {
+        let mut failed = self.epoch_failed.lock();
+        if failed.is_some_and(|at| at.elapsed() < RETRY_AFTER) {
+            return false;
+        }
+        let kept = self.flag.set_epoch(epoch);
+        *failed = kept.is_err().then(Instant::now);
+        if let Err(error) = &kept {
+            tracing::debug!(%error, "the log's epoch could not be kept on the primary; retrying");
+        }
+        kept.is_ok()
+    }
+
+    /// Has it kept under another name; see [`DirtyFlag::rename`].
+    pub(super) fn rename(&self) {
+        self.flag.rename();
+        let was = std::mem::replace(&mut *self.state.lock(), (FlagState::Clear, None));
+        if was.0 != FlagState::Clear {
+            self.set();
+        }
     }
 
     /// Sets it, unless it is set.

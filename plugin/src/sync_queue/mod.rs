@@ -14,6 +14,9 @@
 //! | [`settlement`] | how a write ends: committed, cancelled, or unsettled until its request cannot run any more |
 //! | [`rejections`] | [`rejections::RejectionStore`]: retries and dead letters |
 //! | [`resyncs`] | [`resyncs::ResyncStore`]: tables that a secondary needs compared with the primary |
+//! | [`epochs`] | [`Epoch`]: the fencing token of an opening, which secondaries and the primary keep |
+//! | [`lineage`] | whether the log is a copy of another host's, or was restored to an earlier state |
+//! | [`log_ids`] | [`log_ids::LogIds`]: the ids by which secondaries know the log |
 //! | [`bootstrap`] | [`bootstrap::BootstrapRegistry`]: which secondaries the log has bootstrapped |
 //! | [`table_filter`] | [`table_filter::TableFilterRecord`]: which tables' writes are in the log |
 //! | [`dirty_flag`] | [`DirtyFlag`]: a flag outside of the store that says that it misses writes |
@@ -27,10 +30,13 @@ mod boot_record;
 mod bootstrap;
 mod config;
 mod dirty_flag;
+mod epochs;
 mod error;
 mod eviction;
 mod intents;
+mod lineage;
 mod log;
+mod log_ids;
 mod recovery;
 mod rejections;
 mod resyncs;
@@ -40,6 +46,7 @@ mod table_filter;
 
 pub use config::{Fsync, QueueConfig};
 pub use dirty_flag::{DirtyFlag, NoFlag};
+pub use epochs::Epoch;
 pub use error::QueueError;
 pub use intents::Intent;
 pub use log::{Backlog, Batch, PARTITIONS, Position, Watermark, WireError, partition_of};
@@ -48,8 +55,10 @@ pub use resyncs::{EVERY_TABLE, ResyncRequest};
 
 use bootstrap::BootstrapRegistry;
 use dirty_flag::TrackedFlag;
+use epochs::Epochs;
 use intents::IntentStore;
 use log::OperationLog;
+use log_ids::LogIds;
 use rejections::RejectionStore;
 use resyncs::ResyncStore;
 use std::sync::{
@@ -71,7 +80,14 @@ pub struct SyncQueue {
     resyncs: ResyncStore,
     bootstraps: BootstrapRegistry,
     table_filter: TableFilterRecord,
+    epochs: Epochs,
+    log_ids: LogIds,
     dirty_flag: Arc<TrackedFlag>,
+    /// True once the primary keeps the current epoch.
+    is_known_to_primary: AtomicBool,
+    /// True once every secondary has a resync request because the log was found
+    /// to be copied or restored.
+    is_resynced_as_copy: AtomicBool,
     /// True until the resync requests that the last recovery made are durable.
     has_unresolved_recovery: AtomicBool,
     /// Notified of every append, and of whatever else workers wait for.
@@ -111,6 +127,10 @@ impl SyncQueue {
             resyncs: ResyncStore::new(Arc::clone(&store), Arc::clone(&dirty_flag)),
             bootstraps: BootstrapRegistry::new(Arc::clone(&store)),
             table_filter: TableFilterRecord::new(config.tables.clone()),
+            epochs: Epochs::new(),
+            log_ids: LogIds::default(),
+            is_known_to_primary: AtomicBool::new(false),
+            is_resynced_as_copy: AtomicBool::new(false),
             dirty_flag,
             has_unresolved_recovery: AtomicBool::new(false),
             changed: Arc::new(Notify::new()),
@@ -136,6 +156,7 @@ impl SyncQueue {
     /// Closes the queue. Its content stays for the next start.
     pub fn close(&self) {
         self.persist_resync_requests();
+        self.end_epoch();
         let closed = self.store.with(|store| {
             store.sync()?;
             // From here on the machine going down loses nothing.

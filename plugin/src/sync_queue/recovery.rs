@@ -8,18 +8,21 @@
 //! | corrupt, or fewer commits than its marker records although the machine did not go down | moved aside; a new store, and a resync of every table |
 //! | the machine went down while it was open | a resync of every table, unless `queue_fsync` is `always` |
 //! | a table is new in the filter | a resync of that table |
+//! | a copy of another log, or an earlier state of it | see [`super::lineage`] |
 
 use super::{
     EVERY_TABLE, QueueError, SyncQueue, boot_record,
     bootstrap::BootstrapRegistry,
     intents::{IntentStore, Left},
-    log::{OperationLog, Partition},
+    lineage::{COPIED, Lineage},
+    log::{OperationLog, Partition, Position},
+    log_ids::{LogIds, new_id},
     rejections::{Indexes, RejectionStore},
     resyncs::ResyncStore,
     store::{Store, WriteBatch},
 };
 use crate::self_healing;
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{collections::BTreeSet, path::PathBuf, sync::atomic::Ordering};
 
 /// An opened store, and what was recovered from it.
 struct Recovered {
@@ -29,6 +32,7 @@ struct Recovered {
     left: Left,
     rejections: Indexes,
     machine_went_down: bool,
+    lineage: Lineage,
     added_tables: BTreeSet<String>,
 }
 
@@ -40,11 +44,12 @@ impl SyncQueue {
     /// # Errors
     /// Why the store cannot be opened now.
     pub fn recover(&self) -> Result<(), QueueError> {
-        let mut left = Left::default();
+        let (mut left, mut lineage) = (Left::default(), Lineage::Continued);
         let opened = self.store.recover(
             |corrupt| self.open_store(corrupt),
             |recovered| {
                 left = self.install(&recovered);
+                lineage = recovered.lineage;
                 recovered.store
             },
         );
@@ -53,6 +58,7 @@ impl SyncQueue {
         }
         if opened? {
             tracing::info!(dir = %self.config.dir.display(), "the queue store is open");
+            self.settle_lineage(lineage);
             // The store may be another one, or may have lost its end.
             self.intents.lack_records();
             self.adopt(&left);
@@ -62,6 +68,7 @@ impl SyncQueue {
         // flight: once they are durable, only its intent is left of it.
         self.intents.write_records()?;
         self.persist_resync_requests();
+        self.record_epoch();
         self.log.truncate()
     }
 
@@ -77,8 +84,11 @@ impl SyncQueue {
 
     /// Opens the store; a corrupt one is moved aside and replaced.
     fn open_store(&self, corrupt: bool) -> Result<Recovered, QueueError> {
-        let recovered =
-            self_healing::open_or_set_aside(corrupt, || self.set_aside(), || self.try_open())?;
+        let recovered = self_healing::open_or_set_aside(
+            corrupt,
+            || self.set_aside_corrupt(),
+            || self.try_open(),
+        )?;
         let is_unresolved = recovered.machine_went_down || !recovered.added_tables.is_empty();
         self.has_unresolved_recovery
             .store(is_unresolved, Ordering::Release);
@@ -92,7 +102,16 @@ impl SyncQueue {
     }
 
     fn try_open(&self) -> Result<Recovered, QueueError> {
-        let store = Store::open(&self.config.dir)?;
+        let mut store = Store::open(&self.config.dir)?;
+        let lineage = match self.log.id() {
+            None => self.lineage(&store)?,
+            Some(_) => Lineage::Continued,
+        };
+        if lineage == Lineage::Copied {
+            drop(store);
+            self.set_aside("copied", COPIED)?;
+            store = Store::open(&self.config.dir)?;
+        }
         let machine_went_down = boot_record::is_of_another_boot(&store)?;
         if store.lacks_commits() && !machine_went_down {
             return Err(QueueError::Corrupt(
@@ -109,9 +128,14 @@ impl SyncQueue {
             OperationLog::save(&store, &self.secondaries, &partitions)?;
             BootstrapRegistry::add_all(&store, &self.secondaries)?;
         }
+        match self.log.id() {
+            None => self.begin_epoch(&store, lineage, &partitions)?,
+            Some(_) => self.save_claims(&store)?,
+        }
         let recovered = Recovered {
             id,
             machine_went_down,
+            lineage,
             added_tables: self.table_filter.added_tables(&store)?,
             partitions,
             left: IntentStore::load_left(&store)?,
@@ -123,6 +147,34 @@ impl SyncQueue {
         Ok(recovered)
     }
 
+    /// Records the epoch of this opening. What is in a log that was restored to an
+    /// earlier state is to be read from the primary again.
+    fn begin_epoch(
+        &self,
+        store: &Store,
+        lineage: Lineage,
+        partitions: &[Partition],
+    ) -> Result<(), QueueError> {
+        let ends: Vec<Position> = partitions.iter().map(|it| it.end().position).collect();
+        let mut batch = WriteBatch::new(store);
+        if lineage == Lineage::Restored {
+            OperationLog::set_refresh_horizons(&mut batch, &self.secondaries, &ends);
+        }
+        self.log_ids.load(store, &self.secondaries)?;
+        self.epochs.load_and_begin(&mut batch, ends)?;
+        batch.commit()
+    }
+
+    /// Has a store that is opened again know what the secondaries and the primary
+    /// keep of this log; it may have replaced a corrupt one.
+    fn save_claims(&self, store: &Store) -> Result<(), QueueError> {
+        let mut batch = WriteBatch::new(store);
+        self.log_ids.save(&mut batch);
+        self.epochs.save(&mut batch);
+        self.keep_known_to_primary(&mut batch);
+        batch.commit()
+    }
+
     /// Removes what belongs to secondaries that are no longer configured, and
     /// loads the partitions.
     fn load_partitions(&self, store: &Store) -> Result<Vec<Partition>, QueueError> {
@@ -132,6 +184,7 @@ impl SyncQueue {
         OperationLog::remove_unconfigured(&mut batch, &self.secondaries)?;
         ResyncStore::remove_unconfigured(&mut batch, &self.secondaries)?;
         BootstrapRegistry::remove_unconfigured(&mut batch, &self.secondaries)?;
+        LogIds::remove_unconfigured(&mut batch, &self.secondaries)?;
         RejectionStore::remove_unconfigured(&mut batch, &self.secondaries)?;
         let partitions = OperationLog::load(&mut batch, &self.secondaries)?;
         batch.commit()?;
@@ -174,12 +227,22 @@ impl SyncQueue {
         }
     }
 
-    /// Requests a resync of every table and moves the corrupt store aside. Until
-    /// the new one is open, the state in memory stands for the store's.
-    fn set_aside(&self) -> Result<(), QueueError> {
+    fn set_aside_corrupt(&self) -> Result<(), QueueError> {
+        let aside = self.set_aside("damaged", "the queue store was corrupt")?;
+        tracing::error!(
+            set_aside = %aside.display(),
+            "the queue store was corrupt; it was moved aside and replaced, and a resync of every \
+             table is scheduled. If this happens again, check the disk"
+        );
+        Ok(())
+    }
+
+    /// Requests a resync of every table and moves the store aside. Until the new
+    /// one is open, the state in memory stands for the store's.
+    fn set_aside(&self, why: &str, reason: &str) -> Result<PathBuf, QueueError> {
         // The requests go to the new store. If the process were killed before
-        // that, nothing would show the corruption, so the flag has to be set.
-        self.request_resync_of_everything("the queue store was corrupt");
+        // that, nothing would show what happened, so the flag has to be set.
+        self.request_resync_of_everything(reason);
         self.dirty_flag.set();
         if !self.dirty_flag.is_set() {
             return Err(QueueError::Corrupt(
@@ -187,17 +250,13 @@ impl SyncQueue {
             ));
         }
         let dir = &self.config.dir;
-        let aside = self_healing::set_aside(dir).map_err(|source| QueueError::Directory {
-            dir: dir.clone(),
-            source,
-        })?;
-        tracing::error!(
-            set_aside = %aside.display(),
-            "the queue store was corrupt; it was moved aside and replaced, and a resync of every \
-             table is scheduled. If this happens again, check the disk"
-        );
+        let aside =
+            self_healing::set_aside_as(dir, why).map_err(|source| QueueError::Directory {
+                dir: dir.clone(),
+                source,
+            })?;
         self.log.reset_to_end();
-        Ok(())
+        Ok(aside)
     }
 
     /// Requests a resync of every table of every secondary.
@@ -232,11 +291,4 @@ impl SyncQueue {
             boot_record::record(store, self.config.fsync)
         })
     }
-}
-
-fn new_id() -> String {
-    std::iter::repeat_with(fastrand::alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .take(20)
-        .collect()
 }

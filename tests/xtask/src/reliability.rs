@@ -41,6 +41,12 @@ const LONG_RUNS: &[LongRun] = &[
         test: &["--test", "primary", "a_primary_commits_late"],
     },
     LongRun {
+        name: "copies",
+        variable: "FAULT_COPIES",
+        full: 100,
+        test: &["--test", "copied_queue_dir", "copied_and_restored_again"],
+    },
+    LongRun {
         name: "damage",
         variable: "FAULT_DAMAGE",
         full: 10_000,

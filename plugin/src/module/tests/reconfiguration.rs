@@ -104,3 +104,50 @@ fn enabling_sync_again_resyncs_every_table_once() {
     write_with(&host, &server, Object::new(), "now");
     assert!(secondary.fact("before").is_none());
 }
+
+#[test]
+fn a_queue_dir_that_is_moved_takes_its_dirty_flag_along() {
+    let host = Host::new();
+    let server = test_server::start();
+    let secondary = SecondaryDatabase::of(&server);
+    let dir = |name: &str| host.data.path().join(name);
+    let at = |name| Object::new().with("queue_dir", dir(name).to_str().unwrap());
+    write_with(&host, &server, at("here"), "before");
+    write_with(
+        &host,
+        &server,
+        at("here").with("sync_enabled", false),
+        "meanwhile",
+    );
+    std::fs::rename(dir("here"), dir("there")).unwrap();
+    write_with(&host, &server, at("there"), "now");
+    assert!(secondary.fact("meanwhile").is_some() && secondary.fact("now").is_some());
+
+    // It is not resynced again.
+    secondary.query("DELETE kv_memories");
+    write_with(&host, &server, at("there"), "now");
+    assert!(secondary.fact("before").is_none());
+}
+
+#[test]
+fn a_dirty_flag_that_a_former_version_named_after_the_path_counts_once() {
+    let host = Host::new();
+    let server = test_server::start();
+    let secondary = SecondaryDatabase::of(&server);
+    let dir = host.data.path().join("queue");
+    let at = || Object::new().with("queue_dir", dir.to_str().unwrap());
+    write_with(&host, &server, at(), "before");
+    secondary.query("DELETE kv_memories");
+    let row = Object::new().with(
+        "row",
+        plugin_api::value::RecordId::new("db_sync_log", dir.display().to_string()),
+    );
+    let set = "UPSERT $row SET incomplete = true";
+    host.primary.query(&CallContext::new(), set, &row).unwrap();
+    write_with(&host, &server, at(), "now");
+    assert!(secondary.fact("before").is_some());
+
+    secondary.query("DELETE kv_memories");
+    write_with(&host, &server, at(), "now");
+    assert!(secondary.fact("before").is_none());
+}

@@ -1,7 +1,7 @@
 //! The partitions as they are stored.
 
 use super::{
-    super::store::WriteBatch, ACKED_PREFIX, OperationLog, PARTITIONS, Partition, Position,
+    super::store::WriteBatch, ACKED_PREFIX, Acked, OperationLog, PARTITIONS, Partition, Position,
     QueueError, Store, Watermark, acked_key, entry_key, position_of, refresh_horizon,
 };
 
@@ -55,13 +55,11 @@ fn load_one(
     partition: u16,
     secondaries: &[String],
 ) -> Result<Partition, QueueError> {
-    let stored: Vec<Option<Watermark>> = secondaries
+    let stored: Vec<Option<Acked>> = secondaries
         .iter()
         .map(|secondary| {
             let stored = batch.store.state.get(acked_key(secondary, partition))?;
-            stored
-                .map(|bytes| Watermark::from_bytes(&bytes))
-                .transpose()
+            stored.map(|bytes| Acked::from_bytes(&bytes)).transpose()
         })
         .collect::<Result<_, QueueError>>()?;
     let last = last_entry(batch.store, partition)?;
@@ -69,7 +67,7 @@ fn load_one(
     let end = stored
         .iter()
         .flatten()
-        .copied()
+        .map(|acked| acked.watermark)
         .chain(last)
         .max_by_key(|watermark| watermark.position)
         .unwrap_or_default();
@@ -79,7 +77,7 @@ fn load_one(
     }
     let acked = stored
         .into_iter()
-        .map(|watermark| watermark.unwrap_or(end))
+        .map(|acked| acked.unwrap_or(Acked::at(end)))
         .collect();
     Ok(Partition::recovered(end, acked))
 }

@@ -27,6 +27,7 @@ pub(super) mod wire;
 pub(super) use append::Entries;
 pub(super) use partition::Partition;
 pub use read::{Backlog, Batch};
+use watermark::Acked;
 pub use watermark::{Position, Watermark};
 pub use wire::WireError;
 
@@ -35,10 +36,8 @@ use super::{
     store::{Store, StoreHandle},
 };
 use crate::dedup::Key;
-use crate::self_healing::off_the_runtime;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
-    collections::BTreeMap,
     hash::Hasher,
     sync::{
         Arc, OnceLock,
@@ -99,31 +98,32 @@ impl OperationLog {
         self.changes[usize::from(partition)].lock()
     }
 
-    /// Has the next entry of a partition come after `position`.
-    pub(super) fn raise_end(&self, partition: u16, position: Position) {
-        off_the_runtime(|| {
-            let _changing = self.changing(partition);
-            self.partition(partition).lock().raise_end(position);
-        });
-    }
-
-    pub(super) fn is_behind(&self, applied: &BTreeMap<u16, Position>) -> bool {
-        applied.iter().any(|(partition, position)| {
-            self.partitions
-                .get(usize::from(*partition))
-                .is_some_and(|partition| partition.lock().has_lost(*position))
-        })
-    }
-
+    /// The secondary's watermark of each partition.
     pub(super) fn acked(&self, secondary: &str) -> Vec<Watermark> {
+        let acked = self.acked_and_confirmed(secondary).into_iter();
+        acked.map(|acked| acked.watermark).collect()
+    }
+
+    /// The position that the secondary has confirmed of each partition.
+    pub(super) fn confirmed(&self, secondary: &str) -> Vec<Position> {
+        let acked = self.acked_and_confirmed(secondary).into_iter();
+        acked.map(|acked| acked.confirmed).collect()
+    }
+
+    fn acked_and_confirmed(&self, secondary: &str) -> Vec<Acked> {
         let index = self.index(secondary);
         self.partitions
             .iter()
             .map(|partition| {
                 let partition = partition.lock();
-                index.map_or_else(Watermark::default, |index| partition.acked(index))
+                index.map_or_else(Acked::default, |index| partition.acked(index))
             })
             .collect()
+    }
+
+    /// Where each partition ends, without what was ever appended to it.
+    pub(super) fn end_positions(&self) -> Vec<Position> {
+        self.ends().iter().map(|end| end.position).collect()
     }
 
     pub(super) fn ends(&self) -> Vec<Watermark> {

@@ -1,7 +1,7 @@
 //! [`Partition`]: where one partition of the log ends, and each secondary's
 //! watermark in it.
 
-use super::watermark::{Position, Watermark};
+use super::watermark::{Acked, Position, Watermark};
 
 /// The watermarks of one partition. Its entries are in the store.
 #[derive(Clone, Debug, Default)]
@@ -10,26 +10,18 @@ pub(in crate::sync_queue) struct Partition {
     /// The same with the entries that are committed and not on the disk yet, where
     /// a write waits for the disk.
     assigned: Watermark,
-    /// Where the partition ended when the log was opened.
-    recovered_end: Position,
-    /// Where this process's positions begin, after all former ones.
-    session_start: Position,
     /// By the secondary's index in the configuration.
-    acked: Vec<Watermark>,
+    acked: Vec<Acked>,
     /// Up to here no entry is left in the store.
     truncated_to: Position,
 }
 
 impl Partition {
     /// A partition as the store has it.
-    pub(super) fn recovered(mut end: Watermark, acked: Vec<Watermark>) -> Self {
-        let recovered_end = end.position;
-        end.position = recovered_end.max(Position::first_of_now());
+    pub(super) fn recovered(end: Watermark, acked: Vec<Acked>) -> Self {
         Self {
             end,
             assigned: end,
-            recovered_end,
-            session_start: end.position,
             acked,
             truncated_to: Position::default(),
         }
@@ -66,36 +58,34 @@ impl Partition {
         }
     }
 
-    /// True if `position` was assigned, but not by the log as it is now: the log
-    /// has lost its tail, or was restored to an older state. At the start of the
-    /// session no position was assigned: an evicted secondary is moved there.
-    pub(super) fn has_lost(&self, position: Position) -> bool {
-        let is_of_former_session = position > self.recovered_end && position < self.session_start;
-        is_of_former_session || position > self.assigned.position
-    }
-
+    /// Has no position up to there be assigned again.
     pub(super) fn raise_end(&mut self, position: Position) {
         self.assigned.position = self.assigned.position.max(position);
         self.end_without_entries();
     }
 
-    /// Everything that a secondary has.
-    pub(super) fn acked(&self, secondary: usize) -> Watermark {
-        self.acked.get(secondary).copied().unwrap_or(self.end)
+    /// How far a secondary has come.
+    pub(super) fn acked(&self, secondary: usize) -> Acked {
+        let at_end = || Acked::at(self.end);
+        self.acked.get(secondary).copied().unwrap_or_else(at_end)
     }
 
-    pub(super) fn set_acked(&mut self, secondary: usize, watermark: Watermark) {
+    pub(super) fn set_acked(&mut self, secondary: usize, at: Acked) {
         if let Some(acked) = self.acked.get_mut(secondary) {
-            *acked = watermark;
+            *acked = at;
         }
+    }
+
+    fn watermarks(&self) -> impl Iterator<Item = Watermark> {
+        self.acked.iter().map(|acked| acked.watermark)
     }
 
     /// Its entries are lost: every backlog counts as passed, while secondaries
     /// stay at the positions that they have reached.
     pub(super) fn reset_to_end(&mut self) {
         for acked in &mut self.acked {
-            *acked = Watermark {
-                position: acked.position,
+            acked.watermark = Watermark {
+                position: acked.watermark.position,
                 ..self.end
             };
         }
@@ -114,7 +104,6 @@ impl Partition {
             self.assigned = self.end;
         }
         self.raise_end(before.assigned.position);
-        (self.recovered_end, self.session_start) = (before.recovered_end, before.session_start);
         self
     }
 
@@ -129,7 +118,7 @@ impl Partition {
 
     /// Operations and bytes that a secondary has yet to pass.
     pub(super) fn backlog(&self, secondary: usize) -> (u64, u64) {
-        let acked = self.acked(secondary);
+        let acked = self.acked(secondary).watermark;
         (
             self.end.operations - acked.operations,
             self.end.bytes - acked.bytes,
@@ -138,19 +127,16 @@ impl Partition {
 
     /// Everything that all secondaries have.
     pub(super) fn slowest(&self) -> Watermark {
-        self.acked
-            .iter()
-            .copied()
+        self.watermarks()
             .min_by_key(|acked| acked.position)
             .unwrap_or(self.end)
     }
 
     /// The same, if one of them had come to `watermark`.
     pub(super) fn slowest_if(&self, secondary: usize, watermark: Watermark) -> Watermark {
-        self.acked
-            .iter()
+        self.watermarks()
             .enumerate()
-            .map(|(at, acked)| if at == secondary { watermark } else { *acked })
+            .map(|(at, acked)| if at == secondary { watermark } else { acked })
             .min_by_key(|acked| acked.position)
             .unwrap_or(self.end)
     }

@@ -1,8 +1,8 @@
 //! A secondary's backlog, and its acknowledgements.
 
 use super::{
-    super::store::WriteBatch, OperationLog, PARTITIONS, Position, QueueError, Watermark, acked_key,
-    entry_key, position_of, refresh_horizon, truncation, wire,
+    super::store::WriteBatch, Acked, OperationLog, PARTITIONS, Position, QueueError, Watermark,
+    acked_key, entry_key, position_of, refresh_horizon, truncation, wire,
 };
 use crate::sync_types::SyncOperation;
 use plugin_api::value::Timestamp;
@@ -29,6 +29,9 @@ pub struct Batch {
     pub operations: Vec<(Watermark, SyncOperation)>,
     /// The reader's watermark before them.
     pub begin: Watermark,
+    /// The position that the reader has confirmed: that of `begin`, or an earlier
+    /// one if its backlog was evicted since.
+    pub confirmed: Position,
     /// The reader's watermark once it has applied them.
     pub end: Watermark,
     /// Rows up to here may already be newer on the secondary.
@@ -76,13 +79,15 @@ impl OperationLog {
         let Some(index) = self.index(secondary) else {
             return Err(QueueError::Corrupt("an unknown secondary reads the log"));
         };
-        let (from, log_end) = {
+        let (acked, log_end) = {
             let partition = self.partition(partition).lock();
             (partition.acked(index), partition.end())
         };
+        let from = acked.watermark;
         let mut batch = Batch {
             operations: Vec::new(),
             begin: from,
+            confirmed: acked.confirmed,
             end: from,
             refresh_horizon: Position::default(),
         };
@@ -130,7 +135,7 @@ impl OperationLog {
     /// Entries after `from` are missing. Either another thread has moved the
     /// reader on meanwhile and removed them, or they are lost.
     fn missing(&self, index: usize, partition: u16, from: Watermark) -> Result<(), QueueError> {
-        match self.partition(partition).lock().acked(index) == from {
+        match self.partition(partition).lock().acked(index).watermark == from {
             true => Err(QueueError::Corrupt("log entries are missing")),
             false => Ok(()),
         }
@@ -142,38 +147,57 @@ impl OperationLog {
         partition: u16,
         end: Watermark,
     ) -> Result<(), QueueError> {
+        self.advance(secondary, partition, |acked| {
+            let is_late = end.position <= acked.watermark.position;
+            Acked {
+                watermark: if is_late { acked.watermark } else { end },
+                confirmed: acked.confirmed.max(end.position),
+            }
+        })
+    }
+
+    /// Moves a secondary to the end of the log. What it has confirmed stays: its
+    /// next batch begins there.
+    pub(in crate::sync_queue) fn skip_to_end(&self, secondary: &str) -> Result<(), QueueError> {
+        for partition in 0..PARTITIONS {
+            let watermark = self.partition(partition).lock().end();
+            self.advance(secondary, partition, |acked| Acked { watermark, ..acked })?;
+        }
+        Ok(())
+    }
+
+    /// Moves a secondary, and removes a chunk of what none needs any more.
+    fn advance(
+        &self,
+        secondary: &str,
+        partition: u16,
+        to: impl FnOnce(Acked) -> Acked,
+    ) -> Result<(), QueueError> {
         let Some(index) = self.index(secondary) else {
             return Ok(());
         };
         self.store.with(|store| {
             let _changing = self.changing(partition);
             let known = self.partition(partition).lock().clone();
-            if end.position <= known.acked(index).position {
+            let from = known.acked(index);
+            let mut to = to(from);
+            to.watermark = to.watermark.counted_from(from.watermark);
+            if to == from {
                 return Ok(());
             }
-            let end = end.counted_from(known.acked(index));
             let before = known.slowest();
-            let after = known.slowest_if(index, end);
+            let after = known.slowest_if(index, to.watermark);
             let mut batch = WriteBatch::new(store);
-            batch.insert_state(acked_key(secondary, partition), end.to_bytes());
+            batch.insert_state(acked_key(secondary, partition), to.to_bytes());
             let truncated_to =
                 truncation::remove(&mut batch, partition, known.truncated_to(), after.position)?;
             batch.commit()?;
             let mut known = self.partition(partition).lock();
-            known.set_acked(index, end);
+            known.set_acked(index, to);
             known.set_truncated_to(truncated_to);
             self.held
                 .fetch_sub(after.bytes - before.bytes, Ordering::Relaxed);
             Ok(())
         })
-    }
-
-    /// Moves a secondary to the end of the log.
-    pub(in crate::sync_queue) fn skip_to_end(&self, secondary: &str) -> Result<(), QueueError> {
-        for partition in 0..PARTITIONS {
-            let end = self.partition(partition).lock().end();
-            self.ack(secondary, partition, end)?;
-        }
-        Ok(())
     }
 }

@@ -10,7 +10,7 @@
 //! That is enough: a key is locked from the primary's commit to the append, so
 //! every former state of what a read can see is in the log.
 
-use super::{OperationLog, Position, QueueError, Store};
+use super::{super::store::WriteBatch, OperationLog, Position, QueueError, Store};
 
 /// How the keys of these records begin.
 pub(super) const PREFIX: &str = "refreshed/";
@@ -20,6 +20,20 @@ fn storage_key(secondary: &str, partition: u16) -> String {
 }
 
 impl OperationLog {
+    /// Adds that everything up to these ends is older than what secondaries may
+    /// have.
+    pub(in crate::sync_queue) fn set_refresh_horizons(
+        batch: &mut WriteBatch<'_>,
+        secondaries: &[String],
+        ends: &[Position],
+    ) {
+        for secondary in secondaries {
+            for (partition, end) in (0..).zip(ends) {
+                batch.insert_state(storage_key(secondary, partition), end.0.to_be_bytes());
+            }
+        }
+    }
+
     pub(in crate::sync_queue) fn raise_refresh_horizon(
         &self,
         secondary: &str,

@@ -1,31 +1,17 @@
-//! [`Position`] and [`Watermark`]: places in a partition of the log.
+//! [`Position`] and [`Watermark`]: places in a partition of the log. [`Acked`]: a
+//! secondary's.
 
 use super::super::QueueError;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bits of a position below the time at which the log was opened.
-const SEQUENCE_BITS: u32 = 31;
-
-/// The position of an operation in one partition of the log. Later positions are
-/// greater, and no position is ever used twice.
+/// The position of an operation in one partition of the log: its number there.
+/// Later positions are greater. Fits in 63 bits.
 ///
-/// The high bits start at the second in which the log was opened, the low bits
-/// count. So a log that lost its tail to a power cut, or was restored from a
-/// backup, continues after every position that it may have assigned before; a
-/// secondary that has applied one of those does not mistake a new operation for
-/// an old one. Fits in 63 bits.
+/// A log that has lost its end assigns the same positions again, in another
+/// [`Epoch`](crate::sync_queue::Epoch).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
 impl Position {
-    /// The first position of a log that is opened now.
-    pub(in crate::sync_queue) fn first_of_now() -> Self {
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        Self(seconds << SEQUENCE_BITS)
-    }
-
     /// The next position.
     pub(in crate::sync_queue) const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -85,6 +71,50 @@ impl Watermark {
             position: Position(number(0)?),
             operations: number(8)?,
             bytes: number(16)?,
+        })
+    }
+}
+
+/// How far one secondary has come in a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::sync_queue) struct Acked {
+    /// Where it reads on.
+    pub(in crate::sync_queue) watermark: Watermark,
+    /// The position that it has confirmed: that of the watermark, or an earlier
+    /// one if its backlog was evicted since.
+    pub(in crate::sync_queue) confirmed: Position,
+}
+
+impl Acked {
+    /// Everything up to there was confirmed.
+    pub(in crate::sync_queue) const fn at(watermark: Watermark) -> Self {
+        Self {
+            watermark,
+            confirmed: watermark.position,
+        }
+    }
+
+    /// The watermark; after it the confirmed position, if that is an earlier one.
+    pub(in crate::sync_queue) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = self.watermark.to_bytes().to_vec();
+        if self.confirmed != self.watermark.position {
+            bytes.extend(self.confirmed.0.to_be_bytes());
+        }
+        bytes
+    }
+
+    pub(in crate::sync_queue) fn from_bytes(bytes: &[u8]) -> Result<Self, QueueError> {
+        let watermark = Watermark::from_bytes(bytes)?;
+        let confirmed = match bytes.get(24..) {
+            None | Some([]) => watermark.position,
+            Some(rest) => rest
+                .try_into()
+                .map(|bytes| Position(u64::from_be_bytes(bytes)))
+                .map_err(|_| QueueError::Corrupt("a watermark is truncated"))?,
+        };
+        Ok(Self {
+            watermark,
+            confirmed,
         })
     }
 }

@@ -7,6 +7,7 @@
 //! | [`resyncs`] | resync requests and intents by examples |
 //! | [`model`] | all of the above against a simple model, with kills and restarts |
 //! | [`backlog`] | what a long backlog takes on the disk |
+//! | [`lineage`] | a log that was copied or restored |
 //! | [`corruption`] | the store's files, corrupted in every way |
 //! | [`settlement`] | writes whose outcome is unknown, by examples |
 //! | [`store_failures`] | the store fails while it is in use, and recovers |
@@ -28,6 +29,7 @@ use crate::{
     dedup::Key,
     sync_types::{RowImage, SyncOperation},
 };
+use model::crash::copy;
 use plugin_api::value::{Object, RecordId, Timestamp, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,6 +43,7 @@ mod backlog;
 mod corruption;
 mod encoding;
 mod incompatible;
+mod lineage;
 mod model;
 mod power_cut;
 mod rejections;
@@ -193,23 +196,79 @@ fn positions_are_never_used_twice_across_restarts() {
 }
 
 #[test]
-fn a_log_that_lost_its_tail_detects_it_from_a_secondarys_positions() {
+fn a_log_that_lost_its_end_knows_which_positions_it_has_lost() {
     let dir = TempDir::new().unwrap();
-    // What a secondary had applied when the power was cut, a while ago.
-    let before = Position(Position::first_of_now().0 - (3600 << 31) + 7);
-    let partition = partition_of(&fact("k", 1).key);
-    let applied = BTreeMap::from([(partition, before)]);
-    {
+    let partition = usize::from(partition_of(&fact("k", 0).key));
+    let reopen = |appended: i64| {
         let queue = open(&dir, &["a"]);
-        assert!(queue.is_ahead_of_log(&applied), "a log that never had it");
-        queue.append(&[fact("k", 2)], None).unwrap();
-        assert!(queue.is_ahead_of_log(&applied), "also after new appends");
-        queue.close();
+        for value in 0..appended {
+            queue.append(&[fact("k", value)], None).unwrap();
+        }
+        queue
+    };
+    let queue = reopen(2);
+    let (epoch, before) = (queue.epoch(), dir.path().join("before"));
+    copy(&config(&dir).dir, &before);
+    for value in 0..3 {
+        queue.append(&[fact("k", value)], None).unwrap();
     }
-    let queue = open(&dir, &["a"]);
-    assert!(
-        !queue.is_ahead_of_log(&applied),
-        "a log that has later ones"
+    let applied = queue.ends()[partition].position;
+    drop(queue);
+    std::fs::remove_dir_all(config(&dir).dir).unwrap();
+    std::fs::rename(before, config(&dir).dir).unwrap();
+    // However far it comes meanwhile, and however often it is opened.
+    for appended in [0, 5, 5, 0] {
+        let queue = reopen(appended);
+        let kept = queue.kept_of(Some(epoch)).unwrap()[partition];
+        assert!(kept < applied, "{kept:?} of {applied:?}");
+        let end = queue.ends()[partition].position;
+        let own = queue.kept_of(Some(queue.epoch())).unwrap()[partition];
+        assert!(own >= end, "what it assigns now, it has");
+    }
+}
+
+#[test]
+fn an_evicted_secondary_has_confirmed_what_it_had_before() {
+    let dir = TempDir::new().unwrap();
+    let config = QueueConfig {
+        max_bytes: 2_000,
+        ..config(&dir)
+    };
+    let reopen = || SyncQueue::open(config.clone(), &names(&["a"])).unwrap();
+    let queue = reopen();
+    let partition = partition_of(&fact("k", 0).key);
+    let append = |queue: &SyncQueue| queue.append(&[fact("k", 0)], None).unwrap();
+    append(&queue);
+    let confirmed = queue.read("a", partition, 1).unwrap().end;
+    queue.ack("a", partition, confirmed).unwrap();
+    append(&queue);
+    let in_flight = queue.read("a", partition, 1).unwrap().end;
+    while queue.resync_requests("a").unwrap().is_empty() {
+        append(&queue);
+    }
+    let evicted_to = queue.read("a", partition, 1).unwrap().begin;
+    assert!(evicted_to.position > in_flight.position);
+    let at = |queue: &SyncQueue| {
+        let batch = queue.read("a", partition, 1).unwrap();
+        assert_eq!(batch.begin.position, evicted_to.position);
+        batch.confirmed
+    };
+    assert_eq!(at(&queue), confirmed.position);
+    // The batch that was being applied at that time.
+    queue.ack("a", partition, in_flight).unwrap();
+    queue.close();
+    let queue = reopen();
+    assert_eq!(at(&queue), in_flight.position);
+    let next = queue.read("a", partition, 1).unwrap();
+    assert_eq!(
+        next.operations.len(),
+        1,
+        "what was appended after the eviction"
+    );
+    queue.ack("a", partition, next.end).unwrap();
+    assert_eq!(
+        queue.confirmed("a")[usize::from(partition)],
+        next.end.position
     );
 }
 

@@ -121,7 +121,7 @@ fn corruption_found_while_running_moves_the_store_aside_and_replication_continue
         }
         queue.set_bootstrapped("a").unwrap();
         let first = queue.read("a", partition, 2).unwrap();
-        let at = queue.log.partition(partition).lock().end();
+        let at = queue.ends()[usize::from(partition)];
         let third = log::entry_key(partition, Position(at.position.0 - 1));
         // A panic counts as an error.
         let _ = queue.store.with(|store| Ok(corrupt(store, third)?));

@@ -16,7 +16,7 @@ const UNUSED: usize = 64 << 10;
 pub(super) const LENGTHS: Range<u64> = 24..36;
 
 /// Copies a directory as it is now.
-pub(super) fn copy(from: &Path, to: &Path) {
+pub(in super::super) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

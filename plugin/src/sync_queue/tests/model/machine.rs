@@ -8,13 +8,14 @@ use super::{
 use crate::{
     dedup::Key,
     sync_queue::{
-        EVERY_TABLE, Fsync, Intent, PARTITIONS, Position, QueueConfig, QueueError, ResyncRequest,
-        SyncQueue, Watermark,
+        EVERY_TABLE, Epoch, Fsync, Intent, PARTITIONS, Position, QueueConfig, QueueError,
+        ResyncRequest, SyncQueue, Watermark,
     },
     sync_types::{RowImage, SyncOperation},
 };
 use plugin_api::value::{Object, RecordId};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,6 +30,8 @@ pub(super) const SECONDARIES: &[&str] = &["a", "b", "c"];
 pub(super) struct Reading {
     secondary: String,
     partition: usize,
+    /// Where the secondary has to be for it.
+    confirmed: Position,
     end: Watermark,
     /// How many entries of the partition come before its end.
     passed: usize,
@@ -42,6 +45,8 @@ pub(super) struct Machine {
     pub(super) queue: SyncQueue,
     pub(super) expected: Expected,
     pub(super) readings: Vec<Reading>,
+    /// What the secondaries have: of which epoch, and up to where.
+    reached: BTreeMap<(String, usize), (Epoch, Position)>,
     pub(super) intents: Vec<(Intent, Option<Key>)>,
     /// Requests as they were when they were looked up.
     pub(super) requests: Vec<(String, ResyncRequest, Request)>,
@@ -115,6 +120,7 @@ impl Machine {
             fsync,
             expected,
             readings: Vec::new(),
+            reached: BTreeMap::new(),
             intents: Vec::new(),
             requests: Vec::new(),
             writes: 0,
@@ -199,11 +205,6 @@ impl Machine {
                     self.ack(&reading);
                 }
             }
-            Step::RaiseEnd { partition, by } => {
-                let end = self.queue.ends()[usize::from(*partition)];
-                let raised = Position(end.position.0 + by);
-                self.queue.raise_end(*partition, raised);
-            }
             Step::Restart { secondaries } => self.restart(*secondaries),
             Step::Kill { appending, cut } => self.kill(*appending, *cut),
             rejection @ (Step::Reject { .. }
@@ -285,6 +286,7 @@ impl Machine {
         let reading = Reading {
             secondary: name,
             partition,
+            confirmed: batch.confirmed,
             end: batch.end,
             passed,
         };
@@ -299,13 +301,32 @@ impl Machine {
         let Reading {
             secondary,
             partition,
+            confirmed,
             end,
             passed,
         } = reading;
+        let reached = self.session(secondary, *partition);
+        assert!(*confirmed <= *reached, "{secondary} would refuse the batch");
+        *reached = end.position.max(*reached);
         let number = u16::try_from(*partition).unwrap();
         self.queue.ack(secondary, number, *end).unwrap();
         let acked = &mut self.expected.acked.get_mut(secondary).unwrap()[*partition];
         *acked = (*acked).max(*passed);
+    }
+
+    /// The position of a secondary that is connected: it was compared with the
+    /// log when the session began, and claimed.
+    fn session(&mut self, secondary: &str, partition: usize) -> &mut Position {
+        let confirmed = self.queue.confirmed(secondary)[partition];
+        let epoch = self.queue.epoch();
+        let place = (secondary.to_owned(), partition);
+        let (claimed, reached) = self.reached.entry(place).or_insert((epoch, confirmed));
+        let kept = self.queue.kept_of(Some(*claimed));
+        let kept = kept.expect("an epoch of this log")[partition];
+        assert!(*reached <= kept, "{secondary} is ahead of the log");
+        *claimed = epoch;
+        *reached = confirmed.max(*reached);
+        reached
     }
 
     fn look_up_requests(&mut self) {

@@ -5,7 +5,7 @@
 //! sync_queue::tests::model --nocapture`.
 
 mod checks;
-mod crash;
+pub(super) mod crash;
 mod expected;
 mod machine;
 mod rejections;
@@ -106,11 +106,6 @@ pub(super) enum Step {
     },
     /// Looks up the requests that later scans use.
     LookUpRequests,
-    /// A secondary has a later position than the log ever assigned.
-    RaiseEnd {
-        partition: u16,
-        by: u64,
-    },
     /// The process closes the queue, and the next one has these secondaries.
     Restart {
         secondaries: u8,
@@ -157,7 +152,6 @@ fn any_step() -> impl Strategy<Value = Step> {
         5 => (some.clone(), keys(3)).prop_map(|(which, keys)| Step::ScanPage { which, keys }),
         3 => some.prop_map(|which| Step::ClearResync { which }),
         4 => Just(Step::LookUpRequests),
-        2 => (0..16u16, 1..5u64).prop_map(|(partition, by)| Step::RaiseEnd { partition, by }),
         2 => (1..8u8).prop_map(|secondaries| Step::Restart { secondaries }),
         3 => (proptest::option::of(key()), any::<u64>())
             .prop_map(|(appending, cut)| Step::Kill { appending, cut }),
