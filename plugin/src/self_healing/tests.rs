@@ -43,7 +43,7 @@ impl StoreError for TestError {
 
 /// A number stands for the files.
 fn opened() -> SelfHealingStore<u32> {
-    let store = SelfHealingStore::unopened("test store");
+    let store = SelfHealingStore::unopened("test store", Arc::default());
     recover(&store).unwrap();
     store
 }

@@ -15,6 +15,9 @@ use crate::{
 use plugin_api::{panic::guard, value::Timestamp};
 use std::{sync::Arc, time::Duration};
 
+/// The wait after the log could not be read; the longest for further rejections.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// The rejected operations of one secondary.
 pub(super) struct RetryQueue {
     context: Arc<Context>,
@@ -77,29 +80,52 @@ impl RetryQueue {
     /// stopped.
     pub(super) async fn run(self) {
         let Context { queue, config, .. } = &*self.context;
-        let tick =
-            (config.retry_interval / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let secondary = self.context.name();
+        let mut states = self.context.manager.subscribe();
         while !self.context.is_stopped() {
-            tokio::time::sleep(tick).await;
-            if self.context.manager.snapshot().is_paused() || !queue.may_have_rejected() {
-                continue;
+            let next = match self.context.manager.snapshot().is_paused() {
+                true => None,
+                false => {
+                    guard("retrying", || Ok(self.queue_due_retries()?)).unwrap_or_else(|error| {
+                        tracing::debug!(secondary, %error, "retries wait");
+                        Some(AFTER_FAILURE)
+                    })
+                }
+            };
+            tokio::select! {
+                () = sleep_for(next) => {}
+                () = queue.rejection_stored(secondary) => {}
+                _ = states.changed() => {}
             }
-            let queued = guard("retrying", || Ok(self.queue_due_retries()?));
-            if let Err(error) = queued {
-                tracing::debug!(secondary = %self.context.name(), %error, "retries wait");
-            }
+            // Many may be rejected at once.
+            let gather = config.retry_interval / 4;
+            tokio::time::sleep(gather.clamp(Duration::from_millis(10), AFTER_FAILURE)).await;
         }
     }
 
-    fn queue_due_retries(&self) -> Result<(), QueueError> {
+    /// Returns how long to wait for the next one.
+    fn queue_due_retries(&self) -> Result<Option<Duration>, QueueError> {
         let Context { queue, config, .. } = &*self.context;
         let secondary = self.context.name();
+        if !queue.may_have_rejected() {
+            return Ok(None);
+        }
         let now = Timestamp::now();
-        queue
-            .retries(secondary)?
-            .iter()
-            .filter(|retry| is_due(retry, config.retry_interval, now))
-            .try_for_each(|retry| queue.retry(secondary, &retry.key))
+        let mut next: Option<Duration> = None;
+        for retry in queue.retries(secondary)? {
+            match wait_of(&retry, config.retry_interval, now) {
+                Duration::ZERO => queue.retry(secondary, &retry.key)?,
+                wait => next = Some(next.map_or(wait, |next| next.min(wait))),
+            }
+        }
+        Ok(next)
+    }
+}
+
+async fn sleep_for(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -108,11 +134,14 @@ fn longest_wait(interval: Duration, rejections: u32) -> Duration {
     interval.saturating_mul(2u32.saturating_pow(rejections))
 }
 
-/// Is its wait over? Also true if more is left than the whole wait: the clock was
-/// moved back, or the interval was made shorter.
-fn is_due(retry: &Retry, interval: Duration, now: Timestamp) -> bool {
+/// What is left of its wait. None if more is left than the whole wait: the clock
+/// was moved back, or the interval was made shorter.
+fn wait_of(retry: &Retry, interval: Duration, now: Timestamp) -> Duration {
     let longest = longest_wait(interval, retry.retry_count.saturating_sub(1));
-    retry.due <= now || retry.due > now.after(longest)
+    match retry.due > now.after(longest) {
+        true => Duration::ZERO,
+        false => retry.due.since(now),
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +160,7 @@ mod tests {
                 retry_count: 3,
                 due,
             };
-            is_due(&retry, INTERVAL, now)
+            wait_of(&retry, INTERVAL, now).is_zero()
         };
         assert!(is_due_at(now));
         assert!(!is_due_at(now.after(INTERVAL)));

@@ -33,12 +33,12 @@ struct Recovered {
 
 impl SyncQueue {
     /// Opens the store if it is not open, writes the resync requests that are in
-    /// memory, and removes entries that are no longer needed. Blocks; to be
-    /// called periodically.
+    /// memory, and removes a part of the entries that are no longer needed. True
+    /// if nothing is left to do; otherwise it is to be called again. Blocks.
     ///
     /// # Errors
     /// Why the store cannot be opened now.
-    pub fn recover(&self) -> Result<(), QueueError> {
+    pub fn recover(&self) -> Result<bool, QueueError> {
         let mut intents = Vec::new();
         let opened = self.store.recover(
             |corrupt| self.open_store(corrupt),
@@ -53,10 +53,10 @@ impl SyncQueue {
         if opened? {
             tracing::info!(dir = %self.config.dir.display(), "the queue store is open");
             self.resolve_intents(&intents);
-            self.wake();
+            self.wakeups.reopened();
         }
-        self.persist_resync_requests();
-        self.log.truncate()
+        let persisted = self.persist_resync_requests();
+        Ok(self.log.truncate()? && persisted)
     }
 
     /// A store that was never open in this process may not have recorded that
@@ -214,21 +214,27 @@ impl SyncQueue {
     }
 
     /// Writes the resync requests that are in memory. Once all are durable, the
-    /// dirty flag and what the recovery found are no longer needed.
-    pub(super) fn persist_resync_requests(&self) {
+    /// dirty flag and what the recovery found are no longer needed. True if
+    /// nothing is left to do.
+    pub(super) fn persist_resync_requests(&self) -> bool {
+        let mut done = false;
         self.resyncs.flush(|| {
             let is_unresolved = self.has_unresolved_recovery.load(Ordering::Acquire);
             if !is_unresolved && !self.dirty_flag.may_be_set() {
+                done = true;
                 return;
             }
             if self.store.with(Store::sync).is_err() {
                 return;
             }
-            if is_unresolved && self.record_recovery().is_ok() {
+            let resolved = !is_unresolved || self.record_recovery().is_ok();
+            if resolved {
                 self.has_unresolved_recovery.store(false, Ordering::Release);
             }
             self.dirty_flag.clear();
+            done = resolved && !self.dirty_flag.may_be_set();
         });
+        done
     }
 
     /// Records the present table filter and boot in place of those that the

@@ -6,8 +6,12 @@ use crate::self_healing::{Fault, SelfHealingStore};
 use parking_lot::Mutex;
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+use tokio::sync::Notify;
 
 /// Entries by their bytes. What cannot be written now counts all the same, and
 /// is written once it can be.
@@ -20,20 +24,29 @@ pub(super) struct Store {
     /// What could not be written yet. Locked for every write.
     unwritten: Mutex<Changes>,
     any_unwritten: AtomicBool,
+    /// Notified when there is something to recover or to sync.
+    upkeep: Arc<Notify>,
 }
 
 impl Store {
     /// One that [`Store::recover`] has yet to open, in `dir` if there is one.
     /// With `sync_always` each write is synced to the disk.
     pub(super) fn unopened(dir: Option<&Path>, sync_always: bool) -> Self {
+        let upkeep = Arc::<Notify>::default();
         Self {
-            files: SelfHealingStore::unopened("tombstone store"),
+            files: SelfHealingStore::unopened("tombstone store", Arc::clone(&upkeep)),
             dir: dir.map(Path::to_owned),
             sync_always,
             unsynced: AtomicBool::new(false),
             unwritten: Mutex::default(),
             any_unwritten: AtomicBool::new(false),
+            upkeep,
         }
+    }
+
+    /// Waits until there is something to recover or to sync.
+    pub(super) async fn upkeep_due(&self) {
+        self.upkeep.notified().await;
     }
 
     /// Takes these files. `install` gets what they hold.
@@ -102,7 +115,9 @@ impl Store {
             .with(|files| files.write(&unwritten, self.sync_always));
         if written.is_ok() {
             unwritten.clear();
-            self.unsynced.store(true, Ordering::Relaxed);
+            if !self.unsynced.swap(true, Ordering::Relaxed) {
+                self.upkeep.notify_one();
+            }
         }
         self.any_unwritten
             .store(!unwritten.is_empty(), Ordering::Release);

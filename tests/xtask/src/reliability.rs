@@ -35,6 +35,16 @@ const LONG_RUNS: &[LongRun] = &[
         test: &["--test", "faults", "the_server_is_killed_or_paused"],
     },
     LongRun {
+        name: "slow-poison",
+        variable: "FAULT_POISON",
+        full: 50,
+        test: &[
+            "--test",
+            "slow_line",
+            "an_operation_that_never_gets_through",
+        ],
+    },
+    LongRun {
         name: "damage",
         variable: "FAULT_DAMAGE",
         full: 10_000,

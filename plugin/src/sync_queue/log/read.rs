@@ -136,19 +136,20 @@ impl OperationLog {
         }
     }
 
+    /// True if nothing is left in the store of what every secondary has passed.
     pub(in crate::sync_queue) fn ack(
         &self,
         secondary: &str,
         partition: u16,
         end: Watermark,
-    ) -> Result<(), QueueError> {
+    ) -> Result<bool, QueueError> {
         let Some(index) = self.index(secondary) else {
-            return Ok(());
+            return Ok(true);
         };
         self.store.with(|store| {
             let mut guard = self.partition(partition).lock();
             if end.position <= guard.acked(index).position {
-                return Ok(());
+                return Ok(true);
             }
             let end = end.counted_from(guard.acked(index));
             let before = guard.slowest();
@@ -162,7 +163,7 @@ impl OperationLog {
             guard.set_truncated_to(truncated_to);
             self.held
                 .fetch_sub(after.bytes - before.bytes, Ordering::Relaxed);
-            Ok(())
+            Ok(truncated_to >= after.position)
         })
     }
 
