@@ -38,7 +38,7 @@ fn sessions(host: &Host) -> u64 {
 #[test]
 fn a_slow_line_is_used_well_and_no_session_is_lost_over_it() {
     // The batches of four workers together take longer than the timeout.
-    const FACTS: usize = 240;
+    const FACTS: usize = 300;
     const BYTES: usize = 8_000;
     let site = Site::new();
     let server = site.server("a");

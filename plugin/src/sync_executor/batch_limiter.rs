@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-/// The size of the first transactions, before anything is known.
-const FIRST: usize = 256 << 10;
+/// The size of the first transactions, before anything is known: those of all
+/// workers together get through a slow line in time.
+const FIRST: usize = 64 << 10;
 
 /// A transaction that is committed, however late, does not lower the limit below
 /// this: a small one that takes long says nothing about its size.
