@@ -22,8 +22,13 @@ pub enum Call {
     Connect,
     /// Preparing a secondary's tables where it only serves reads.
     PrepareSchema,
+    /// A health check of a secondary.
+    HealthCheck,
     /// Applying a batch to a secondary.
     Apply,
+    /// Applying one operation alone, again and again, to a secondary that
+    /// answers everything else.
+    ApplyAlone,
     /// A merged read's part on a secondary.
     ReadSecondary,
     /// Reading or writing the log.
@@ -58,6 +63,11 @@ pub enum Action {
     Isolate,
     /// Closes the session, if there is one, and opens another with backoff.
     Reconnect,
+    /// Replaces the worker's connection, and asks the secondary over that of the
+    /// session. If it does not answer, or has lost its position, as
+    /// [`Self::Reconnect`]. If it answers, the batch is at fault: it is split, and
+    /// an operation that fails alone again is as [`Self::Isolate`] says.
+    CheckSecondary,
     /// Opens the session again with backoff, and reports that an operator has
     /// to fix something first.
     AwaitOperator,
@@ -65,6 +75,8 @@ pub enum Action {
     Wait,
     /// Goes on without that secondary or step.
     Skip,
+    /// The same, this once: it says nothing about the secondary.
+    Overlook,
 }
 
 /// What an error means, and what is done about it.
@@ -151,15 +163,23 @@ pub const fn of(call: Call, kind: ErrorKind) -> Policy {
             "no action needed: the secondary only serves reads, its tables stay as they are",
         ),
 
-        (Call::Apply, Kind::CONNECTION | Kind::TIMEOUT) => Policy::new(
-            Effect::Uncertain,
-            Action::Reconnect,
-            "no action needed: the batch is sent again once the secondary is connected",
-        ),
-        // A namespace or table that has vanished: a new session creates it.
-        (Call::Apply, Kind::CLOSED | Kind::NOT_FOUND) => Policy::new(
+        (Call::HealthCheck, _) => Policy::new(
             Effect::None,
             Action::Reconnect,
+            "no action needed once the server answers: the connection is retried automatically, \
+             and writes wait in the log until then",
+        ),
+
+        (Call::Apply, Kind::CONNECTION | Kind::TIMEOUT) => Policy::new(
+            Effect::Uncertain,
+            Action::CheckSecondary,
+            "no action needed: the batch is sent again once the secondary is connected",
+        ),
+        // A namespace or table that has vanished, which a new session creates; or
+        // what an operation makes the secondary look for.
+        (Call::Apply, Kind::CLOSED | Kind::NOT_FOUND) => Policy::new(
+            Effect::None,
+            Action::CheckSecondary,
             "no action needed: the batch is sent again once the secondary is connected",
         ),
         (Call::Apply, Kind::CONFLICT) => Policy::new(
@@ -172,10 +192,24 @@ pub const fn of(call: Call, kind: ErrorKind) -> Policy {
         }
         (Call::Apply, _) => Policy::new(Effect::None, Action::Isolate, FIX_AND_REPLAY),
 
+        (Call::ApplyAlone, Kind::TIMEOUT) => Policy::new(
+            Effect::Uncertain,
+            Action::Isolate,
+            "raise operation_timeout, or have the host write it in smaller parts; then POST \
+             /api/db-sync/dead-letters/replay",
+        ),
+        (Call::ApplyAlone, _) => Policy::new(Effect::Uncertain, Action::Isolate, FIX_AND_REPLAY),
+
         (Call::ReadSecondary, Kind::CONNECTION) => Policy::new(
             Effect::None,
             Action::Reconnect,
             "no action needed: reads do without the secondary until it is connected",
+        ),
+        // Before its time was over: it was the caller's, or the server's own.
+        (Call::ReadSecondary, Kind::TIMEOUT) => Policy::new(
+            Effect::None,
+            Action::Overlook,
+            "no action needed: reads wait for the secondary up to query_timeout",
         ),
         (Call::ReadSecondary, _) => Policy::new(
             Effect::None,
@@ -248,11 +282,13 @@ mod tests {
                 Reconnect, Reconnect, AwaitOperator, Reconnect,
             ]),
             (Call::PrepareSchema, [Skip, Skip, Skip, Reconnect, Reconnect, Skip, Skip, Skip]),
+            (Call::HealthCheck, [Reconnect; 8]),
             (Call::Apply, [
-                Isolate, Reconnect, Isolate, Reconnect,
-                Reconnect, RetryNow, Isolate, Reconnect,
+                Isolate, CheckSecondary, Isolate, CheckSecondary,
+                CheckSecondary, RetryNow, Isolate, CheckSecondary,
             ]),
-            (Call::ReadSecondary, [Skip, Skip, Skip, Reconnect, Skip, Skip, Skip, Skip]),
+            (Call::ApplyAlone, [Isolate; 8]),
+            (Call::ReadSecondary, [Skip, Skip, Skip, Reconnect, Overlook, Skip, Skip, Skip]),
             (Call::UseLog, [Wait; 8]),
         ];
         for (call, actions) in table {
@@ -285,7 +321,12 @@ mod tests {
 
     #[test]
     fn only_calls_that_write_can_have_an_uncertain_effect() {
-        for call in [Call::ReadPrimary, Call::Connect, Call::ReadSecondary] {
+        for call in [
+            Call::ReadPrimary,
+            Call::Connect,
+            Call::HealthCheck,
+            Call::ReadSecondary,
+        ] {
             for kind in KINDS {
                 assert_eq!(of(call, kind).effect, Effect::None, "{call:?} {kind:?}");
             }

@@ -20,6 +20,7 @@ mod machine;
 
 pub use machine::{Applied, ConnectionFailure, StateMachine};
 
+use crate::error_policy::Failure;
 use plugin_api::error::StorageError;
 use serde::Serialize;
 use std::{fmt, time::Duration};
@@ -135,7 +136,7 @@ pub enum Event<'a> {
         /// The session's number.
         generation: u64,
         /// Why.
-        error: &'a StorageError,
+        failure: &'a Failure,
     },
     /// A health check was answered.
     HealthChecked {

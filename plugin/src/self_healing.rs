@@ -4,7 +4,7 @@
 //! fjall takes no more writes after its first failed one, so a disk that was
 //! full for a moment would disable it for good. Here the failure is recorded,
 //! callers get an error meanwhile, and [`SelfHealingStore::recover`], which a
-//! background task calls periodically, closes and reopens the database until
+//! background task calls once it is notified, closes and reopens the database until
 //! that succeeds. The failure's [`Severity`] decides how it is reopened.
 //!
 //! | module | contents |
@@ -32,8 +32,12 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
+use tokio::sync::Notify;
 
 /// How often a database may fail for an unknown reason before it is treated as
 /// corrupt: an unreadable disk sector fails every time.
@@ -111,11 +115,14 @@ pub struct SelfHealingStore<S> {
     slot: RwLock<Slot<S>>,
     fault: Mutex<Option<Fault>>,
     unknown_failures: AtomicU32,
+    /// Notified of every failure.
+    failed: Arc<Notify>,
 }
 
 impl<S> SelfHealingStore<S> {
-    /// A database that [`SelfHealingStore::recover`] has yet to open.
-    pub fn unopened(name: &'static str) -> Self {
+    /// A database that [`SelfHealingStore::recover`] has yet to open. `failed`
+    /// is notified when it fails and has to be opened again.
+    pub fn unopened(name: &'static str, failed: Arc<Notify>) -> Self {
         Self {
             name,
             slot: RwLock::new(Slot::Unavailable),
@@ -124,6 +131,7 @@ impl<S> SelfHealingStore<S> {
                 severity: Severity::Environment,
             })),
             unknown_failures: AtomicU32::new(0),
+            failed,
         }
     }
 
@@ -167,6 +175,8 @@ impl<S> SelfHealingStore<S> {
                 severity,
             });
         }
+        drop(fault);
+        self.failed.notify_one();
     }
 
     /// Why the database cannot be used; `None` if it can.

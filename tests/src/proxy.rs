@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What the network does with bytes.
@@ -24,7 +24,8 @@ pub enum Network {
     Healthy,
     /// Delays each piece by this time.
     Delayed(Duration),
-    /// Passes on that many bytes per second in each direction.
+    /// Passes on that many bytes per second in each direction, those of all
+    /// connections together.
     Throttled(u32),
     /// Holds back both directions until the state changes. Connections are still
     /// accepted.
@@ -42,6 +43,30 @@ pub enum Network {
 enum Direction {
     ToServer,
     ToClient,
+}
+
+/// A line that carries one piece after the other.
+struct Line {
+    /// When it has carried everything that it was given.
+    free_at: Mutex<Instant>,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            free_at: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Waits until a piece has got through that takes the line so long.
+    fn carry(&self, time: Duration) {
+        let through = {
+            let mut free_at = self.free_at.lock();
+            *free_at = (*free_at).max(Instant::now()) + time;
+            *free_at
+        };
+        thread::sleep(through.saturating_duration_since(Instant::now()));
+    }
 }
 
 /// Requests that are held back.
@@ -64,6 +89,8 @@ struct Shared {
     /// that ends without being held is removed.
     unanswered: Mutex<BTreeMap<u64, i64>>,
     connections: AtomicU64,
+    to_server: Line,
+    to_client: Line,
     /// Bytes that clients have sent.
     bytes_sent: AtomicU64,
     changed: Condvar,
@@ -94,6 +121,8 @@ impl Proxy {
             once_held: AtomicU64::new(0),
             unanswered: Mutex::default(),
             connections: AtomicU64::new(0),
+            to_server: Line::new(),
+            to_client: Line::new(),
             bytes_sent: AtomicU64::new(0),
             changed: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -150,6 +179,11 @@ impl Proxy {
         let once_held = self.shared.once_held.load(Ordering::SeqCst);
         let unanswered = self.shared.unanswered.lock();
         unanswered.range(..once_held).map(|(_, count)| count).sum()
+    }
+
+    /// How many connections were opened so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// How many bytes clients have sent so far, delivered or not.
@@ -282,8 +316,11 @@ impl Shared {
             match self.passable(direction) {
                 Network::Delayed(time) => thread::sleep(time),
                 Network::Throttled(bytes) => {
-                    let part = length as f64 / f64::from(bytes);
-                    thread::sleep(Duration::from_secs_f64(part));
+                    let time = Duration::from_secs_f64(length as f64 / f64::from(bytes));
+                    match direction {
+                        Direction::ToServer => self.to_server.carry(time),
+                        Direction::ToClient => self.to_client.carry(time),
+                    }
                 }
                 _ => {}
             }

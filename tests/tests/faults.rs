@@ -449,6 +449,40 @@ fn a_table_that_rejects_rows_does_not_delay_others() {
 }
 
 #[test]
+fn an_operation_that_is_always_answered_with_not_found_is_a_dead_letter() {
+    // A column that the module does not know, and so does not define again.
+    const REJECTS: &str = "DEFINE FIELD extra ON kv_memories TYPE any VALUE \
+        IF key = 'poison' { SELECT * FROM missing } ELSE { NONE }";
+    const ACCEPTS: &str = "REMOVE FIELD extra ON kv_memories";
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &["sync_max_retries: 1"]);
+    caught_up(&host);
+    let secondary = site.database(&server);
+    run(&secondary, REJECTS);
+    let save = |key: &str| {
+        let saved = host
+            .storage()
+            .save_fact(&CallContext::new(), "u", key, &1i64.into());
+        saved.unwrap();
+    };
+    save("poison");
+    (0..100).for_each(|number| save(&format!("k{number}")));
+    given_up(&host, 1);
+    let comparison = compare(host.primary(), &secondary).unwrap();
+    assert_eq!(comparison.tables[0].missing.len(), 1, "{comparison}");
+    let sessions = secondaries(&host)[0]["connects"].clone();
+    assert_eq!(sessions, 1, "the secondary itself is sound");
+    let reason = dead_letters(&host)[0]["last_error"].clone();
+    assert!(reason.as_str().unwrap().contains("NotFound"), "{reason}");
+
+    run(&secondary, ACCEPTS);
+    admin_post(&host, "dead-letters/replay");
+    given_up(&host, 0);
+    site.assert_equal(&host, &server);
+}
+
+#[test]
 fn a_secondary_connects_once_its_password_is_corrected_on_the_server() {
     let site = Site::new();
     let server = site.server("a");

@@ -121,6 +121,20 @@ fn a_read_waits_for_a_secondary_that_answers_within_the_timeout() {
 }
 
 #[test]
+fn reads_over_a_long_line_open_no_connections() {
+    const READS: u32 = 50;
+    let fixture = Fixture::new(LONG, RARE_HEALTH_CHECKS);
+    fixture
+        .proxy
+        .set(Network::Delayed(Duration::from_millis(80)));
+    let before = fixture.proxy.connections();
+    for _ in 0..READS {
+        assert_eq!(fixture.list(), ["on_both", "on_secondary"]);
+    }
+    assert_eq!(fixture.proxy.connections() - before, 0);
+}
+
+#[test]
 fn after_one_timeout_a_silent_secondary_gets_one_probe_per_query_timeout() {
     let timeout = Duration::from_secs(1);
     let fixture = Fixture::new("1s", RARE_HEALTH_CHECKS);

@@ -54,12 +54,16 @@ impl Timestamp {
 
     /// How long ago this was; zero for a time in the future.
     pub fn elapsed(self) -> Duration {
-        let now = Self::now();
-        if now <= self {
+        Self::now().since(self)
+    }
+
+    /// How much later this is than `earlier`; zero if it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        if self <= earlier {
             return Duration::ZERO;
         }
-        let nanos = i128::from(now.seconds - self.seconds) * 1_000_000_000 + i128::from(now.nanos)
-            - i128::from(self.nanos);
+        let nanos = i128::from(self.seconds) - i128::from(earlier.seconds);
+        let nanos = nanos * 1_000_000_000 + i128::from(self.nanos) - i128::from(earlier.nanos);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }

@@ -100,7 +100,7 @@ keys! {
         reconnect_backoff [retry_backoff]: Duration = duration(MILLISECOND, HOUR), default "10s";
         /// The timeout of a connection attempt and of a health check.
         connect_timeout []: Duration = duration(MILLISECOND, 10 * MINUTE), default "10s";
-        /// The timeout of a call to a secondary; after it, the connection counts as lost.
+        /// The timeout of a call to a secondary; batches are made so small that they take about a fifth of it.
         operation_timeout []: Duration = duration(MILLISECOND, 10 * MINUTE), default "30s";
         /// How long a merged read waits for a secondary.
         query_timeout []: Duration = duration(MILLISECOND, 10 * MINUTE), default "2s";

@@ -3,28 +3,38 @@
 //!
 //! The SDK does not report that a server is gone: a call on an open client hangs
 //! and is kept, to run after the SDK has reconnected by itself. So a client
-//! that failed a call or a health check is never used again. Its [`Session`]
-//! is withdrawn, and closes once its last handle is dropped. Only a new client,
-//! which fails at once while the server is away, starts the next session.
+//! that failed a call or a health check is never used again, and closes once its
+//! last handle is dropped.
+//!
+//! A [`Session`] has one connection for health checks, reconciliation and reads,
+//! and each worker has a [`WorkerConnection`] within it for its transactions. A
+//! worker replaces its own; the session is lost when the first does not answer.
+//! Then it is withdrawn, and only a new client, which fails at once while the
+//! server is away, starts the next one.
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | `backoff` | waits between attempts |
+//! | [`worker`] | a worker's own connection |
+//! | `sign_of_life` | when a secondary is due to be asked whether it is there |
 //! | `port` | whether a server still listens |
+//! | `backoff` | waits between attempts |
 
 mod backoff;
 mod port;
+mod sign_of_life;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use crate::{
     config::{SecondaryConfig, Settings},
-    error_policy::{self, Action, Call},
+    error_policy::{self, Action, Call, Failure},
     secondary_state::{Applied, Event, SecondaryState, StateMachine},
 };
 use arc_swap::ArcSwapOption;
 pub(crate) use backoff::{Backoff, jitter};
 use plugin_api::error::{StorageError, StorageResult};
+use sign_of_life::{PING_TIMEOUT, SignsOfLife};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -39,6 +49,7 @@ use tokio::{
     task::AbortHandle,
     time::{sleep, timeout},
 };
+pub(crate) use worker::WorkerConnection;
 
 /// How a secondary is connected.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +63,13 @@ pub struct ConnectionPolicy {
     /// Is anything replicated to the secondary? If so its tables have to be
     /// prepared; if not, a user who may only read is enough.
     pub replicates: bool,
+}
+
+impl ConnectionPolicy {
+    /// How long a short answer may take: no longer than a connection does.
+    pub(crate) fn ping_timeout(&self) -> Duration {
+        self.timeouts.connect.min(self.timeouts.operation)
+    }
 }
 
 impl From<&Settings> for ConnectionPolicy {
@@ -76,7 +94,8 @@ impl From<&Settings> for ConnectionPolicy {
 pub struct Session {
     /// The 64 methods on it.
     pub storage: SurrealStorage,
-    /// SurrealQL on it.
+    /// SurrealQL on it, over the same connection. Transactions of workers go over
+    /// a [`WorkerConnection`].
     pub connection: Connection,
     /// What preparing its tables found.
     pub schema: SchemaReport,
@@ -90,6 +109,7 @@ pub struct Session {
 pub struct SecondaryConnectionManager {
     shared: Arc<Shared>,
     task: AbortHandle,
+    runtime: Handle,
 }
 
 #[derive(Debug)]
@@ -100,6 +120,7 @@ struct Shared {
     /// two never disagree; read without a lock.
     session: ArcSwapOption<Session>,
     machine: watch::Sender<StateMachine>,
+    signs_of_life: SignsOfLife,
 }
 
 impl SecondaryConnectionManager {
@@ -110,12 +131,19 @@ impl SecondaryConnectionManager {
             policy,
             session: ArcSwapOption::empty(),
             machine: watch::Sender::new(StateMachine::new(policy.replicates)),
+            signs_of_life: SignsOfLife::default(),
         });
         let work = Arc::clone(&shared).run(runtime.clone());
         Arc::new(Self {
             shared,
             task: runtime.spawn(work).abort_handle(),
+            runtime,
         })
+    }
+
+    /// How it is connected.
+    pub(crate) fn policy(&self) -> &ConnectionPolicy {
+        &self.shared.policy
     }
 
     /// The secondary's name in the configuration.
@@ -183,18 +211,51 @@ impl SecondaryConnectionManager {
         self.shared.apply(event, None);
     }
 
-    /// Reports that a call on `session` failed in a way that only a new session
-    /// can fix: the session is withdrawn and another one opened. A report about
-    /// an older session than the open one does nothing.
-    pub fn lost(&self, session: &Session, error: &StorageError) {
-        self.shared.lose(session.generation, error);
+    /// Reports that a call on the session of that generation failed in a way that
+    /// only a new session can fix: the session is withdrawn and another one
+    /// opened. A report about an older session than the open one does nothing.
+    pub(crate) fn lost(&self, generation: u64, failure: &Failure) {
+        self.shared.lose(generation, failure);
     }
 
-    /// Probes the server's port: an error if nothing listens there, none if
-    /// something does or if the probe takes too long. Blocks for a second at
-    /// most, beside resolving a name.
-    pub fn is_gone(&self) -> Option<StorageError> {
-        port::probe(&self.shared.config.address)
+    /// True if the secondary is to be asked whether it is there, because an
+    /// answer is late: it has not answered for a second, and was not asked. The
+    /// caller then calls [`SecondaryConnectionManager::check_alive`].
+    pub(crate) fn is_check_due(&self, generation: u64) -> bool {
+        !self.is_open(generation) || self.shared.signs_of_life.ask()
+    }
+
+    /// Asks the secondary whether it is there: over the open connection first,
+    /// then at its port. Blocks for some 1.5 seconds at most, beside resolving a
+    /// name.
+    ///
+    /// # Errors
+    /// The session of that generation is lost: nothing listens at the port, or it
+    /// was lost before. None if something listens but does not answer in time.
+    pub(crate) fn check_alive(&self, generation: u64) -> StorageResult<()> {
+        let session = self.session();
+        let Some(session) = session.filter(|open| open.generation == generation) else {
+            return Err(StorageError::connection(
+                "the connection was lost before the answer came",
+            ));
+        };
+        let ping = session.connection.ping(PING_TIMEOUT);
+        if self.runtime.block_on(ping).is_ok() {
+            self.shared.signs_of_life.seen();
+            return Ok(());
+        }
+        let Some(error) = port::probe(&self.shared.config.address) else {
+            return Ok(());
+        };
+        self.lost(generation, &Failure::of(Call::HealthCheck, error.clone()));
+        Err(error)
+    }
+
+    fn is_open(&self, generation: u64) -> bool {
+        let session = self.shared.session.load();
+        session
+            .as_ref()
+            .is_some_and(|open| open.generation == generation)
     }
 
     /// Withdraws the session and connects no more. Idempotent.
@@ -302,9 +363,7 @@ impl Shared {
     async fn watch(&self, generation: u64) {
         let mut states = self.machine.subscribe();
         let lost = |machine: &StateMachine| !machine.state().is_connected();
-        // A sign of life takes no longer than a connection does.
-        let timeouts = self.policy.timeouts;
-        let ping_timeout = timeouts.connect.min(timeouts.operation);
+        let ping_timeout = self.policy.ping_timeout();
         loop {
             let due = timeout(self.policy.health_check_interval, states.wait_for(lost))
                 .await
@@ -320,6 +379,7 @@ impl Shared {
             match answer {
                 Ok(()) => {
                     let latency = began.elapsed();
+                    self.signs_of_life.seen();
                     self.apply(
                         Event::HealthChecked {
                             generation,
@@ -328,13 +388,20 @@ impl Shared {
                         None,
                     );
                 }
-                Err(error) => self.lose(generation, &error.context("health check")),
+                Err(error) => {
+                    let error = error.context("health check");
+                    self.lose(generation, &Failure::of(Call::HealthCheck, error));
+                }
             }
         }
     }
 
     /// Withdraws the session, if it is still the one of `generation`.
-    fn lose(&self, generation: u64, error: &StorageError) {
-        self.apply(Event::Lost { generation, error }, None);
+    fn lose(&self, generation: u64, failure: &Failure) {
+        let lost = Event::Lost {
+            generation,
+            failure,
+        };
+        self.apply(lost, None);
     }
 }

@@ -96,12 +96,12 @@ async fn reporting_the_open_session_lost_opens_another_and_an_older_report_does_
     let server = test_server::start();
     let manager = start(&server, "root");
     let first = manager.connected().await.unwrap();
-    let error = StorageError::timeout("a call hung");
-    manager.lost(&first, &error);
+    let hung = Failure::of(Call::HealthCheck, StorageError::timeout("a call hung"));
+    manager.lost(first.generation, &hung);
     assert!(manager.session().is_none(), "withdrawn at once");
     let second = manager.connected().await.unwrap();
     assert_eq!(second.generation, 2);
-    manager.lost(&first, &error);
+    manager.lost(first.generation, &hung);
     assert!(Arc::ptr_eq(&manager.session().unwrap(), &second));
     let answer = second
         .connection
@@ -109,6 +109,72 @@ async fn reporting_the_open_session_lost_opens_another_and_an_older_report_does_
         .await
         .unwrap();
     assert_eq!(answer, [1_i64.into()]);
+    manager.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_has_a_connection_of_its_own_and_replaces_it_without_a_new_session() {
+    let mut server = test_server::start();
+    let manager = start(&server, "root");
+    let session = manager.connected().await.unwrap();
+    let mut workers = [0, 1].map(|_| WorkerConnection::new(Arc::clone(&manager)));
+    let ping = async |connection: Connection| connection.ping(Duration::from_secs(5)).await;
+    for worker in &mut workers {
+        ping(worker.get(&session).await.unwrap()).await.unwrap();
+    }
+    workers[0].close();
+    let [first, second] = &mut workers;
+    assert_eq!((first.generation(), second.generation()), (None, Some(1)));
+    ping(first.get(&session).await.unwrap()).await.unwrap();
+    assert!(Arc::ptr_eq(&manager.session().unwrap(), &session));
+
+    drop(session);
+    server.kill();
+    reaches(&manager, is(Unreachable)).await;
+    for worker in &mut workers {
+        worker.close_if_lost();
+        assert_eq!(worker.generation(), None, "nothing may keep its requests");
+    }
+    server.restart().unwrap();
+    let session = manager.connected().await.unwrap();
+    ping(workers[0].get(&session).await.unwrap()).await.unwrap();
+    assert_eq!(workers[0].generation(), Some(2));
+    manager.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_answer_has_the_secondary_asked_once_a_second_and_a_dead_one_noticed() {
+    let mut server = test_server::start();
+    let policy = ConnectionPolicy {
+        health_check_interval: Duration::from_secs(3600),
+        ..QUICK
+    };
+    let secondary = test_server::secondary(&server, "root", "root");
+    let manager = SecondaryConnectionManager::start(secondary, policy, Handle::current());
+    manager.connected().await.unwrap();
+    let check = || {
+        let manager = Arc::clone(&manager);
+        tokio::task::spawn_blocking(move || manager.check_alive(1))
+    };
+    assert!(manager.is_check_due(1));
+    check().await.unwrap().unwrap();
+    assert!(!manager.is_check_due(1), "it has just answered");
+    server.kill();
+    let due = async {
+        while !manager.is_check_due(1) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), due).await.unwrap();
+    let error = check().await.unwrap().unwrap_err();
+    assert!(error.message.contains("no longer listens"), "{error}");
+    assert!(manager.session().is_none(), "withdrawn");
+    // Whoever else waits for this session learns it at once.
+    assert!(manager.is_check_due(1));
+    assert_eq!(
+        check().await.unwrap().unwrap_err().kind,
+        plugin_api::error::ErrorKind::CONNECTION
+    );
     manager.shutdown();
 }
 

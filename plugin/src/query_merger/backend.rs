@@ -1,8 +1,8 @@
 //! The databases that reads go to.
 
-use crate::connection::SecondaryConnectionManager;
+use crate::{connection::SecondaryConnectionManager, error_policy::Failure};
 use plugin_api::{
-    error::StorageError,
+    error::StorageResult,
     storage::{CodeStorage, StatsProvider, Storage},
 };
 use std::sync::Arc;
@@ -23,16 +23,20 @@ pub trait Secondary: Send + Sync {
     /// Its current connection; none while it is not connected.
     fn connected(&self) -> Option<Connected>;
 
-    /// Checks whether anything still listens on the server's port, and returns
-    /// the error if nothing does. Asked when a response is late; may block for
-    /// a second.
-    fn probe_port(&self) -> Option<StorageError> {
-        None
-    }
+    /// True if it is to be asked whether it is there: an answer over the
+    /// connection of that generation is late. May be called often.
+    fn is_check_due(&self, generation: u64) -> bool;
+
+    /// Asks it, after [`Secondary::is_check_due`] was true; may block for more
+    /// than a second.
+    ///
+    /// # Errors
+    /// The connection of that generation is lost.
+    fn check_alive(&self, generation: u64) -> StorageResult<()>;
 
     /// Reports that a call failed because the connection of that generation is
     /// gone.
-    fn connection_lost(&self, generation: u64, error: &StorageError);
+    fn lost(&self, generation: u64, failure: &Failure);
 }
 
 /// A secondary's storage over one connection.
@@ -61,14 +65,15 @@ impl Secondary for SecondaryConnectionManager {
         })
     }
 
-    fn probe_port(&self) -> Option<StorageError> {
-        self.is_gone()
+    fn is_check_due(&self, generation: u64) -> bool {
+        self.is_check_due(generation)
     }
 
-    fn connection_lost(&self, generation: u64, error: &StorageError) {
-        let session = self.session();
-        if let Some(session) = session.filter(|session| session.generation == generation) {
-            self.lost(&session, error);
-        }
+    fn check_alive(&self, generation: u64) -> StorageResult<()> {
+        self.check_alive(generation)
+    }
+
+    fn lost(&self, generation: u64, failure: &Failure) {
+        self.lost(generation, failure);
     }
 }

@@ -1,9 +1,9 @@
 //! [`CircuitBreaker`]: keeps reads from waiting for a secondary that is too slow.
 
 use super::backend::{Connected, Secondary};
-use crate::error_policy::{self, Action, Call};
+use crate::error_policy::{Action, Call, Failure};
 use parking_lot::Mutex;
-use plugin_api::error::{ErrorKind, StorageError};
+use plugin_api::error::{StorageError, StorageResult};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -85,27 +85,33 @@ impl CircuitBreaker {
         timeout: Duration,
         error: Option<&StorageError>,
     ) {
-        match error {
-            _ if took >= timeout => self.timed_out(timeout),
-            Some(error) if error.kind == ErrorKind::TIMEOUT => {}
-            Some(error) => {
-                let policy = error_policy::of(Call::ReadSecondary, error.kind);
-                if policy.action == Action::Reconnect {
-                    self.secondary.connection_lost(generation, error);
-                }
-                self.failed(error);
-            }
-            None => self.succeeded(),
+        if took >= timeout {
+            self.timed_out(timeout);
+            return;
         }
+        let Some(error) = error else {
+            self.succeeded();
+            return;
+        };
+        let failure = Failure::of(Call::ReadSecondary, error.clone());
+        match failure.policy.action {
+            Action::Overlook => return,
+            Action::Reconnect => self.secondary.lost(generation, &failure),
+            _ => {}
+        }
+        self.failed(error);
     }
 
-    /// Checks whether the server of a late response is still there. If not,
-    /// records and returns the error.
-    pub(super) fn probe_port(&self, generation: u64) -> Option<StorageError> {
-        let error = self.secondary.probe_port()?;
-        self.secondary.connection_lost(generation, &error);
-        self.failed(&error);
-        Some(error)
+    /// Is the secondary to be asked whether it is there, as its response is late?
+    pub(super) fn is_check_due(&self, generation: u64) -> bool {
+        self.secondary.is_check_due(generation)
+    }
+
+    /// Asks it. If it is gone, records and returns the error; blocks.
+    pub(super) fn check_alive(&self, generation: u64) -> StorageResult<()> {
+        self.secondary
+            .check_alive(generation)
+            .inspect_err(|error| self.failed(error))
     }
 
     /// Records that no response came within `timeout`. Says nothing about the

@@ -2,9 +2,10 @@
 
 use super::{QueryMerger, backend::Backend, circuit_breaker::Participant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use plugin_api::{error::StorageResult, storage::CallContext};
+use plugin_api::{error::StorageResult, panic::guard, storage::CallContext};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,9 +16,12 @@ pub(super) type Request<T> = Box<dyn FnOnce(&dyn Backend, &CallContext) -> Stora
 /// it precedes them all.
 pub(super) type Rank = usize;
 
-/// A response that takes longer than this is suspect: its server's port is
-/// probed, so that a read does not wait the whole timeout for a dead server.
-const SUSPECT_AFTER: Duration = Duration::from_millis(50);
+/// A response that takes longer than this is late: its server is asked whether it
+/// is there, so that a read does not wait the whole timeout for a dead one.
+const LATE_AFTER: Duration = Duration::from_millis(50);
+
+/// How often a read that goes on waiting has this looked at again.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The secondaries that take part in one read.
 ///
@@ -119,7 +123,9 @@ impl<'m> FanOut<'m> {
                     breaker, connected, ..
                 } = participant;
                 let started = Instant::now();
-                let response = request(&*connected.backend, &context);
+                let response = guard("asking a secondary", || {
+                    request(&*connected.backend, &context)
+                });
                 breaker.responded(
                     connected.generation,
                     started.elapsed(),
@@ -166,16 +172,16 @@ impl<'m> FanOut<'m> {
         let is_awaited = |rank: &Rank| self.participants.get(rank).is_some_and(|it| it.awaited);
         let mut awaited: BTreeSet<Rank> = ranks.iter().copied().filter(is_awaited).collect();
         let mut responses = BTreeMap::new();
-        let suspect_at = sent_at + timeout.min(SUSPECT_AFTER);
-        receive(&receiver, suspect_at, &mut awaited, &mut responses);
-        if timeout > SUSPECT_AFTER {
+        let deadline = sent_at + timeout;
+        let mut check_at = sent_at + LATE_AFTER;
+        while check_at < deadline && !awaited.is_empty() {
+            receive(&receiver, check_at, &mut awaited, &mut responses);
             for rank in &awaited {
-                self.probe_port(*rank, sender.clone());
+                self.check_alive(*rank, &sender);
             }
+            check_at = Instant::now() + CHECK_INTERVAL;
         }
-        // Only those that may still respond keep the channel open.
-        drop(sender);
-        receive(&receiver, sent_at + timeout, &mut awaited, &mut responses);
+        receive(&receiver, deadline, &mut awaited, &mut responses);
         for (rank, response) in receiver.try_iter() {
             responses.entry(rank).or_insert(response);
         }
@@ -200,15 +206,22 @@ impl<'m> FanOut<'m> {
         results
     }
 
-    /// Probes in the background whether the server of a late response is still
-    /// there. If not, the error is its response.
-    fn probe_port<T: Send + 'static>(&self, rank: Rank, sender: Sender<Response<T>>) {
-        let Some(participant) = self.participants.get(&rank).cloned() else {
+    /// Asks in the background, if that is due, whether the server of a late
+    /// response is there. If not, the error is its response.
+    fn check_alive<T: Send + 'static>(&self, rank: Rank, sender: &Sender<Response<T>>) {
+        let Some(Participant {
+            breaker, connected, ..
+        }) = self.participants.get(&rank)
+        else {
             return;
         };
+        let generation = connected.generation;
+        if !breaker.is_check_due(generation) {
+            return;
+        }
+        let (breaker, sender) = (Arc::clone(breaker), sender.clone());
         self.merger.runtime.spawn_blocking(move || {
-            let generation = participant.connected.generation;
-            if let Some(error) = participant.breaker.probe_port(generation) {
+            if let Err(error) = breaker.check_alive(generation) {
                 let _ = sender.send((rank, Err(error)));
             }
         });

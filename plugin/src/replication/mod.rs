@@ -116,7 +116,7 @@ impl Replication {
         );
         let runtime = runtime(&log)?;
         runtime.spawn(recovery_task::run(
-            recover_log(queue.as_ref(), settings, &primary),
+            looked_after(queue.as_ref(), settings, &primary),
             Arc::clone(&tombstones),
             settings.queue_fsync,
         ));
@@ -278,20 +278,19 @@ fn on_own_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         .ok_or_else(|| StorageError::internal("the module's threads could not be ended in order"))
 }
 
-/// What the recovery task calls again and again for the log: reopening it after
-/// a failure. Without replication, noting that the log misses writes.
-fn recover_log(
+/// What the recovery task looks after.
+fn looked_after(
     queue: Option<&Arc<SyncQueue>>,
     settings: &Settings,
     primary: &FullStorage,
-) -> Arc<dyn Fn() -> bool + Send + Sync> {
-    if let Some(queue) = queue.map(Arc::clone) {
-        return Arc::new(move || queue.recover().is_ok());
+) -> recovery_task::Log {
+    if let Some(queue) = queue {
+        return recovery_task::Log::Queue(Arc::clone(queue));
     }
     let disabled_marker = DisabledMarker::new(primary, &settings.queue_dir);
     // Before the first write that it misses.
     disabled_marker.set();
-    Arc::new(move || disabled_marker.set())
+    recovery_task::Log::Disabled(Arc::new(disabled_marker))
 }
 
 fn log_dir(queue_dir: &Path) -> PathBuf {

@@ -85,12 +85,15 @@ impl Replication {
 
     /// How long the batches of each secondary took, in seconds.
     pub fn batch_seconds(&self) -> BTreeMap<String, Histogram> {
-        let executor = self.pipeline.as_ref().map(|pipeline| &pipeline.executor);
-        let of = |name: String| Some((executor?.batch_seconds(&name)?, name));
+        let Some(Pipeline { executor, .. }) = &self.pipeline else {
+            return BTreeMap::new();
+        };
         self.secondaries()
             .into_iter()
-            .filter_map(of)
-            .map(|(histogram, name)| (name, histogram))
+            .filter_map(|name| {
+                let histogram = executor.batch_seconds(&name)?;
+                Some((name, histogram))
+            })
             .collect()
     }
 }

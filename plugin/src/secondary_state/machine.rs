@@ -2,10 +2,7 @@
 
 use super::{Event, SecondaryState, Transition};
 use crate::error_policy::{self, Action, Call, Policy};
-use plugin_api::{
-    error::{ErrorKind, StorageError},
-    value::Timestamp,
-};
+use plugin_api::{error::StorageError, value::Timestamp};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -110,6 +107,15 @@ impl StateMachine {
         matches!(self.link, Link::Open(Progress::Reconciled { .. })).then_some(self.generation)
     }
 
+    /// Was the session of that number lost? False while the module shuts down.
+    pub fn has_lost(&self, generation: u64) -> bool {
+        match self.link {
+            Link::Open(_) => self.generation != generation,
+            Link::Connecting | Link::Unreachable | Link::Rejected => true,
+            Link::Stopped => false,
+        }
+    }
+
     /// Has an operator paused replication?
     pub fn is_paused(&self) -> bool {
         self.paused
@@ -169,13 +175,15 @@ impl StateMachine {
                 };
                 Some(self.note_failure(error, policy))
             }
-            Event::Lost { generation, error } => {
+            Event::Lost {
+                generation,
+                failure,
+            } => {
                 is_open(generation)?;
                 // Whatever was wrong with a call, the server had accepted the
                 // connection.
                 self.link = Link::Unreachable;
-                let policy = error_policy::of(Call::Connect, ErrorKind::CONNECTION);
-                Some(self.note_failure(error, policy))
+                Some(self.note_failure(&failure.error, failure.policy))
             }
             Event::HealthChecked {
                 generation,

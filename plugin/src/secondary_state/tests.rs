@@ -1,4 +1,5 @@
 use super::*;
+use crate::error_policy::Call;
 use SecondaryState::*;
 
 fn gone() -> StorageError {
@@ -51,10 +52,10 @@ fn a_new_secondary_is_connected_reconciled_backfilled_and_then_streams() {
 #[test]
 fn every_session_has_to_be_reconciled_anew() {
     let mut machine = StateMachine::new(true);
-    let error = gone();
+    let failure = Failure::of(Call::HealthCheck, gone());
     let lost = Event::Lost {
         generation: 1,
-        error: &error,
+        failure: &failure,
     };
     let events = [connected(1), reconciled(1, false), lost, connected(2)];
     assert_eq!(
@@ -68,10 +69,10 @@ fn every_session_has_to_be_reconciled_anew() {
 fn events_of_another_session_change_nothing() {
     let mut machine = StateMachine::new(true);
     states(&mut machine, &[connected(1), connected(2)]);
-    let error = gone();
+    let failure = Failure::of(Call::HealthCheck, gone());
     let lost = Event::Lost {
         generation: 1,
-        error: &error,
+        failure: &failure,
     };
     for late in [lost, reconciled(1, false), observed(1, false)] {
         assert_eq!(machine.apply(late), Applied::Ignored, "{late:?}");
@@ -108,12 +109,24 @@ fn a_failed_attempt_is_unreachable_or_rejected_by_its_error() {
 #[test]
 fn a_session_that_is_lost_is_unreachable_whatever_the_error() {
     let mut machine = StateMachine::new(true);
-    let error = StorageError::not_found("the namespace vanished");
+    let failure = Failure::of(
+        Call::Apply,
+        StorageError::not_found("the namespace vanished"),
+    );
     let lost = Event::Lost {
         generation: 1,
-        error: &error,
+        failure: &failure,
     };
-    assert_eq!(states(&mut machine, &[connected(1), lost])[1], Unreachable);
+    assert_eq!(states(&mut machine, &[connected(1)]), [Reconciling]);
+    assert!(!machine.has_lost(1));
+    assert_eq!(states(&mut machine, &[lost]), [Unreachable]);
+    let remedy = machine.last_error().map(|error| error.remedy);
+    assert_eq!(remedy, Some(failure.policy.remedy), "that of what failed");
+    assert!(machine.has_lost(1));
+    states(&mut machine, &[connected(2)]);
+    assert!(machine.has_lost(1) && !machine.has_lost(2));
+    states(&mut machine, &[Event::ShutDown]);
+    assert!(!machine.has_lost(2), "what it is at is finished");
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl StoreError for TestError {
 
 /// A number stands for the files.
 fn opened() -> SelfHealingStore<u32> {
-    let store = SelfHealingStore::unopened("test store");
+    let store = SelfHealingStore::unopened("test store", Arc::default());
     recover(&store).unwrap();
     store
 }
@@ -125,7 +125,7 @@ fn files_of_a_newer_version_are_neither_moved_aside_nor_opened_again() {
         assert_eq!(store.with(|_| Ok(())), Err(TestError::Unavailable));
     }
 
-    let store = SelfHealingStore::unopened("test store");
+    let store = SelfHealingStore::unopened("test store", Arc::default());
     let newer = || Err::<u32, _>(TestError::Files(Severity::Incompatible));
     store.recover(|_| newer(), |opened| opened).unwrap_err();
     assert_eq!(recover(&store), Err(TestError::Unavailable));

@@ -10,25 +10,29 @@ use super::{
     statement::{self, Applied, PositionRange},
 };
 use crate::{
-    connection::{Session, jitter},
+    connection::{Session, WorkerConnection, jitter},
     error_policy::{self, Action, Call, Failure},
     fail_points,
-    sync_queue::Watermark,
+    sync_queue::{Position, Watermark},
 };
 use parking_lot::Mutex;
-use plugin_api::error::{StorageError, StorageResult};
+use plugin_api::error::{ErrorKind, StorageError, StorageResult};
 use std::{
     collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
-use surreal_storage::schema::relationships;
+use surreal_storage::{Connection, schema::relationships};
 
 /// How often a batch that conflicts with another transaction is retried at once.
 const CONFLICT_RETRIES: u32 = 8;
 
 /// The wait before the first of these; it grows with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+
+/// How often an operation may fail alone while the secondary answers, before it
+/// counts as rejected. One that was rejected before fails once.
+const TRIES_ALONE: u32 = 2;
 
 /// Applies batches to one secondary.
 pub(super) struct Applier {
@@ -43,8 +47,10 @@ pub(super) struct Applier {
 pub(super) enum Outcome {
     /// The secondary has it.
     Applied,
+    /// The worker could not open its connection. Nothing is lost.
+    NoConnection(Failure),
     /// The secondary needs a new session. Nothing is counted, nothing is lost.
-    SecondaryUnavailable(StorageError),
+    SessionLost(Failure),
 }
 
 /// What became of a piece of a batch.
@@ -53,6 +59,14 @@ enum Step {
     Applied(Applied),
     /// Only so many changes from its beginning fit into one transaction.
     Split(usize),
+}
+
+/// Where a secondary stands that did not apply a piece.
+enum Standing {
+    /// Not past the piece.
+    Before,
+    /// It has applied it, late.
+    Passed,
 }
 
 /// Splits a piece that ends at `end` before the change at `at`.
@@ -68,11 +82,19 @@ fn divide<'a>(
     pieces.push((first, middle));
 }
 
+/// How often these may fail alone.
+fn tries_of(piece: &[Change]) -> u32 {
+    match piece {
+        [change] if change.operation.retry_count == 0 => TRIES_ALONE,
+        _ => 1,
+    }
+}
+
 impl Applier {
     pub(super) fn new(context: Arc<Context>) -> Self {
         Self {
             retries: RetryQueue::new(Arc::clone(&context)),
-            limiter: BatchLimiter::new(context.config.batch_size),
+            limiter: BatchLimiter::new(context.config.operation_timeout),
             relationships: Mutex::default(),
             context,
         }
@@ -89,6 +111,7 @@ impl Applier {
     pub(super) async fn apply_next_batch(
         &self,
         session: &Session,
+        connection: &mut WorkerConnection,
         partition: u16,
     ) -> Result<Outcome, Failure> {
         let Context { queue, config, .. } = &*self.context;
@@ -102,20 +125,41 @@ impl Applier {
         // applied once, in order.
         let mut pieces: Vec<(&mut [Change], Watermark)> = vec![(&mut changes, batch.end)];
         let mut from = batch.confirmed;
+        let mut tries_alone = 0;
         while let Some((piece, end)) = pieces.pop() {
-            let started = Instant::now();
             let range = PositionRange {
                 from,
                 to: end.position,
             };
-            let applied = async { Ok(self.apply(session, partition, range, &mut *piece).await) };
-            match catch_panic("applying an operation", applied)
+            let client = match connection.get(session).await {
+                Ok(client) => client,
+                Err(error) => {
+                    return Ok(Outcome::NoConnection(Failure::of(Call::Connect, error)));
+                }
+            };
+            let started = Instant::now();
+            let applied = async {
+                let applied = self.apply(session, client, partition, range, &mut *piece);
+                Ok(applied.await)
+            };
+            let mut result = catch_panic("applying an operation", applied)
                 .await
-                .unwrap_or_else(|panic| Err(Failure::of(Call::Apply, panic)))
+                .unwrap_or_else(|panic| Err(Failure::of(Call::Apply, panic)));
+            if let Err(failure) = &result
+                && failure.policy.action == Action::CheckSecondary
             {
+                connection.close();
+                match self.standing(session, partition, range).await {
+                    Ok(Standing::Passed) => result = Ok(Step::Applied(Applied::AlreadyApplied)),
+                    Ok(Standing::Before) => {}
+                    Err(lost) => return Ok(Outcome::SessionLost(lost)),
+                }
+            }
+            match result {
                 Ok(Step::Split(at)) => divide(&mut pieces, piece, at, end),
                 Ok(Step::Applied(applied)) => {
-                    self.limiter.grow();
+                    connection.succeeded();
+                    tries_alone = 0;
                     if applied == Applied::Now {
                         self.retries.resolve(piece)?;
                     }
@@ -129,47 +173,113 @@ impl Applier {
                     let progress = &self.context.progress;
                     progress.applied(piece.len(), started.elapsed());
                 }
-                Err(failure) => match failure.policy.action {
-                    Action::Reconnect => {
-                        // The piece may have been too large to get through in time.
-                        self.limiter.shrink(piece.len());
-                        return Ok(Outcome::SecondaryUnavailable(failure.error));
+                Err(failure) => match (failure.policy.action, piece) {
+                    // Only the position was to be moved: the secondary rejects
+                    // everything, so no operation is at fault.
+                    (Action::CheckSecondary | Action::Isolate | Action::RetryNow, []) => {
+                        return Ok(Outcome::SessionLost(failure));
                     }
-                    Action::Isolate | Action::RetryNow => match piece {
-                        // Only the position was to be moved: the secondary rejects
-                        // everything, so no operation is at fault.
-                        [] => return Ok(Outcome::SecondaryUnavailable(failure.error)),
-                        [change] => {
-                            self.retries.defer(&change.operation, &failure)?;
-                            pieces.push((&mut [], end));
-                        }
-                        piece => {
-                            let half = piece.len() / 2;
-                            divide(&mut pieces, piece, half, end);
-                        }
-                    },
-                    Action::Wait
-                    | Action::AwaitOperator
-                    | Action::FailCall
-                    | Action::FailCallUnsettled
-                    | Action::FailCallDeleted
-                    | Action::Skip => return Err(failure),
+                    (Action::CheckSecondary, piece @ [_]) if tries_alone + 1 < tries_of(piece) => {
+                        tries_alone += 1;
+                        pieces.push((piece, end));
+                    }
+                    (Action::CheckSecondary, [change]) => {
+                        let failure = self.gets_nowhere(failure);
+                        tries_alone = 0;
+                        self.retries.defer(&change.operation, &failure)?;
+                        pieces.push((&mut [], end));
+                    }
+                    (Action::Isolate | Action::RetryNow, [change]) => {
+                        self.retries.defer(&change.operation, &failure)?;
+                        pieces.push((&mut [], end));
+                    }
+                    (Action::CheckSecondary | Action::Isolate | Action::RetryNow, piece) => {
+                        let half = piece.len() / 2;
+                        divide(&mut pieces, piece, half, end);
+                    }
+                    (
+                        Action::Wait
+                        | Action::Reconnect
+                        | Action::AwaitOperator
+                        | Action::FailCall
+                        | Action::FailCallUnsettled
+                        | Action::FailCallDeleted
+                        | Action::Skip
+                        | Action::Overlook,
+                        _,
+                    ) => return Err(failure),
                 },
             }
         }
         Ok(Outcome::Applied)
     }
 
+    /// The rejection of an operation that has failed alone, while the secondary
+    /// answered.
+    fn gets_nowhere(&self, failure: Failure) -> Failure {
+        let StorageError { kind, message, .. } = failure.error;
+        let timeout = self.timeout();
+        let message = match kind {
+            ErrorKind::TIMEOUT => format!(
+                "not applied within operation_timeout ({timeout:?}) while the server answered: too \
+                 large for the line, or too slow on the server; raise operation_timeout or write \
+                 it in smaller parts, then replay it ({message})"
+            ),
+            _ => format!("failed by itself while the server answered: {message}"),
+        };
+        Failure::of(Call::ApplyAlone, StorageError::new(kind, message))
+    }
+
+    /// Asks a secondary that did not apply a piece where it stands, over the
+    /// session's own connection.
+    ///
+    /// # Errors
+    /// It does not answer, or has lost what it had: the session is lost.
+    async fn standing(
+        &self,
+        session: &Session,
+        partition: u16,
+        range: PositionRange,
+    ) -> Result<Standing, Failure> {
+        // A transaction for an empty range changes nothing.
+        let is_at = async |position: Position| {
+            let source = self.context.partition(partition);
+            let nothing = PositionRange {
+                from: position,
+                to: position,
+            };
+            let timeout = self.context.manager.policy().ping_timeout();
+            statement::apply(
+                &session.connection,
+                &source,
+                nothing,
+                &[],
+                |_| false,
+                timeout,
+            )
+            .await
+        };
+        match is_at(range.to).await {
+            Ok(_) => Ok(Standing::Passed),
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => match is_at(range.from).await {
+                Ok(_) => Ok(Standing::Before),
+                Err(error) => Err(Failure::of(Call::HealthCheck, error)),
+            },
+            Err(error) => Err(Failure::of(Call::HealthCheck, error)),
+        }
+    }
+
     /// Applies a piece of a batch, unless it is too large.
     async fn apply(
         &self,
         session: &Session,
+        connection: Connection,
         partition: u16,
         range: PositionRange,
         piece: &mut [Change],
     ) -> Result<Step, Failure> {
         let Context { queue, primary, .. } = &*self.context;
-        let loaded = refresh::load_rows(primary, piece, self.limiter.get(), self.timeout())
+        let loaded = refresh::load_rows(primary, piece, self.limiter.bytes(), self.timeout())
             .await
             .map_err(|error| Failure::of(Call::ReadPrimary, error))?;
         if loaded.read {
@@ -179,32 +289,40 @@ impl Applier {
             return Ok(Step::Split(loaded.changes));
         }
         fail_points::pass("before_apply");
-        self.define_relationships(session, piece)
+        let of_secondary = |error| Failure::of(Call::Apply, error);
+        self.define_relationships(session.generation, &connection, piece)
             .await
-            .map_err(|error| Failure::of(Call::Apply, error))?;
-        self.try_apply(session, partition, range, piece)
-            .await
-            .map(Step::Applied)
-            .map_err(|error| Failure::of(Call::Apply, error))
+            .map_err(of_secondary)?;
+        let began = Instant::now();
+        let applied = self
+            .try_apply(session, &connection, partition, range, piece)
+            .await;
+        match &applied {
+            Ok(_) => self.limiter.committed(loaded.bytes, began.elapsed()),
+            Err(error) if error.kind == ErrorKind::TIMEOUT => self.limiter.timed_out(loaded.bytes),
+            Err(_) => {}
+        }
+        applied.map(Step::Applied).map_err(of_secondary)
     }
 
     /// Creates the tables of relationships that the secondary lacks, with their
     /// indexes: the first row alone would create a table without.
     async fn define_relationships(
         &self,
-        session: &Session,
+        generation: u64,
+        connection: &Connection,
         changes: &[Change],
     ) -> StorageResult<()> {
         for table in changes.iter().map(|change| &change.operation.table) {
-            let known = (session.generation, table.clone());
+            let known = (generation, table.clone());
             if relationships::relationship_type(table).is_err()
                 || self.relationships.lock().contains(&known)
             {
                 continue;
             }
-            relationships::define(&session.connection, table, self.timeout()).await?;
+            relationships::define(connection, table, self.timeout()).await?;
             let mut relationships = self.relationships.lock();
-            relationships.retain(|(generation, _)| *generation == session.generation);
+            relationships.retain(|(of, _)| *of == generation);
             relationships.insert(known);
         }
         Ok(())
@@ -214,6 +332,7 @@ impl Applier {
     async fn try_apply(
         &self,
         session: &Session,
+        connection: &Connection,
         partition: u16,
         range: PositionRange,
         changes: &[Change],
@@ -223,7 +342,7 @@ impl Applier {
         let mut conflicts = 0;
         loop {
             let result = statement::apply(
-                &session.connection,
+                connection,
                 &source,
                 range,
                 changes,

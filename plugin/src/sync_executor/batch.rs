@@ -33,8 +33,7 @@ pub(super) enum TargetState {
     Unchanged,
 }
 
-/// About the largest size of one transaction, in bytes. It has to arrive within
-/// `operation_timeout`, beside those of other workers, and to fit in a message.
+/// About the largest size of one transaction over a fast line, in bytes.
 pub(super) const TRANSACTION_BYTES: usize = 4 << 20;
 
 /// About the size of a number, or of the frame of anything else, in a message.
@@ -81,7 +80,7 @@ impl Change {
             let embedding = row.embedding.as_ref().map_or(0, |floats| floats.len());
             columns.sum::<usize>() + embedding * WIRE_VALUE
         };
-        rows.iter().map(of_row).sum()
+        WIRE_VALUE + rows.iter().map(of_row).sum::<usize>()
     }
 
     fn of(place: Watermark, mut operation: SyncOperation) -> Self {

@@ -6,7 +6,7 @@
 //! | [`reconcile`] | comparing the positions of a secondary that has just connected with the log |
 //! | [`apply`] | applying a batch: split, retried, isolated |
 //! | [`batch`] | what a batch comes down to: the last state of each key |
-//! | [`batch_limiter`] | how many changes go into one transaction |
+//! | [`batch_limiter`] | how many bytes go into one transaction |
 //! | [`refresh`] | reading the primary's present rows for the operations that carry none |
 //! | [`statement`] | the transaction that a batch becomes |
 //! | [`rejection`] | operations that the secondary rejects: retries and dead letters |
@@ -61,7 +61,7 @@ pub struct ExecutorConfig {
     pub retry_interval: Duration,
     /// Workers of each secondary.
     pub workers: usize,
-    /// The longest time that a secondary may take for a batch.
+    /// The longest time that a secondary may take for a transaction.
     pub operation_timeout: Duration,
     /// Is a secondary resynced that this log has never bootstrapped?
     pub initial_sync: bool,
@@ -99,7 +99,6 @@ impl fmt::Debug for TableFilter {
 
 /// The workers of all secondaries.
 pub struct SyncExecutor {
-    queue: Arc<SyncQueue>,
     replicators: Vec<Arc<Replicator>>,
     workers: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     /// Retries, resyncs, and flushing the log. They may be aborted at any time:
@@ -137,11 +136,10 @@ impl SyncExecutor {
             background_tasks.push(runtime.spawn(scans).abort_handle());
         }
         if let Some(interval) = queue.sync_interval() {
-            let syncs = sync_regularly(Arc::clone(&queue), interval);
+            let syncs = sync_regularly(queue, interval);
             background_tasks.push(runtime.spawn(syncs).abort_handle());
         }
         Self {
-            queue,
             replicators,
             workers: parking_lot::Mutex::new(workers),
             background_tasks,
@@ -213,17 +211,8 @@ impl SyncExecutor {
     /// most `timeout`. True if they have.
     pub async fn drain(&self, timeout: Duration) -> bool {
         let drained = async {
-            loop {
-                let woken = self.queue.woken();
-                if self
-                    .replicators
-                    .iter()
-                    .all(|replicator| replicator.is_idle())
-                {
-                    return;
-                }
-                // Each batch wakes; the tick is for a secondary that is lost.
-                let _ = tokio::time::timeout(Duration::from_millis(100), woken).await;
+            for replicator in &self.replicators {
+                replicator.idle().await;
             }
         };
         tokio::time::timeout(timeout, drained).await.is_ok()
@@ -246,9 +235,12 @@ impl SyncExecutor {
     }
 }
 
+/// Flushes the log to the disk at most once per `interval`, and only if there is
+/// anything new.
 async fn sync_regularly(queue: Arc<SyncQueue>, interval: Duration) {
     let mut failing = false;
     loop {
+        queue.sync_due().await;
         tokio::time::sleep(interval).await;
         match queue.sync() {
             Ok(()) => failing = false,

@@ -1,6 +1,6 @@
 //! Reading the primary's present rows for the operations that carry none.
 
-use super::batch::{Change, TRANSACTION_BYTES, TargetState, path_of};
+use super::batch::{Change, TargetState, path_of};
 use crate::{dedup::Key, sync_types::RowImage};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -18,12 +18,14 @@ pub(super) struct Loaded {
     /// So many changes from the beginning of the piece fit into a transaction,
     /// and have their rows.
     pub(super) changes: usize,
+    /// About how many bytes they are.
+    pub(super) bytes: usize,
     /// Were any rows read from the primary?
     pub(super) read: bool,
 }
 
-/// Reads the primary's rows for the changes that need a refresh, until `limit`
-/// changes are ready, or as many bytes as a transaction takes.
+/// Reads the primary's rows for the changes that need a refresh, until about
+/// `limit` bytes are ready.
 ///
 /// Rows are read as late as possible, and after the primary has committed
 /// everything that stands before them in the log; so they are never older than
@@ -34,20 +36,27 @@ pub(super) async fn load_rows(
     limit: usize,
     timeout: Duration,
 ) -> StorageResult<Loaded> {
-    let (mut bytes, mut read) = (0, false);
-    let most = changes.len().min(limit);
-    for at in 0..most {
+    let mut loaded = Loaded {
+        changes: 0,
+        bytes: 0,
+        read: false,
+    };
+    for at in 0..changes.len() {
+        if at > 0 && loaded.bytes >= limit {
+            break;
+        }
         if changes[at].needs_refresh {
-            read_page(primary, &mut changes[at..most], timeout).await?;
-            read = true;
+            read_page(primary, &mut changes[at..], timeout).await?;
+            loaded.read = true;
         }
-        bytes += changes[at].wire_bytes();
-        if bytes > TRANSACTION_BYTES && at > 0 {
-            return Ok(Loaded { changes: at, read });
+        let bytes = changes[at].wire_bytes();
+        if at > 0 && loaded.bytes + bytes > limit {
+            break;
         }
+        loaded.changes += 1;
+        loaded.bytes += bytes;
     }
-    let changes = most;
-    Ok(Loaded { changes, read })
+    Ok(loaded)
 }
 
 /// Reads the rows of the first of these changes, which needs a refresh, and of
@@ -182,7 +191,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        sync_executor::batch::last_of_each_key,
+        sync_executor::batch::{TRANSACTION_BYTES, last_of_each_key},
         sync_queue::{Position, Watermark},
         sync_types::{SyncOperation, document_key},
         test_server,
@@ -221,7 +230,7 @@ mod tests {
         let primary = primary();
         let timeout = Duration::from_secs(60);
         let mut changes = refreshes(&["a", "none", "b", "c"]);
-        let loaded = load_rows(&primary, &mut changes, 100, timeout)
+        let loaded = load_rows(&primary, &mut changes, TRANSACTION_BYTES, timeout)
             .await
             .unwrap();
         assert_eq!((loaded.changes, loaded.read), (2, true));
@@ -229,7 +238,7 @@ mod tests {
         assert_eq!(needs_refresh, [false, false, false, true]);
 
         // A single one is never too much, and nothing is read twice.
-        let loaded = load_rows(&primary, &mut changes[..2], 100, timeout)
+        let loaded = load_rows(&primary, &mut changes[..2], TRANSACTION_BYTES, timeout)
             .await
             .unwrap();
         assert_eq!((loaded.changes, loaded.read), (2, false));

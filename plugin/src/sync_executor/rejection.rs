@@ -15,6 +15,9 @@ use std::{sync::Arc, time::Duration};
 /// How many retries are appended to the log between two pauses.
 const RETRIES_AT_ONCE: usize = 500;
 
+/// The wait after the log could not be read; the longest for further rejections.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// The rejected operations of one secondary.
 pub(super) struct RetryQueue {
     context: Arc<Context>,
@@ -77,29 +80,51 @@ impl RetryQueue {
     /// stopped.
     pub(super) async fn run(self) {
         let Context { queue, config, .. } = &*self.context;
-        let tick =
-            (config.retry_interval / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let secondary = self.context.name();
+        let mut states = self.context.manager.subscribe();
         while !self.context.is_stopped() {
-            tokio::time::sleep(tick).await;
-            if self.context.manager.snapshot().is_paused() || !queue.may_have_rejected() {
-                continue;
+            let next = match self.context.manager.snapshot().is_paused() {
+                true => None,
+                false => {
+                    guard("retrying", || Ok(self.queue_due_retries()?)).unwrap_or_else(|error| {
+                        tracing::debug!(secondary, %error, "retries wait");
+                        Some(AFTER_FAILURE)
+                    })
+                }
+            };
+            tokio::select! {
+                () = sleep_for(next) => {}
+                () = queue.rejection_stored(secondary) => {}
+                _ = states.changed() => {}
             }
-            let queued = guard("retrying", || Ok(self.queue_due_retries()?));
-            if let Err(error) = queued {
-                tracing::debug!(secondary = %self.context.name(), %error, "retries wait");
-            }
+            // Many may be rejected at once.
+            let gather = config.retry_interval / 4;
+            tokio::time::sleep(gather.clamp(Duration::from_millis(10), AFTER_FAILURE)).await;
         }
     }
 
-    fn queue_due_retries(&self) -> Result<(), QueueError> {
+    /// Returns how long to wait for the next one.
+    fn queue_due_retries(&self) -> Result<Option<Duration>, QueueError> {
         let Context { queue, config, .. } = &*self.context;
         let secondary = self.context.name();
         let longest =
             |rejections: u32| longest_wait(config.retry_interval, rejections.saturating_sub(1));
-        queue
-            .due_retries(secondary, Timestamp::now(), longest, RETRIES_AT_ONCE)?
-            .iter()
-            .try_for_each(|retry| queue.retry(secondary, &retry.key))
+        let now = Timestamp::now();
+        let due = queue.due_retries(secondary, now, longest, RETRIES_AT_ONCE)?;
+        for retry in &due {
+            queue.retry(secondary, &retry.key)?;
+        }
+        Ok(match due.len() {
+            RETRIES_AT_ONCE => Some(Duration::ZERO),
+            _ => queue.next_retry(secondary).map(|next| next.since(now)),
+        })
+    }
+}
+
+async fn sleep_for(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,17 +8,15 @@ use super::{
     reconcile::reconcile,
 };
 use crate::{
-    connection::Session,
+    connection::{Session, WorkerConnection},
     error_policy::{Action, Call, Failure},
     secondary_state::{Event, SecondaryState, StateMachine},
     sync_queue::PARTITIONS,
 };
-use parking_lot::Mutex;
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -31,14 +29,12 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Replicator {
     pub(super) context: Arc<Context>,
     applier: Applier,
-    /// Partitions that a worker is at; no two are at the same.
-    taken: Mutex<BTreeSet<u16>>,
-    /// Where the next search for a partition begins, so that each has its turn.
-    next: AtomicU16,
     /// Held while the positions of a session are compared, which happens once.
     reconciling: tokio::sync::Mutex<()>,
     /// Does the primary or the log fail, rather than the secondary?
     source_unavailable: AtomicBool,
+    /// Does the secondary accept no further connections?
+    connections_fail: AtomicBool,
 }
 
 impl Replicator {
@@ -46,16 +42,31 @@ impl Replicator {
         Self {
             applier: Applier::new(Arc::clone(&context)),
             context,
-            taken: Mutex::default(),
-            next: AtomicU16::new(0),
             reconciling: tokio::sync::Mutex::new(()),
             source_unavailable: AtomicBool::new(false),
+            connections_fail: AtomicBool::new(false),
         }
     }
 
-    /// True if nothing is left to be applied, or if the secondary is not there
+    /// Waits until nothing is left to be applied, or the secondary is not there
     /// to apply it to.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(super) async fn idle(&self) {
+        let Context { queue, manager, .. } = &*self.context;
+        let mut states = manager.subscribe();
+        loop {
+            states.mark_unchanged();
+            let progressed = queue.progressed(manager.name());
+            if self.is_idle() {
+                return;
+            }
+            tokio::select! {
+                () = progressed => {}
+                _ = states.changed() => {}
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
         let Context { queue, manager, .. } = &*self.context;
         match manager.state() {
             SecondaryState::Unreachable | SecondaryState::Rejected | SecondaryState::Stopped => {
@@ -67,61 +78,134 @@ impl Replicator {
             | SecondaryState::Streaming
             | SecondaryState::Paused => {
                 (0..PARTITIONS).all(|at| !queue.has_backlog(manager.name(), at))
-                    && self.taken.lock().is_empty()
+                    && queue.is_at_rest(manager.name())
             }
         }
     }
 
     /// Works until stopped.
     pub(super) async fn work(self: Arc<Self>) {
-        let Context { queue, manager, .. } = &*self.context;
+        let Context {
+            queue,
+            manager,
+            config,
+            ..
+        } = &*self.context;
+        let secondary = manager.name();
         let mut states = manager.subscribe();
+        let mut connection = WorkerConnection::new(Arc::clone(manager));
         loop {
-            let Some(session) = self.ready(&mut states).await else {
+            let Some(session) = self.ready(&mut states, &mut connection).await else {
                 return;
             };
-            let woken = queue.woken();
-            let Some(partition) = self.take() else {
+            // Ahead of the first batch: to sign in takes a while.
+            if let Err(error) = connection.get(&session).await {
+                let failure = Failure::of(Call::Connect, error);
+                let pause = self
+                    .no_connection(&session, &mut connection, &failure)
+                    .await;
+                drop(session);
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            let lease = match self.context.may_replicate() {
+                true => queue.take_partition(secondary),
+                // Paused or lost since the worker was ready.
+                false => None,
+            };
+            let Some(lease) = lease else {
                 // An idle worker must not keep a lost session's client alive.
                 drop(session);
                 tokio::select! {
-                    // Others may follow at once; together they are one batch.
-                    () = woken => tokio::time::sleep(self.context.config.batch_timeout).await,
+                    () = queue.called(secondary, config.batch_timeout) => {}
                     // A new session has to be reconciled, also without a backlog.
                     _ = states.changed() => {}
                 }
                 continue;
             };
-            let batch = async { Ok(self.applier.apply_next_batch(&session, partition).await) };
-            let outcome = catch_panic("applying a batch", batch)
-                .await
-                .unwrap_or_else(|panic| Err(Failure::of(Call::UseLog, panic)));
-            self.taken.lock().remove(&partition);
-            match outcome {
-                Ok(Outcome::Applied) => self.set_source_unavailable(None),
-                Ok(Outcome::SecondaryUnavailable(error)) => {
-                    tracing::debug!(secondary = %manager.name(), %error, "a batch waits");
-                    manager.lost(&session, &error);
-                    drop(session);
-                    tokio::time::sleep(PAUSE).await;
+            let batch = async {
+                let partition = lease.partition();
+                let batch = self
+                    .applier
+                    .apply_next_batch(&session, &mut connection, partition);
+                Ok(batch.await)
+            };
+            let outcome = tokio::select! {
+                biased;
+                outcome = catch_panic("applying a batch", batch) => Some(outcome),
+                // Its answer will not come: it is sent again in the next session.
+                () = session_lost(&mut states, session.generation) => None,
+            };
+            drop(lease);
+            let pause = match outcome.map(|outcome| {
+                outcome.unwrap_or_else(|panic| Err(Failure::of(Call::UseLog, panic)))
+            }) {
+                Some(Ok(Outcome::Applied)) => {
+                    self.set_source_unavailable(None);
+                    self.set_connections_fail(None);
+                    None
                 }
-                Err(failure) => {
+                Some(Ok(Outcome::SessionLost(failure))) => {
+                    tracing::debug!(secondary, error = %failure.error, "a batch waits");
+                    manager.lost(session.generation, &failure);
+                    None
+                }
+                Some(Ok(Outcome::NoConnection(failure))) => Some(
+                    self.no_connection(&session, &mut connection, &failure)
+                        .await,
+                ),
+                Some(Err(failure)) => {
                     self.set_source_unavailable(Some(&failure));
-                    tokio::time::sleep(PAUSE).await;
+                    Some(PAUSE)
                 }
+                None => None,
+            };
+            drop(session);
+            if let Some(pause) = pause {
+                // Another may get on with what this one leaves.
+                queue.hand_over(secondary);
+                tokio::time::sleep(pause).await;
             }
-            // Another worker may be waiting for this partition.
-            queue.wake();
         }
+    }
+
+    /// A worker's connection could not be opened. Either the secondary is lost, or
+    /// the worker tries again after the time that is returned.
+    async fn no_connection(
+        &self,
+        session: &Session,
+        connection: &mut WorkerConnection,
+        failure: &Failure,
+    ) -> Duration {
+        let manager = &self.context.manager;
+        let timeout = manager.policy().ping_timeout();
+        match session.connection.ping(timeout).await {
+            Ok(()) if failure.policy.action == Action::Reconnect => {
+                self.set_connections_fail(Some(failure));
+            }
+            // An operator has to do something, which the next attempt to open a
+            // session shows.
+            Ok(()) => manager.lost(session.generation, failure),
+            Err(error) => {
+                let failure = Failure::of(Call::HealthCheck, error.context("health check"));
+                manager.lost(session.generation, &failure);
+            }
+        }
+        connection.failed()
     }
 
     /// Waits until the log may be applied, and reconciles the session first.
     /// None when stopped.
-    async fn ready(&self, states: &mut watch::Receiver<StateMachine>) -> Option<Arc<Session>> {
+    async fn ready(
+        &self,
+        states: &mut watch::Receiver<StateMachine>,
+        connection: &mut WorkerConnection,
+    ) -> Option<Arc<Session>> {
         let Context { queue, manager, .. } = &*self.context;
         loop {
             states.mark_unchanged();
-            let woken = queue.woken();
+            let reopened = queue.reopened();
+            connection.close_if_lost();
             match manager.state_and_session() {
                 (SecondaryState::Stopped, _) => return None,
                 _ if !queue.is_available() => {}
@@ -133,7 +217,7 @@ impl Replicator {
                 _ => {}
             }
             tokio::select! {
-                () = woken => {}
+                () = reopened => {}
                 _ = states.changed() => {}
             }
         }
@@ -163,8 +247,9 @@ impl Replicator {
                     // The log fails, not the secondary: its session stays open.
                     Action::Wait => self.set_source_unavailable(Some(&failure)),
                     _ => {
-                        let error = failure.error.context("comparing replication positions");
-                        manager.lost(session, &error);
+                        let Failure { error, policy } = failure;
+                        let error = error.context("comparing replication positions");
+                        manager.lost(session.generation, &Failure { error, policy });
                     }
                 }
                 drop(reconciling);
@@ -192,20 +277,30 @@ impl Replicator {
         }
     }
 
-    /// Takes a partition that has a backlog, each in its turn. None if the
-    /// secondary was paused or lost since the worker was ready.
-    fn take(&self) -> Option<u16> {
-        if !self.context.may_replicate() {
-            return None;
+    /// Logs once that the secondary accepts no further connections, and once that
+    /// it does again.
+    fn set_connections_fail(&self, failure: Option<&Failure>) {
+        let failing = failure.is_some();
+        if self.connections_fail.swap(failing, Ordering::Relaxed) == failing {
+            return;
         }
-        let mut taken = self.taken.lock();
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % PARTITIONS;
-        let partition = (0..PARTITIONS)
-            .map(|offset| (first + offset) % PARTITIONS)
-            .find(|at| {
-                !taken.contains(at) && self.context.queue.has_backlog(self.context.name(), *at)
-            })?;
-        taken.insert(partition);
-        Some(partition)
+        let secondary = self.context.name();
+        match failure {
+            Some(Failure { error, .. }) => tracing::warn!(
+                secondary, %error,
+                "the secondary answers, but accepts no further connection; it needs one for each \
+                 of sync_workers and one more; retried automatically"
+            ),
+            None => tracing::info!(secondary, "the secondary accepts connections again"),
+        }
+    }
+}
+
+/// Waits until the session of that number is lost.
+async fn session_lost(states: &mut watch::Receiver<StateMachine>, generation: u64) {
+    let lost = |machine: &StateMachine| machine.has_lost(generation);
+    if states.wait_for(lost).await.is_err() {
+        // The manager is gone, and this worker is about to be stopped.
+        std::future::pending::<()>().await;
     }
 }

@@ -24,9 +24,6 @@ const PAGE: usize = 500;
 /// The backlog at which a scan waits, in operations.
 const MAX_BACKLOG: u64 = 2_000;
 
-/// How often resync requests are read, and a scan that waits is continued.
-const TICK: Duration = Duration::from_millis(100);
-
 /// The wait after a scan has failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,14 +39,20 @@ impl ResyncScanner {
 
     /// Scans the tables that have a resync request, until stopped.
     pub(super) async fn run(self) {
+        let Context { queue, manager, .. } = &*self.context;
         let secondary = self.context.name();
+        let mut states = manager.subscribe();
         while !self.context.is_stopped() {
+            states.mark_unchanged();
             // Also when nothing can be scanned: the state follows the requests.
             let requests = self.context.resync_requests().unwrap_or_default();
             // For a secondary that is not connected a scan would only fill the
             // log.
             if requests.is_empty() || !self.context.may_replicate() {
-                tokio::time::sleep(TICK).await;
+                tokio::select! {
+                    () = queue.resync_requested(secondary) => {}
+                    _ = states.changed() => {}
+                }
                 continue;
             }
             for request in requests {
@@ -66,7 +69,10 @@ impl ResyncScanner {
 
     async fn scan(&self, mut request: ResyncRequest) -> StorageResult<()> {
         let Context {
-            queue, progress, ..
+            queue,
+            progress,
+            manager,
+            ..
         } = &*self.context;
         let secondary = self.context.name();
         if request.table == EVERY_TABLE {
@@ -80,13 +86,20 @@ impl ResyncScanner {
         // a row may have changed its key, and the log only keeps the order of
         // operations with the same key.
         let ends = queue.ends();
+        let mut states = manager.subscribe();
         loop {
+            states.mark_unchanged();
+            let (progressed, reopened) = (queue.progressed(secondary), queue.reopened());
             if !self.context.may_replicate() {
                 return Ok(());
             }
             let waits = request.cursor.is_none() && !queue.has_passed(secondary, &ends);
             if waits || queue.backlog_operations(secondary) > MAX_BACKLOG {
-                tokio::time::sleep(TICK).await;
+                tokio::select! {
+                    () = progressed => {}
+                    () = reopened => {}
+                    _ = states.changed() => {}
+                }
                 continue;
             }
             let page = self.page(&request).await?;

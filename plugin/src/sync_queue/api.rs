@@ -1,8 +1,8 @@
 //! The queue's methods for the rest of the module.
 
 use super::{
-    Backlog, Batch, DeadLetter, Epoch, Fsync, Intent, Position, QueueError, RejectedCount,
-    ResyncRequest, Retry, SyncQueue, Watermark, intents::IntentStore,
+    Backlog, Batch, DeadLetter, Epoch, Fsync, Intent, PartitionLease, Position, QueueError,
+    RejectedCount, ResyncRequest, Retry, SyncQueue, Watermark, intents::IntentStore,
 };
 use crate::{dedup::Key, fail_points, self_healing::Fault, sync_types::SyncOperation};
 use plugin_api::value::Timestamp;
@@ -42,15 +42,65 @@ impl SyncQueue {
         }
     }
 
-    /// A future that completes at the next append or [`SyncQueue::wake`]. Create
-    /// it before checking for work, so that no notification is missed.
-    pub fn woken(&self) -> impl Future<Output = ()> + use<> {
-        Arc::clone(&self.changed).notified_owned()
+    /// Waits until there is something that [`SyncQueue::sync`] would write.
+    pub async fn sync_due(&self) {
+        self.store.sync_due().await;
     }
 
-    /// Wakes all tasks that wait for the queue.
-    pub fn wake(&self) {
-        self.changed.notify_waiters();
+    /// Waits until [`SyncQueue::recover`] has something to do.
+    pub async fn recovery_due(&self) {
+        self.wakeups.recovery.notified().await;
+    }
+
+    /// A future that completes when the store is reopened or closed. Create it
+    /// before looking whether the store is available.
+    pub fn reopened(&self) -> impl Future<Output = ()> + use<> {
+        Arc::clone(&self.wakeups.reopened).notified_owned()
+    }
+}
+
+/// What workers are at.
+impl SyncQueue {
+    /// Takes a partition with a backlog of this secondary that no worker is at;
+    /// the next worker is called if there are others.
+    pub fn take_partition(&self, secondary: &str) -> Option<PartitionLease> {
+        let leases = &self.wakeups.of(secondary)?.leases;
+        leases.take(|partition| self.has_backlog(secondary, partition))
+    }
+
+    /// Calls another worker: this one has to pause, and leaves a backlog.
+    pub fn hand_over(&self, secondary: &str) {
+        if let Some(wakeups) = self.wakeups.of(secondary) {
+            wakeups.leases.hand_over();
+        }
+    }
+
+    /// Waits until an idle worker of this secondary is called: something was
+    /// appended, and what followed had `fill` to come; or something waits
+    /// already.
+    pub async fn called(&self, secondary: &str, fill: Duration) {
+        match self.wakeups.of(secondary) {
+            Some(wakeups) => wakeups.leases.called(fill).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Is no worker of this secondary at any partition?
+    pub fn is_at_rest(&self, secondary: &str) -> bool {
+        let wakeups = self.wakeups.of(secondary);
+        wakeups.is_none_or(|wakeups| wakeups.leases.is_empty())
+    }
+
+    /// A future that completes when a worker of this secondary is done with a
+    /// batch. Create it before looking at what the workers change.
+    pub fn progressed(&self, secondary: &str) -> impl Future<Output = ()> + use<> {
+        let ended = self.wakeups.of(secondary).map(|it| it.leases.ended());
+        async move {
+            match ended {
+                Some(ended) => ended.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 
@@ -99,7 +149,10 @@ impl SyncQueue {
     /// If the store cannot be written; the secondary then reads the operations
     /// again, which is idempotent.
     pub fn ack(&self, secondary: &str, partition: u16, end: Watermark) -> Result<(), QueueError> {
-        self.log.ack(secondary, partition, end)
+        if !self.log.ack(secondary, partition, end)? {
+            self.wakeups.recovery.notify_one();
+        }
+        Ok(())
     }
 
     /// Records, before a secondary gets present rows in place of the operations
@@ -194,7 +247,20 @@ impl SyncQueue {
         operation: &SyncOperation,
         due: Option<Timestamp>,
     ) -> Result<(), QueueError> {
-        self.rejections.reject(secondary, operation, due)
+        self.rejections.reject(secondary, operation, due)?;
+        if let Some(wakeups) = self.wakeups.of(secondary) {
+            wakeups.rejection.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits until an operation of this secondary is rejected, or the store is
+    /// reopened.
+    pub async fn rejection_stored(&self, secondary: &str) {
+        match self.wakeups.of(secondary) {
+            Some(wakeups) => wakeups.rejection.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// False if certainly no operation is rejected. Needs no disk access.
@@ -218,6 +284,12 @@ impl SyncQueue {
     ) -> Result<Vec<Retry>, QueueError> {
         self.rejections
             .due_retries(secondary, now, longest_wait, limit)
+    }
+
+    /// When the next retry of a secondary is due; none if none waits. Needs no disk
+    /// access.
+    pub fn next_retry(&self, secondary: &str) -> Option<Timestamp> {
+        self.rejections.next_retry(secondary)
     }
 
     /// Up to `limit` dead letters of a secondary, in the order of their ids, with
@@ -299,7 +371,18 @@ impl SyncQueue {
     /// request is kept in memory until it can.
     pub fn request_resync(&self, secondary: &str, table: &str, reason: &str) {
         self.resyncs.request(secondary, table, reason);
-        self.wake();
+        if let Some(wakeups) = self.wakeups.of(secondary) {
+            wakeups.resync.notify_one();
+        }
+    }
+
+    /// Waits until a resync of a table of this secondary is requested, or the
+    /// store is reopened.
+    pub async fn resync_requested(&self, secondary: &str) {
+        match self.wakeups.of(secondary) {
+            Some(wakeups) => wakeups.resync.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Requests a resync of a table, as [`SyncQueue::request_resync`] does, for

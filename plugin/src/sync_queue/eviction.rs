@@ -16,8 +16,9 @@ impl SyncQueue {
     ) -> Result<(), QueueError> {
         let entries = Entries::of(operations)?;
         self.make_room(entries.bytes)?;
+        let partitions = entries.partitions();
         self.log.append(entries, add_writes)?;
-        self.wake();
+        self.wakeups.appended(&partitions);
         Ok(())
     }
 
@@ -45,6 +46,7 @@ impl SyncQueue {
             );
             self.request_resync(furthest, EVERY_TABLE, "the log reached queue_max_bytes");
             self.log.skip_to_end(furthest)?;
+            self.wakeups.recovery.notify_one();
         }
         Ok(())
     }

@@ -89,11 +89,11 @@ impl SyncQueue {
         }
     }
 
-    /// Has the primary keep the current epoch, unless it does. Called again until
-    /// it succeeds.
-    pub(super) fn record_epoch(&self) {
+    /// Has the primary keep the current epoch, unless it does. True if nothing is
+    /// left to do.
+    pub(super) fn record_epoch(&self) -> bool {
         if self.is_known_to_primary.load(Ordering::Acquire) || self.log.id().is_none() {
-            return;
+            return true;
         }
         // In this order: a log that says that the primary knows it is known there.
         let recorded = self.dirty_flag.set_epoch(self.epochs.current())
@@ -102,6 +102,7 @@ impl SyncQueue {
                 .commit(|batch| batch.insert_state(KNOWN_TO_PRIMARY, ""))
                 .is_ok();
         self.is_known_to_primary.store(recorded, Ordering::Release);
+        recorded
     }
 
     /// Ends the current epoch: who opens a copy of the log that was made before

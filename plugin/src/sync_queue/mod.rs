@@ -21,6 +21,8 @@
 //! | [`table_filter`] | [`table_filter::TableFilterRecord`]: which tables' writes are in the log |
 //! | [`dirty_flag`] | [`DirtyFlag`]: a flag outside of the store that says that it misses writes |
 //! | [`store`] | the database with all of the above, and its commit marker |
+//! | [`leases`] | [`PartitionLease`]: which partitions workers are at, and when an idle one is called |
+//! | [`wakeups`] | who is woken by what happens to the queue |
 //! | [`boot_record`] | whether the machine went down while the log was open |
 //! | [`recovery`] | opening the store, also when it is corrupt, and reopening it when it fails |
 //! | [`config`], [`error`] | the queue's configuration and errors |
@@ -34,6 +36,7 @@ mod epochs;
 mod error;
 mod eviction;
 mod intents;
+mod leases;
 mod lineage;
 mod log;
 mod log_ids;
@@ -43,13 +46,16 @@ mod resyncs;
 mod settlement;
 mod store;
 mod table_filter;
+mod wakeups;
 
 pub use config::{Fsync, QueueConfig};
 pub use dirty_flag::{DirtyFlag, NoFlag};
 pub use epochs::Epoch;
 pub use error::QueueError;
 pub use intents::Intent;
+pub use leases::PartitionLease;
 pub use log::{Backlog, Batch, PARTITIONS, Position, Watermark, WireError, partition_of};
+pub use recovery::Upkeep;
 pub use rejections::{DeadLetter, RejectedCount, Retry};
 pub use resyncs::{EVERY_TABLE, ResyncRequest};
 
@@ -68,6 +74,7 @@ use std::sync::{
 use store::StoreHandle;
 use table_filter::TableFilterRecord;
 use tokio::sync::Notify;
+use wakeups::Wakeups;
 
 /// The durable queue. All methods may be called from any thread.
 pub struct SyncQueue {
@@ -90,8 +97,7 @@ pub struct SyncQueue {
     is_resynced_as_copy: AtomicBool,
     /// True until the resync requests that the last recovery made are durable.
     has_unresolved_recovery: AtomicBool,
-    /// Notified of every append, and of whatever else workers wait for.
-    changed: Arc<Notify>,
+    wakeups: Wakeups,
 }
 
 impl SyncQueue {
@@ -117,7 +123,8 @@ impl SyncQueue {
         secondaries: &[String],
         dirty_flag: Box<dyn DirtyFlag>,
     ) -> Result<Self, QueueError> {
-        let store = Arc::new(StoreHandle::unopened(config.fsync));
+        let recovery = Arc::<Notify>::default();
+        let store = Arc::new(StoreHandle::unopened(config.fsync, Arc::clone(&recovery)));
         let secondaries: Arc<[String]> = secondaries.into();
         let dirty_flag = Arc::new(TrackedFlag::new(dirty_flag));
         let queue = Self {
@@ -133,7 +140,7 @@ impl SyncQueue {
             is_resynced_as_copy: AtomicBool::new(false),
             dirty_flag,
             has_unresolved_recovery: AtomicBool::new(false),
-            changed: Arc::new(Notify::new()),
+            wakeups: Wakeups::new(&secondaries, recovery),
             store,
             secondaries,
             config,
@@ -149,7 +156,7 @@ impl SyncQueue {
             }
             // A failure is logged and shown in the status, and `recover` is
             // called again.
-            Ok(()) | Err(_) => Ok(queue),
+            Ok(_) | Err(_) => Ok(queue),
         }
     }
 
@@ -173,7 +180,7 @@ impl SyncQueue {
             );
         }
         self.store.close();
-        self.wake();
+        self.wakeups.reopened();
     }
 }
 

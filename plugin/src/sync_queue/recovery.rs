@@ -36,14 +36,24 @@ struct Recovered {
     added_tables: BTreeSet<String>,
 }
 
+/// What a call of [`SyncQueue::recover`] leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Nothing.
+    Done,
+    /// The next part of what is being removed.
+    Unfinished,
+    /// What waits for the disk or the primary.
+    Waiting,
+}
+
 impl SyncQueue {
     /// Opens the store if it is not open, writes the resync requests that are in
-    /// memory, and removes entries that are no longer needed. Blocks; to be
-    /// called periodically.
+    /// memory, and removes a part of the entries that are no longer needed. Blocks.
     ///
     /// # Errors
     /// Why the store cannot be opened now.
-    pub fn recover(&self) -> Result<(), QueueError> {
+    pub fn recover(&self) -> Result<Upkeep, QueueError> {
         let (mut left, mut lineage) = (Left::default(), Lineage::Continued);
         let opened = self.store.recover(
             |corrupt| self.open_store(corrupt),
@@ -62,14 +72,18 @@ impl SyncQueue {
             // The store may be another one, or may have lost its end.
             self.intents.lack_records();
             self.adopt(&left);
-            self.wake();
+            self.wakeups.reopened();
         }
         // Before the requests, which may be carried out while a write is still in
         // flight: once they are durable, only its intent is left of it.
         self.intents.write_records()?;
-        self.persist_resync_requests();
-        self.record_epoch();
-        self.log.truncate()
+        let persisted = self.persist_resync_requests();
+        let recorded = self.record_epoch();
+        Ok(match (self.log.truncate()?, persisted && recorded) {
+            (_, false) => Upkeep::Waiting,
+            (false, true) => Upkeep::Unfinished,
+            (true, true) => Upkeep::Done,
+        })
     }
 
     /// A store that was never open in this process may not have recorded that
@@ -265,22 +279,25 @@ impl SyncQueue {
     }
 
     /// Writes the resync requests that are in memory. Once all are durable, the
-    /// dirty flag and what the recovery found are no longer needed.
-    pub(super) fn persist_resync_requests(&self) {
+    /// dirty flag and what the recovery found are no longer needed. True if
+    /// nothing is left to do.
+    pub(super) fn persist_resync_requests(&self) -> bool {
         if !self.resyncs.flush() {
-            return;
+            return false;
         }
         let is_unresolved = self.has_unresolved_recovery.load(Ordering::Acquire);
         if !is_unresolved && !self.dirty_flag.may_be_set() {
-            return;
+            return true;
         }
         if self.store.with(Store::sync).is_err() {
-            return;
+            return false;
         }
-        if is_unresolved && self.record_recovery().is_ok() {
+        let resolved = !is_unresolved || self.record_recovery().is_ok();
+        if resolved {
             self.has_unresolved_recovery.store(false, Ordering::Release);
         }
         self.dirty_flag.clear_if(|| self.resyncs.all_written());
+        resolved && !self.dirty_flag.may_be_set()
     }
 
     /// Records the present table filter and boot in place of those that the

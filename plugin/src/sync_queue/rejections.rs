@@ -263,6 +263,11 @@ impl RejectionStore {
             .collect())
     }
 
+    /// When the next retry is due.
+    pub(super) fn next_retry(&self, secondary: &str) -> Option<Timestamp> {
+        self.index(secondary, |index| index.next_retry())
+    }
+
     pub(super) fn count(&self, secondary: &str) -> RejectedCount {
         self.index(secondary, |index| index.count())
     }

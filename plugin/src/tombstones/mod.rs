@@ -150,8 +150,15 @@ impl Tombstones {
         }
     }
 
+    /// Waits until [`Tombstones::recover`] or [`Tombstones::sync`] has something
+    /// to do.
+    pub async fn upkeep_due(&self) {
+        self.store.upkeep_due().await;
+    }
+
     /// Opens the database if it is not open, and writes what could not be
-    /// written. Blocks; to be called periodically.
+    /// written. Blocks; to be called after [`Tombstones::upkeep_due`], and again
+    /// until it succeeds.
     ///
     /// # Errors
     /// Why it cannot be used now.

@@ -6,8 +6,12 @@ use crate::self_healing::{Fault, GroupSync, SelfHealingStore};
 use parking_lot::Mutex;
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+use tokio::sync::Notify;
 
 /// Entries by their bytes. What cannot be written now counts all the same, and
 /// is written once it can be.
@@ -24,14 +28,17 @@ pub(super) struct Store {
     /// What could not be written yet. Locked for every write.
     unwritten: Mutex<Changes>,
     any_unwritten: AtomicBool,
+    /// Notified when there is something to recover or to sync.
+    upkeep: Arc<Notify>,
 }
 
 impl Store {
     /// One that [`Store::recover`] has yet to open, in `dir` if there is one.
     /// With `sync_always` each write is synced to the disk.
     pub(super) fn unopened(dir: Option<&Path>, sync_always: bool) -> Self {
+        let upkeep = Arc::<Notify>::default();
         Self {
-            files: SelfHealingStore::unopened("tombstone store"),
+            files: SelfHealingStore::unopened("tombstone store", Arc::clone(&upkeep)),
             dir: dir.map(Path::to_owned),
             sync_always,
             unsynced: AtomicBool::new(false),
@@ -40,7 +47,13 @@ impl Store {
             before_sync: std::sync::OnceLock::new(),
             unwritten: Mutex::default(),
             any_unwritten: AtomicBool::new(false),
+            upkeep,
         }
+    }
+
+    /// Waits until there is something to recover or to sync.
+    pub(super) async fn upkeep_due(&self) {
+        self.upkeep.notified().await;
     }
 
     /// Takes these files. `install` gets what they hold.
@@ -110,7 +123,9 @@ impl Store {
         let written = self.files.with(|files| files.write(&unwritten));
         if written.is_ok() {
             unwritten.clear();
-            self.unsynced.store(true, Ordering::Relaxed);
+            if !self.unsynced.swap(true, Ordering::Relaxed) {
+                self.upkeep.notify_one();
+            }
         }
         self.any_unwritten
             .store(!unwritten.is_empty(), Ordering::Release);
@@ -138,6 +153,7 @@ impl Store {
         let mut unwritten = self.unwritten.lock();
         unwritten.extend(changes);
         self.any_unwritten.store(true, Ordering::Release);
+        self.upkeep.notify_one();
     }
 
     /// The value of an entry.

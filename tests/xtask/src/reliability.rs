@@ -47,6 +47,16 @@ const LONG_RUNS: &[LongRun] = &[
         test: &["--test", "copied_queue_dir", "copied_and_restored_again"],
     },
     LongRun {
+        name: "slow-poison",
+        variable: "FAULT_POISON",
+        full: 50,
+        test: &[
+            "--test",
+            "slow_line",
+            "an_operation_that_never_gets_through",
+        ],
+    },
+    LongRun {
         name: "damage",
         variable: "FAULT_DAMAGE",
         full: 10_000,

@@ -11,10 +11,13 @@ mod rows;
 mod spy;
 
 use super::{Backend, Connected, QueryMerger, ReadSettings, Secondary};
-use crate::tombstones::Tombstones;
+use crate::{
+    error_policy::{Call, Failure},
+    tombstones::Tombstones,
+};
 use parking_lot::Mutex;
 use plugin_api::{
-    error::StorageError,
+    error::{StorageError, StorageResult},
     storage::{CallContext, FullStorage, Storage},
     value::{Object, Value},
 };
@@ -106,13 +109,21 @@ impl Secondary for TestSecondary {
         })
     }
 
-    fn probe_port(&self) -> Option<StorageError> {
-        let closed = self.port_closed.load(Ordering::SeqCst);
-        closed.then(|| StorageError::connection("nobody listens"))
+    fn is_check_due(&self, _: u64) -> bool {
+        true
     }
 
-    fn connection_lost(&self, _: u64, error: &StorageError) {
-        self.lost.lock().push(error.clone());
+    fn check_alive(&self, generation: u64) -> StorageResult<()> {
+        if !self.port_closed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let error = StorageError::connection("nobody listens");
+        self.lost(generation, &Failure::of(Call::HealthCheck, error.clone()));
+        Err(error)
+    }
+
+    fn lost(&self, _: u64, failure: &Failure) {
+        self.lost.lock().push(failure.error.clone());
     }
 }
 

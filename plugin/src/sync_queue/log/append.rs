@@ -2,7 +2,10 @@
 
 use super::{super::store::WriteBatch, OperationLog, QueueError, entry_key, partition_of, wire};
 use crate::sync_types::SyncOperation;
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+};
 
 /// Encoded operations.
 pub(in crate::sync_queue) struct Entries {
@@ -27,6 +30,11 @@ impl Entries {
                 .push(encoded);
         }
         Ok(entries)
+    }
+
+    /// The partitions that they belong to.
+    pub(in crate::sync_queue) fn partitions(&self) -> BTreeSet<u16> {
+        self.by_partition.keys().copied().collect()
     }
 }
 

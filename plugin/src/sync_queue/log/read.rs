@@ -141,12 +141,13 @@ impl OperationLog {
         }
     }
 
+    /// True if nothing is left in the store of what every secondary has passed.
     pub(in crate::sync_queue) fn ack(
         &self,
         secondary: &str,
         partition: u16,
         end: Watermark,
-    ) -> Result<(), QueueError> {
+    ) -> Result<bool, QueueError> {
         self.advance(secondary, partition, |acked| {
             let is_late = end.position <= acked.watermark.position;
             Acked {
@@ -166,15 +167,16 @@ impl OperationLog {
         Ok(())
     }
 
-    /// Moves a secondary, and removes a chunk of what none needs any more.
+    /// Moves a secondary, and removes a chunk of what none needs any more. True if
+    /// nothing is left of that.
     fn advance(
         &self,
         secondary: &str,
         partition: u16,
         to: impl FnOnce(Acked) -> Acked,
-    ) -> Result<(), QueueError> {
+    ) -> Result<bool, QueueError> {
         let Some(index) = self.index(secondary) else {
-            return Ok(());
+            return Ok(true);
         };
         self.store.with(|store| {
             let _changing = self.changing(partition);
@@ -183,7 +185,7 @@ impl OperationLog {
             let mut to = to(from);
             to.watermark = to.watermark.counted_from(from.watermark);
             if to == from {
-                return Ok(());
+                return Ok(true);
             }
             let before = known.slowest();
             let after = known.slowest_if(index, to.watermark);
@@ -197,7 +199,7 @@ impl OperationLog {
             known.set_truncated_to(truncated_to);
             self.held
                 .fetch_sub(after.bytes - before.bytes, Ordering::Relaxed);
-            Ok(())
+            Ok(truncated_to >= after.position)
         })
     }
 }

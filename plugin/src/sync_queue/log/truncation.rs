@@ -13,24 +13,30 @@ use super::{
 const CHUNK_ENTRIES: usize = 500;
 
 impl OperationLog {
-    /// Removes a chunk of what is left in each partition.
-    pub(in crate::sync_queue) fn truncate(&self) -> Result<(), QueueError> {
-        (0..PARTITIONS).try_for_each(|partition| {
-            self.store.with(|store| {
+    /// Removes a chunk of what is left in each partition. True if nothing is
+    /// left then.
+    pub(in crate::sync_queue) fn truncate(&self) -> Result<bool, QueueError> {
+        let mut complete = true;
+        for partition in 0..PARTITIONS {
+            complete &= self.store.with(|store| {
                 let _changing = self.changing(partition);
                 let (from, to) = {
                     let known = self.partition(partition).lock();
                     (known.truncated_to(), known.slowest().position)
                 };
+                if from >= to {
+                    return Ok(true);
+                }
                 let mut batch = WriteBatch::new(store);
                 let truncated_to = remove(&mut batch, partition, from, to)?;
                 batch.commit()?;
                 self.partition(partition)
                     .lock()
                     .set_truncated_to(truncated_to);
-                Ok(())
-            })
-        })
+                Ok(truncated_to >= to)
+            })?;
+        }
+        Ok(complete)
     }
 }
 

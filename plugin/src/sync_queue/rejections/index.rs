@@ -117,6 +117,11 @@ impl Index {
             .collect()
     }
 
+    /// When the first retry is due.
+    pub(super) fn next_retry(&self) -> Option<Timestamp> {
+        self.retries.first().map(|(due, _)| *due)
+    }
+
     /// The first dead letters with ids after `after`.
     pub(super) fn dead_after(&self, after: Option<Id>, limit: usize) -> Vec<Id> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

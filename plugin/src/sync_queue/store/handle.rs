@@ -6,7 +6,11 @@ use super::{
 };
 use crate::self_healing::{Fault, GroupSync, SelfHealingStore};
 use fjall::{Keyspace, OwnedWriteBatch, UserKey, UserValue};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::Notify;
 
 /// The queue's store: usable as a rule, reopened when it fails.
 pub(in crate::sync_queue) struct StoreHandle {
@@ -14,6 +18,8 @@ pub(in crate::sync_queue) struct StoreHandle {
     fsync: Fsync,
     /// True while there are commits that `sync` has yet to bring to the disk.
     unsynced: AtomicBool,
+    /// Notified of the first of these.
+    sync_due: Notify,
     group: GroupSync,
     /// Called before each sync.
     #[cfg(test)]
@@ -21,12 +27,14 @@ pub(in crate::sync_queue) struct StoreHandle {
 }
 
 impl StoreHandle {
-    /// A store that [`StoreHandle::recover`] has yet to open.
-    pub(in crate::sync_queue) fn unopened(fsync: Fsync) -> Self {
+    /// A store that [`StoreHandle::recover`] has yet to open. `failed` is
+    /// notified when it fails.
+    pub(in crate::sync_queue) fn unopened(fsync: Fsync, failed: Arc<Notify>) -> Self {
         Self {
-            files: SelfHealingStore::unopened("queue store"),
+            files: SelfHealingStore::unopened("queue store", failed),
             fsync,
             unsynced: AtomicBool::new(false),
+            sync_due: Notify::new(),
             group: GroupSync::default(),
             #[cfg(test)]
             before_sync: std::sync::OnceLock::new(),
@@ -82,7 +90,9 @@ impl StoreHandle {
         match self.fsync {
             Fsync::Always => self.group.wait(|| self.sync_now()),
             Fsync::None | Fsync::Interval(_) => {
-                self.unsynced.store(true, Ordering::Relaxed);
+                if !self.unsynced.swap(true, Ordering::Relaxed) {
+                    self.sync_due.notify_one();
+                }
                 Ok(())
             }
         }
@@ -96,6 +106,11 @@ impl StoreHandle {
             }
             store.sync()
         })
+    }
+
+    /// Waits until there is something to sync.
+    pub(in crate::sync_queue) async fn sync_due(&self) {
+        self.sync_due.notified().await;
     }
 
     /// True if a sync is due.

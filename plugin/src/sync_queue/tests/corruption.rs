@@ -200,7 +200,9 @@ fn check(queue: &SyncQueue, held: &Held, how: &str) -> bool {
             (Some(read), Some(requests), Some(retried), Some(letters)) if queue.is_available() => {
                 break (read, requests, retried, letters);
             }
-            _ => queue.recover().unwrap(),
+            _ => {
+                queue.recover().unwrap();
+            }
         }
     };
     if requests.iter().any(|it| it.table == EVERY_TABLE) {
