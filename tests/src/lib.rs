@@ -17,7 +17,7 @@
 //! (writes reach the secondary), `reads` and `concurrent_reads` (merged reads),
 //! `resync`, `faults` and `slow_line` (servers and networks fail), `primary` (the
 //! primary commits late), `disk` (the log's disk fails), `copied_queue_dir` (two
-//! hosts with one log), `crash` (the host is killed), `panics` (a step of the
+//! hosts have one log), `crash` (the host is killed), `panics` (a step of the
 //! plugin panics), `backlog` (what a long outage costs), `builds` (debug and
 //! release builds work together).
 

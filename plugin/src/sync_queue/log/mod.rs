@@ -89,7 +89,7 @@ impl OperationLog {
         self.secondaries.iter().position(|name| name == secondary)
     }
 
-    pub(super) fn partition(&self, partition: u16) -> &Mutex<Partition> {
+    fn partition(&self, partition: u16) -> &Mutex<Partition> {
         &self.partitions[usize::from(partition)]
     }
 

@@ -21,7 +21,7 @@ fn files(dir: &TempDir) -> BTreeMap<PathBuf, u64> {
 /// Puts an entry of a later format in the place of the only one of this key.
 fn write_newer_entry(queue: &SyncQueue, key: &Key) {
     let partition = partition_of(key);
-    let at = queue.log.partition(partition).lock().end();
+    let at = queue.ends()[usize::from(partition)];
     tamper(queue, |store| {
         let entry = log::entry_key(partition, at.position);
         let mut value = store.log.get(entry)?.unwrap().to_vec();
