@@ -93,6 +93,7 @@ impl Applier {
     ) -> Result<Outcome, Failure> {
         let Context { queue, config, .. } = &*self.context;
         let secondary = self.context.name();
+        let _applying = self.context.partition_locks.lock(partition).await;
         let batch = queue.read(secondary, partition, config.batch_size)?;
         let mut changes = batch::last_of_each_key(batch.operations, batch.refresh_horizon);
 
@@ -189,7 +190,7 @@ impl Applier {
 
     /// Creates the tables of relationships that the secondary lacks, with their
     /// indexes: the first row alone would create a table without.
-    async fn define_relationships(
+    pub(super) async fn define_relationships(
         &self,
         session: &Session,
         changes: &[Change],
@@ -209,7 +210,7 @@ impl Applier {
         Ok(())
     }
 
-    /// One attempt, repeated at once where another transaction was in the way.
+    /// Applies a piece of a batch in one transaction.
     async fn try_apply(
         &self,
         session: &Session,
@@ -218,31 +219,48 @@ impl Applier {
         changes: &[Change],
     ) -> StorageResult<Applied> {
         let source = self.context.partition(partition);
-        let mut remove_same_key = false;
-        let mut conflicts = 0;
+        let mut conflicts = Conflicts::default();
         loop {
+            // A key that the secondary has under another id shows as a conflict as
+            // well: from then on such rows are removed first.
             let result = statement::apply(
                 &session.connection,
                 source,
                 range,
                 changes,
-                |table| remove_same_key || session.schema.without_unique_index.contains(&table),
+                |table| {
+                    conflicts.count() > 0 || session.schema.without_unique_index.contains(&table)
+                },
                 self.timeout(),
             )
             .await;
-            let retries_now = |error: &StorageError| {
-                error_policy::of(Call::Apply, error.kind).action == Action::RetryNow
-            };
-            match result {
-                Err(error) if retries_now(&error) && conflicts < CONFLICT_RETRIES => {
-                    // A key that the secondary has under another id shows as a
-                    // conflict as well: from now on such rows are removed first.
-                    remove_same_key = true;
-                    conflicts += 1;
-                    tokio::time::sleep(jitter(CONFLICT_PAUSE * conflicts)).await;
-                }
-                other => return other,
+            if !conflicts.repeats(&result).await {
+                return result;
             }
         }
+    }
+}
+
+/// The conflicts of a transaction with others, or with a row that has the same key.
+#[derive(Default)]
+pub(super) struct Conflicts(u32);
+
+impl Conflicts {
+    /// How often it was in conflict.
+    pub(super) fn count(&self) -> u32 {
+        self.0
+    }
+
+    /// True, after a pause, if it is to be repeated at once.
+    pub(super) async fn repeats<T>(&mut self, result: &StorageResult<T>) -> bool {
+        let in_conflict = result.as_ref().is_err_and(|error| {
+            error_policy::of(Call::Apply, error.kind).action == Action::RetryNow
+        });
+        if !in_conflict || self.0 == CONFLICT_RETRIES {
+            return false;
+        }
+        self.0 += 1;
+        tokio::time::sleep(jitter(CONFLICT_PAUSE * self.0)).await;
+        true
     }
 }

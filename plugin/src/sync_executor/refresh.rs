@@ -4,11 +4,14 @@ use super::batch::{Change, TRANSACTION_BYTES, TargetState, path_of};
 use crate::{dedup::Key, sync_types::RowImage};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
-    storage::{CallContext, FullStorage, Storage as _},
+    storage::{CallContext, FullStorage},
     value::{Object, Value},
 };
-use std::{fmt::Write as _, time::Duration};
-use surreal_storage::schema::Table;
+use std::{fmt, time::Duration};
+use surreal_storage::{
+    schema::Table,
+    table_scan::{MAX_ROW_BYTES, Measured, PAGE_BYTES, read_measured},
+};
 
 /// How many keys are read with one query.
 const KEYS_PER_QUERY: usize = 100;
@@ -81,43 +84,61 @@ async fn read_page(
     Ok(())
 }
 
-/// The primary's state of each key.
+/// The primary's state of each key. What is too large for one answer is read in
+/// parts: a message that is too large would cost the host's connection.
 fn present(
     primary: &FullStorage,
     keys: &[Key],
     timeout: Duration,
 ) -> StorageResult<Vec<TargetState>> {
-    let mut sql = String::new();
     let mut parameters = Object::new();
-    for (at, key) in keys.iter().enumerate() {
-        select(&mut sql, &mut parameters, at, key);
-    }
+    let selects = keys.iter().enumerate();
+    let selects: Vec<_> = selects
+        .map(|(at, key)| select(&mut parameters, at, key))
+        .collect();
+    let expression = format!("[{}]", selects.join(", "));
     let context = CallContext::with_timeout(timeout);
-    let answer = match primary.query(&context, &sql, &parameters) {
-        // The table is gone, and the row with it.
-        Err(error) if error.kind == ErrorKind::NOT_FOUND && keys.len() == 1 => {
-            return Ok(vec![TargetState::Unchanged]);
-        }
-        answer => {
-            answer.map_err(|error| error.context("reading the primary's rows for a refresh"))?
-        }
+    let budget = match keys {
+        [_] => MAX_ROW_BYTES,
+        _ => PAGE_BYTES,
     };
-    let results = answer.as_array().unwrap_or_default();
-    if results.len() != keys.len() {
-        return Err(StorageError::internal(format!(
+    match (
+        read_measured(primary, &context, &expression, &parameters, budget),
+        keys,
+    ) {
+        // The table is gone, and the row with it.
+        (Err(error), [_]) if error.kind == ErrorKind::NOT_FOUND => Ok(vec![TargetState::Unchanged]),
+        (Err(error), _) => Err(error.context("reading the primary's rows for a refresh")),
+        (Ok(Measured::Values(results, _)), _) if results.len() == keys.len() => keys
+            .iter()
+            .zip(&results)
+            .map(|(key, result)| state(key, result))
+            .collect(),
+        (Ok(Measured::Values(results, _)), _) => Err(StorageError::internal(format!(
             "the primary answered {} of {} statements of a refresh",
             results.len(),
             keys.len()
-        )));
+        ))),
+        (Ok(Measured::TooMany(sizes)), [key]) => Err(too_large(key, sizes.iter().sum())),
+        (Ok(Measured::TooMany(_)), keys) => {
+            let (first, second) = keys.split_at(keys.len() / 2);
+            let mut states = present(primary, first, timeout)?;
+            states.append(&mut present(primary, second, timeout)?);
+            Ok(states)
+        }
     }
-    keys.iter()
-        .zip(results)
-        .map(|(key, result)| state(key, result))
-        .collect()
 }
 
-/// One statement that selects the rows of `key`.
-fn select(sql: &mut String, parameters: &mut Object, at: usize, key: &Key) {
+/// Why a row or document of the primary cannot be read.
+pub(super) fn too_large(what: impl fmt::Display, bytes: u64) -> StorageError {
+    StorageError::invalid_input(format!(
+        "{what} has about {bytes} bytes, and at most {MAX_ROW_BYTES} can be replicated; make it \
+         smaller on the primary"
+    ))
+}
+
+/// A statement that selects the rows of `key`.
+fn select(parameters: &mut Object, at: usize, key: &Key) -> String {
     let (table, values) = key.parts();
     let mut bind = |place: usize, value: Value| {
         let name = format!("k{at}_{place}");
@@ -139,8 +160,7 @@ fn select(sql: &mut String, parameters: &mut Object, at: usize, key: &Key) {
             .join(" AND ")
     };
     let name = bind(99, table.into());
-    // Writing to a string cannot fail.
-    let _ = writeln!(sql, "SELECT * FROM type::table(${name}) WHERE {condition};");
+    format!("(SELECT * FROM type::table(${name}) WHERE {condition})")
 }
 
 fn state(key: &Key, result: &Value) -> StorageResult<TargetState> {
@@ -154,7 +174,7 @@ fn state(key: &Key, result: &Value) -> StorageResult<TargetState> {
         // Deleted on the primary: the secondary keeps its copy, as an archive.
         TargetState::Unchanged
     } else if Table::of(&key.table()).is_grouped() {
-        TargetState::Document(path_of(key), rows)
+        TargetState::document(path_of(key), rows)
     } else {
         TargetState::Rows(rows)
     })
@@ -187,6 +207,7 @@ mod tests {
         sync_types::{SyncOperation, document_key},
         test_server,
     };
+    use plugin_api::storage::Storage as _;
     use tokio::runtime::Handle;
 
     fn primary() -> FullStorage {

@@ -56,6 +56,11 @@ pub(super) enum Applied {
     AlreadyApplied,
 }
 
+/// What a secondary is that has not even reached what it has acknowledged.
+pub(super) const SET_BACK: &str = "the secondary is behind its acknowledged position: it was \
+                                   emptied, or rolled back to an older state; it is reconciled \
+                                   again";
+
 /// Applies the changes to a secondary and moves its position, in one transaction
 /// and one round trip. Idempotent: a secondary that is at the end of the range
 /// already, or past it, does nothing, so a late or repeated request is harmless.
@@ -75,14 +80,113 @@ pub(super) async fn apply(
     replaces_same_key: impl Fn(&str) -> bool,
     timeout: Duration,
 ) -> StorageResult<Applied> {
+    let (steps, parameters) = steps(changes, replaces_same_key, Write::Upsert);
+    let parameters = parameters
+        .with("source", source.position_row())
+        .with("queue", source.queue)
+        .with("partition", i64::from(source.partition))
+        .with("from", position_value(range.from))
+        .with("position", position_value(range.to));
+    let sql = format!(
+        "BEGIN;\n\
+         LET $reached = (SELECT VALUE position FROM ONLY $source) ?? -1;\n\
+         IF $reached >= $from AND $reached < $position {{\n{steps}\
+         UPSERT $source SET queue = $queue, partition = $partition, position = $position RETURN NONE;\n\
+         }};\n\
+         RETURN $reached;\n\
+         COMMIT;"
+    );
+    let results = connection.query(&sql, parameters, timeout).await?;
+    let reached = results.iter().find_map(Value::as_int).unwrap_or(-1);
+    if Some(reached) < position_value(range.from).as_int() {
+        return Err(StorageError::not_found(SET_BACK));
+    }
+    Ok(match Some(reached) < position_value(range.to).as_int() {
+        true => Applied::Now,
+        false => Applied::AlreadyApplied,
+    })
+}
+
+/// Where a copied part of a page finds a partition of the secondary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CopyPoint {
+    /// The position that it has reached.
+    pub(super) position: Position,
+    /// How many parts were copied into it.
+    pub(super) copies: u64,
+}
+
+/// Copies rows to a secondary, in one transaction and one round trip, if the
+/// partition is exactly at `point`; the number of copies then grows by one. Returns
+/// where it was. So a request that runs late, after a batch or another copy, does
+/// nothing: the log's position and the copies have gone on.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn copy(
+    connection: &Connection,
+    source: LogPartition<'_>,
+    point: CopyPoint,
+    changes: &[Change],
+    replaces_same_key: impl Fn(&str) -> bool,
+    write: Write,
+    timeout: Duration,
+) -> StorageResult<Option<CopyPoint>> {
+    let (steps, parameters) = steps(changes, replaces_same_key, write);
+    let parameters = parameters
+        .with("source", source.position_row())
+        .with("position", position_value(point.position))
+        .with("copies", i64::try_from(point.copies).unwrap_or(i64::MAX));
+    let sql = format!(
+        "BEGIN;\n\
+         LET $reached = (SELECT VALUE [position, copies ?? 0] FROM ONLY $source);\n\
+         IF $reached = [$position, $copies] {{\n{steps}\
+         UPDATE $source SET copies = $copies + 1 RETURN NONE;\n\
+         }};\n\
+         RETURN $reached;\n\
+         COMMIT;"
+    );
+    let results = connection.query(&sql, parameters, timeout).await?;
+    let reached = results.iter().find_map(|result| {
+        let number = |value: &Value| u64::try_from(value.as_int()?).ok();
+        match result.as_array()? {
+            [position, copies] => Some(CopyPoint {
+                position: Position(number(position)?),
+                copies: number(copies)?,
+            }),
+            _ => None,
+        }
+    });
+    Ok(reached)
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// Whether they exist or not.
+    Upsert,
+    /// None of them may exist: cheaper.
+    Create,
+}
+
+/// The steps that bring changes about, and their parameters.
+fn steps(
+    changes: &[Change],
+    replaces_same_key: impl Fn(&str) -> bool,
+    write: Write,
+) -> (String, Object) {
     let mut rows: BTreeMap<&str, Vec<RowImage>> = BTreeMap::new();
     let mut documents = Vec::new();
     for change in changes {
         fail_points::pass_with("build_statement", &change.operation.key);
         let stored = match &change.target {
             TargetState::Rows(stored) => stored,
-            TargetState::Document(path, stored) => {
-                let ids: Value = stored.iter().map(|row| row.id.clone()).collect();
+            TargetState::Document {
+                path,
+                ids,
+                rows: stored,
+            } => {
+                let ids: Value = ids.iter().cloned().collect();
                 documents.push(Object::new().with("path", path.as_str()).with("ids", ids));
                 stored
             }
@@ -96,12 +200,11 @@ pub(super) async fn apply(
     }
 
     let mut steps = String::new();
-    let mut parameters = Object::new()
-        .with("source", source.position_row())
-        .with("queue", source.queue)
-        .with("partition", i64::from(source.partition))
-        .with("from", position_value(range.from))
-        .with("position", position_value(range.to));
+    let mut parameters = Object::new();
+    let verb = match write {
+        Write::Upsert => "UPSERT",
+        Write::Create => "CREATE",
+    };
     if !documents.is_empty() {
         parameters.insert("documents", documents.into_iter().collect::<Value>());
         remove_stale_chunks(&mut steps);
@@ -113,32 +216,12 @@ pub(super) async fn apply(
         // Writing to a string cannot fail.
         let _ = writeln!(
             steps,
-            "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
+            "FOR $row IN $rows{at} {{ {verb} $row.id CONTENT $row RETURN NONE; }};"
         );
         let rows: Value = rows.into_iter().map(RowImage::into_object).collect();
         parameters.insert(format!("rows{at}"), rows);
     }
-    let sql = format!(
-        "BEGIN;\n\
-         LET $reached = (SELECT VALUE position FROM ONLY $source) ?? -1;\n\
-         IF $reached >= $from AND $reached < $position {{\n{steps}\
-         UPSERT $source SET queue = $queue, partition = $partition, position = $position RETURN NONE;\n\
-         }};\n\
-         RETURN $reached;\n\
-         COMMIT;"
-    );
-    let results = connection.query(&sql, parameters, timeout).await?;
-    let reached = results.iter().find_map(Value::as_int).unwrap_or(-1);
-    if Some(reached) < position_value(range.from).as_int() {
-        return Err(StorageError::not_found(
-            "the secondary is behind its acknowledged position: it was emptied, or rolled back to \
-             an older state; it is reconciled again",
-        ));
-    }
-    Ok(match Some(reached) < position_value(range.to).as_int() {
-        true => Applied::Now,
-        false => Applied::AlreadyApplied,
-    })
+    (steps, parameters)
 }
 
 /// Removes the rows of `$documents` that the primary no longer has.

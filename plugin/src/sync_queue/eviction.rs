@@ -16,7 +16,10 @@ impl SyncQueue {
     ) -> Result<(), QueueError> {
         let entries = Entries::of(operations)?;
         self.make_room(entries.bytes)?;
-        self.log.append(entries, add_writes)?;
+        self.log.append(entries, |batch| {
+            self.page_watches.note(operations);
+            add_writes(batch);
+        })?;
         self.wake();
         Ok(())
     }

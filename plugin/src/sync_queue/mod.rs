@@ -13,6 +13,7 @@
 //! | [`intents`] | [`intents::IntentStore`]: writes in progress, so that a killed process leaves a trace |
 //! | [`rejections`] | [`rejections::RejectionStore`]: retries and dead letters |
 //! | [`resyncs`] | [`resyncs::ResyncStore`]: tables that a secondary needs compared with the primary |
+//! | [`page_watch`] | [`PageWatch`]: which keys are written while a page of a table is copied |
 //! | [`bootstrap`] | [`bootstrap::BootstrapRegistry`]: which secondaries the log has bootstrapped |
 //! | [`table_filter`] | [`table_filter::TableFilterRecord`]: which tables' writes are in the log |
 //! | [`dirty_flag`] | [`DirtyFlag`]: a flag outside of the store that says that it misses writes |
@@ -30,6 +31,7 @@ mod error;
 mod eviction;
 mod intents;
 mod log;
+mod page_watch;
 mod recovery;
 mod rejections;
 mod resyncs;
@@ -41,6 +43,7 @@ pub use dirty_flag::{DirtyFlag, NoFlag};
 pub use error::QueueError;
 pub use intents::Intent;
 pub use log::{Backlog, Batch, PARTITIONS, Position, Watermark, WireError, partition_of};
+pub use page_watch::PageWatch;
 pub use rejections::{DeadLetter, Retry};
 pub use resyncs::{EVERY_TABLE, ResyncRequest};
 
@@ -48,6 +51,7 @@ use bootstrap::BootstrapRegistry;
 use dirty_flag::TrackedFlag;
 use intents::IntentStore;
 use log::OperationLog;
+use page_watch::PageWatches;
 use rejections::RejectionStore;
 use resyncs::ResyncStore;
 use std::sync::{
@@ -67,6 +71,7 @@ pub struct SyncQueue {
     intents: IntentStore,
     rejections: RejectionStore,
     resyncs: ResyncStore,
+    page_watches: PageWatches,
     bootstraps: BootstrapRegistry,
     table_filter: TableFilterRecord,
     dirty_flag: Arc<TrackedFlag>,
@@ -107,6 +112,7 @@ impl SyncQueue {
             intents: IntentStore::new(Arc::clone(&store)),
             rejections: RejectionStore::new(Arc::clone(&store)),
             resyncs: ResyncStore::new(Arc::clone(&store), Arc::clone(&dirty_flag)),
+            page_watches: PageWatches::default(),
             bootstraps: BootstrapRegistry::new(Arc::clone(&store)),
             table_filter: TableFilterRecord::new(config.tables.clone()),
             dirty_flag,

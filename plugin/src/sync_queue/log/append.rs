@@ -31,7 +31,8 @@ impl Entries {
 }
 
 impl OperationLog {
-    /// Appends entries, together with what `add_writes` adds to the batch.
+    /// Appends entries, together with what `add_writes` adds to the batch. That is
+    /// called once their partitions are locked, before they can be read.
     pub(in crate::sync_queue) fn append(
         &self,
         entries: Entries,

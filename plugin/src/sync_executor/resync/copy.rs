@@ -1,0 +1,390 @@
+//! [`Copier`]: copies pages of the primary's tables to one secondary.
+//!
+//! A page is split by partition. Each part is applied like a batch: alone in its
+//! partition, in transactions that name the partition's position. It does not move the
+//! position, because the log goes on from there.
+
+use super::{
+    super::{
+        apply::{Applier, Conflicts},
+        batch::{Change, TRANSACTION_BYTES},
+        batch_limiter::BatchLimiter,
+        catch_panic::catch_panic,
+        context::Context,
+        rejection::RetryQueue,
+        statement::{self, CopyPoint, Write},
+    },
+    page::{self, CopiedPage},
+};
+use crate::{
+    connection::Session,
+    dedup::Key,
+    error_policy::{Action, Call, Failure},
+    fail_points,
+    sync_queue::PARTITIONS,
+    sync_types::SyncOperation,
+};
+use parking_lot::Mutex;
+use plugin_api::{
+    error::{ErrorKind, StorageError},
+    value::RecordId,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+/// Parts that are sent at the same time.
+const PARTS_AT_ONCE: usize = 4;
+
+/// The most rows of one transaction.
+const ROWS: usize = 500;
+
+/// How often a row may time out alone, each time in a new session, before it counts
+/// as rejected.
+const TIMEOUTS_ALONE: u32 = 3;
+
+/// Copies pages to one secondary.
+pub(in super::super) struct Copier {
+    context: Arc<Context>,
+    applier: Applier,
+    retries: RetryQueue,
+    limiter: BatchLimiter,
+    slots: Semaphore,
+    /// How many parts have been copied into each partition, as far as is known.
+    copies: Vec<AtomicU64>,
+    /// Partitions with a request that was not answered and may still run. The next
+    /// copy into such a partition ends that; until then no other is made.
+    unanswered: Mutex<BTreeSet<u16>>,
+    /// Rows that timed out alone, and how often.
+    timed_out: Mutex<BTreeMap<Key, u32>>,
+}
+
+/// How copying a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Copied {
+    /// The secondary has every row, unless it was written since or is stored as
+    /// rejected.
+    All,
+    /// The secondary was lost or replication was paused: the page has to be read
+    /// and copied again.
+    Interrupted,
+}
+
+/// How an attempt to copy a part ended.
+enum Attempt {
+    Copied,
+    /// The secondary has applied a batch that is not acknowledged yet: it has to be.
+    Behind,
+    Interrupted,
+}
+
+impl Copier {
+    pub(in super::super) fn new(context: Arc<Context>) -> Self {
+        Self {
+            applier: Applier::new(Arc::clone(&context)),
+            retries: RetryQueue::new(Arc::clone(&context)),
+            limiter: BatchLimiter::new(ROWS),
+            slots: Semaphore::new(PARTS_AT_ONCE),
+            copies: (0..PARTITIONS).map(|_| AtomicU64::new(0)).collect(),
+            unanswered: Mutex::default(),
+            timed_out: Mutex::default(),
+            context,
+        }
+    }
+
+    pub(in super::super) fn secondary(&self) -> &str {
+        self.context.name()
+    }
+
+    /// Copies these rows of a table. False if that has to be done again.
+    pub(in super::super) async fn copy_rows(
+        self: &Arc<Self>,
+        table: &str,
+        ids: Vec<RecordId>,
+    ) -> bool {
+        let copied = async {
+            let page = page::of_rows(&self.context, table, ids).await;
+            self.copy(page.map_err(|error| Failure::of(Call::ReadPrimary, error))?)
+                .await
+        };
+        match copied.await {
+            Ok(copied) => copied == Copied::All,
+            Err(Failure { error, .. }) => {
+                let secondary = self.secondary();
+                tracing::warn!(secondary, table, %error, "rows could not be copied");
+                false
+            }
+        }
+    }
+
+    /// Copies a page.
+    ///
+    /// # Errors
+    /// Those of the log. The page has to be copied again.
+    pub(super) async fn copy(self: &Arc<Self>, mut page: CopiedPage) -> Result<Copied, Failure> {
+        for (key, failure) in &page.unreadable {
+            let refresh = SyncOperation::refresh(key.clone());
+            self.retries
+                .defer(&refresh.only_for(self.context.name()), failure)?;
+        }
+        let parts = std::mem::take(&mut page.parts);
+        let page = Arc::new(page);
+        // Rows may have moved to another partition since.
+        let unanswered = self.unanswered.lock().clone();
+        let empty = unanswered
+            .into_iter()
+            .map(|partition| (partition, Vec::new()));
+        if self.copy_parts(&page, empty).await? == Copied::Interrupted {
+            return Ok(Copied::Interrupted);
+        }
+        self.copy_parts(&page, parts).await
+    }
+
+    async fn copy_parts(
+        self: &Arc<Self>,
+        page: &Arc<CopiedPage>,
+        parts: impl IntoIterator<Item = (u16, Vec<Change>)>,
+    ) -> Result<Copied, Failure> {
+        let mut copying = JoinSet::new();
+        for (partition, changes) in parts {
+            let (copier, page) = (Arc::clone(self), Arc::clone(page));
+            copying.spawn(async move {
+                let copied = async { Ok(copier.copy_part(&page, partition, changes).await) };
+                catch_panic("copying rows", copied)
+                    .await
+                    .unwrap_or_else(|panic| Err(Failure::of(Call::UseLog, panic)))
+            });
+        }
+        let mut result = Ok(Copied::All);
+        while let Some(ended) = copying.join_next().await {
+            let copied = ended.unwrap_or_else(|error| {
+                let error = StorageError::internal(format!("copying rows: {error}"));
+                Err(Failure::of(Call::UseLog, error))
+            });
+            if !matches!(copied, Ok(Copied::All)) {
+                result = copied;
+            }
+        }
+        result
+    }
+
+    /// Copies the rows of one partition, once the secondary has passed the page's
+    /// low position there.
+    async fn copy_part(
+        &self,
+        page: &CopiedPage,
+        partition: u16,
+        mut changes: Vec<Change>,
+    ) -> Result<Copied, Failure> {
+        let Context {
+            queue,
+            manager,
+            partition_locks,
+            ..
+        } = &*self.context;
+        let mut states = manager.subscribe();
+        loop {
+            states.mark_unchanged();
+            let progressed = queue.woken();
+            {
+                let Ok(_slot) = self.slots.acquire().await else {
+                    return Ok(Copied::Interrupted);
+                };
+                // Batches of this partition wait meanwhile.
+                let _applying = partition_locks.lock(partition).await;
+                let (state, session) = manager.state_and_session();
+                let Some(session) = session.filter(|_| state.is_replicating()) else {
+                    return Ok(Copied::Interrupted);
+                };
+                if page.watch.is_reached(partition) {
+                    changes.retain(|change| {
+                        let key = &change.operation.key;
+                        !page.watch.is_written(key) && !self.is_given_up(key)
+                    });
+                    let creates = &page.creates;
+                    match self.attempt(&session, partition, &changes, creates).await? {
+                        Attempt::Copied => return Ok(Copied::All),
+                        Attempt::Interrupted => return Ok(Copied::Interrupted),
+                        Attempt::Behind => {}
+                    }
+                }
+            }
+            tokio::select! {
+                () = progressed => {}
+                _ = states.changed() => {}
+            }
+        }
+    }
+
+    /// Copies rows in as many transactions as it takes. One that fails is halved, down
+    /// to the row that fails by itself.
+    async fn attempt(
+        &self,
+        session: &Session,
+        partition: u16,
+        changes: &[Change],
+        creates: &AtomicBool,
+    ) -> Result<Attempt, Failure> {
+        let mut pieces = vec![changes];
+        while let Some(piece) = pieces.pop() {
+            let fit = self.that_fit(piece);
+            if fit < piece.len() {
+                let (first, second) = piece.split_at(fit);
+                pieces.extend([second, first]);
+                continue;
+            }
+            let started = Instant::now();
+            let failure = match self.write(session, partition, piece, creates).await {
+                Ok(Attempt::Copied) => {
+                    self.limiter.grow();
+                    self.retries.resolve(piece)?;
+                    self.context
+                        .progress
+                        .applied(piece.len(), started.elapsed());
+                    continue;
+                }
+                Ok(other) => return Ok(other),
+                Err(failure) => failure,
+            };
+            match (failure.policy.action, piece) {
+                (Action::Reconnect, _) => {
+                    // It may have been too large to get through in time.
+                    self.limiter.shrink(piece.len());
+                    self.note_timeout(piece, &failure)?;
+                    self.context.manager.lost(session, &failure.error);
+                    return Ok(Attempt::Interrupted);
+                }
+                // The secondary rejects everything, so no row is at fault.
+                (Action::Isolate | Action::RetryNow, []) => {
+                    self.context.manager.lost(session, &failure.error);
+                    return Ok(Attempt::Interrupted);
+                }
+                (Action::Isolate | Action::RetryNow, [change]) => {
+                    self.retries.defer(&change.operation, &failure)?;
+                }
+                (Action::Isolate | Action::RetryNow, piece) => {
+                    let (first, second) = piece.split_at(piece.len() / 2);
+                    pieces.extend([second, first]);
+                }
+                _ => return Err(failure),
+            }
+        }
+        Ok(Attempt::Copied)
+    }
+
+    /// How many rows from the beginning go into one transaction.
+    fn that_fit(&self, piece: &[Change]) -> usize {
+        let mut bytes = 0;
+        let fit = piece.iter().take(self.limiter.get()).take_while(|change| {
+            bytes += change.wire_bytes();
+            bytes <= TRANSACTION_BYTES
+        });
+        fit.count().max(1).min(piece.len())
+    }
+
+    /// One transaction.
+    async fn write(
+        &self,
+        session: &Session,
+        partition: u16,
+        changes: &[Change],
+        creates: &AtomicBool,
+    ) -> Result<Attempt, Failure> {
+        let Context { queue, config, .. } = &*self.context;
+        let secondary = self.context.name();
+        let of_secondary = |error| Failure::of(Call::Apply, error);
+        self.applier
+            .define_relationships(session, changes)
+            .await
+            .map_err(of_secondary)?;
+        let place = usize::from(partition);
+        let mut point = CopyPoint {
+            position: queue.acked(secondary)[place].position,
+            copies: self.copies[place].load(Ordering::Relaxed),
+        };
+        loop {
+            fail_points::pass("before_copy");
+            self.unanswered.lock().insert(partition);
+            let mut conflicts = Conflicts::default();
+            let written = loop {
+                let write = match creates.load(Ordering::Relaxed) {
+                    true => Write::Create,
+                    false => Write::Upsert,
+                };
+                let written = statement::copy(
+                    &session.connection,
+                    self.context.partition(partition),
+                    point,
+                    changes,
+                    |table| {
+                        conflicts.count() > 1
+                            || session.schema.without_unique_index.contains(&table)
+                    },
+                    write,
+                    config.operation_timeout,
+                )
+                .await;
+                if written.is_err() {
+                    // Perhaps because of a row that the secondary has already.
+                    creates.store(false, Ordering::Relaxed);
+                }
+                if !conflicts.repeats(&written).await {
+                    break written.map_err(of_secondary)?;
+                }
+            };
+            self.unanswered.lock().remove(&partition);
+            let reached = written.filter(|reached| reached.position >= point.position);
+            let Some(reached) = reached else {
+                return Err(of_secondary(StorageError::not_found(statement::SET_BACK)));
+            };
+            if reached == point {
+                self.copies[place].store(point.copies + 1, Ordering::Relaxed);
+                return Ok(Attempt::Copied);
+            }
+            if reached.position != point.position && queue.has_backlog(secondary, partition) {
+                return Ok(Attempt::Behind);
+            }
+            // Earlier copies that were not known to have run; or a position without
+            // an operation. Nothing of the log lies in between.
+            point = reached;
+        }
+    }
+
+    /// Notes that a row alone was not answered in time. After some times it is a
+    /// rejection: the server answers others, since there was a new session for each.
+    fn note_timeout(&self, piece: &[Change], failure: &Failure) -> Result<(), Failure> {
+        let [change] = piece else { return Ok(()) };
+        if failure.error.kind != ErrorKind::TIMEOUT {
+            return Ok(());
+        }
+        let key = &change.operation.key;
+        let times = {
+            let mut timed_out = self.timed_out.lock();
+            let times = timed_out.entry(key.clone()).or_default();
+            *times += 1;
+            *times
+        };
+        if times == TIMEOUTS_ALONE {
+            self.retries.defer(&change.operation, failure)?;
+        }
+        Ok(())
+    }
+
+    fn is_given_up(&self, key: &Key) -> bool {
+        let timed_out = self.timed_out.lock();
+        timed_out
+            .get(key)
+            .is_some_and(|times| *times >= TIMEOUTS_ALONE)
+    }
+
+    /// A table has been copied: what timed out may be tried again with the next.
+    pub(super) fn forget_timeouts(&self) {
+        self.timed_out.lock().clear();
+    }
+}
