@@ -511,13 +511,40 @@ fn key_value(id: &RecordId) -> Value {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded"))]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use super::*;
-    use crate::query_merger::tests::{database, run};
-    use surreal_storage::SurrealStorage;
+    use crate::{SurrealStorage, Target, Timeouts};
+    use std::sync::LazyLock;
+    use tokio::runtime::{Builder, Runtime};
+
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_stack_size(10 << 20)
+            .enable_all()
+            .build()
+            .unwrap()
+    });
+
+    fn database() -> SurrealStorage {
+        let target = Target {
+            url: "mem://".to_owned(),
+            credentials: None,
+            namespace: "test".to_owned(),
+            database: "test".to_owned(),
+        };
+        let storage = SurrealStorage::new(target, Timeouts::default(), RUNTIME.handle().clone());
+        storage.connect(&CallContext::new()).unwrap();
+        storage.initialize_schema(&CallContext::new()).unwrap();
+        storage
+    }
+
+    fn run(storage: &SurrealStorage, sql: &str, parameters: &Object) -> Value {
+        storage.query(&CallContext::new(), sql, parameters).unwrap()
+    }
 
     fn pages(storage: &SurrealStorage, scan: &TableScan) -> Vec<Vec<ScannedRow>> {
         let mut pages: Vec<Vec<ScannedRow>> = Vec::new();
@@ -593,5 +620,71 @@ mod tests {
         let events = TableScan::new("events", 3);
         let digests = digests(&storage, &context, &[missing, events]).unwrap();
         assert!(digests[0].is_nullish() && !digests[1].is_nullish());
+    }
+
+    #[test]
+    fn pages_have_a_bounded_number_of_bytes_however_large_rows_become() {
+        let storage = database();
+        let create = "\
+            FOR $n IN 0..700 { CREATE type::record('things', $n) SET text = 'small' };
+            FOR $n IN 700..740 { CREATE type::record('things', $n) SET text = $large };
+            FOR $n IN 740..744 { CREATE type::record('things', $n) SET text = $larger };
+            CREATE things:744 SET text = $too_large;
+            FOR $n IN 745..900 { CREATE type::record('things', $n) SET text = 'small' };";
+        let text = |bytes: u64| "x".repeat(usize::try_from(bytes).unwrap());
+        let parameters = Object::new()
+            .with("large", text(280_000))
+            .with("larger", text(PAGE_BYTES + 1))
+            .with("too_large", text(MAX_ROW_BYTES));
+        run(&storage, create, &parameters);
+        let scan = TableScan::new("things", usize::MAX);
+        let mut pages = scan.pages(None, Duration::from_secs(60));
+        let (mut ids, mut too_large) = (Vec::new(), Vec::new());
+        while let Some(page) = pages.next(&storage).unwrap() {
+            assert!(page.bytes <= PAGE_BYTES || page.rows.len() == 1);
+            ids.extend(page.rows.into_iter().map(|row| row.id));
+            if let Some(row) = page.too_large {
+                assert!(row.bytes > MAX_ROW_BYTES);
+                too_large.push(row.id);
+            }
+        }
+        let id = |number| RecordId {
+            table: "things".into(),
+            key: RecordKey::Int(number),
+        };
+        let all_but_one = (0..900).filter(|number| *number != 744).map(id);
+        assert!(ids.iter().cloned().eq(all_but_one), "{}", ids.len());
+        assert_eq!(too_large, [id(744)]);
+
+        ids.push(id(744));
+        let (rows, too_large) =
+            rows_by_id(&storage, Duration::from_secs(60), "*", &ids[690..]).unwrap();
+        assert_eq!(rows.len(), 900 - 690 - 1);
+        assert_eq!(too_large[0].id, id(744));
+    }
+
+    #[test]
+    fn rows_between_two_ids_are_counted() {
+        let storage = database();
+        run(
+            &storage,
+            "FOR $n IN 0..9 { CREATE type::record('things', $n) }",
+            &Object::new(),
+        );
+        let scan = TableScan::new("things", 3);
+        let id = |number: i64| RecordId {
+            table: "things".into(),
+            key: RecordKey::Int(number),
+        };
+        let count = |after: Option<i64>, through: Option<i64>| {
+            let (after, through) = (after.map(id), through.map(id));
+            let context = CallContext::new();
+            scan.count_between(&storage, &context, after.as_ref(), through.as_ref())
+                .unwrap()
+        };
+        assert_eq!(count(None, None), 9);
+        assert_eq!(count(Some(2), Some(5)), 3);
+        assert_eq!(count(None, Some(5)), 6);
+        assert_eq!(count(Some(5), None), 3);
     }
 }

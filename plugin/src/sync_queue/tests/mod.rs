@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | here | the log by examples: order, acknowledgement, restart, limits |
 //! | [`rejections`] | retries and dead letters by examples |
+//! | [`page_watch`] | pages copied beside the log, against a simple secondary |
 //! | [`resyncs`] | resync requests and intents by examples |
 //! | [`model`] | all of the above against a simple model, with kills and restarts |
 //! | [`backlog`] | what a long backlog takes on the disk |
@@ -37,6 +38,7 @@ mod backlog;
 mod corruption;
 mod encoding;
 mod model;
+mod page_watch;
 mod rejections;
 mod resyncs;
 mod store_failures;
