@@ -13,7 +13,7 @@ use std::{
 };
 use surreal_storage::{
     schema::relationships::replicated_tables,
-    table_scan::{ScannedRow, TableScan, TooLarge, rows_by_id},
+    table_scan::{ScannedRow, TableScan, rows_by_id},
 };
 
 /// How many rows are read at a time.
@@ -168,10 +168,8 @@ impl<'a> Database<'a> {
         }
         let mut pages = scan.pages(None, TIMEOUT);
         while let Some(page) = pages.next(self.storage)? {
-            if let Some(TooLarge { id, bytes }) = page.too_large {
-                return Err(StorageError::invalid_input(format!(
-                    "{id} has {bytes} bytes, too many to be compared"
-                )));
+            if let Some(row) = page.unreadable {
+                return Err(StorageError::invalid_input(row.to_string()));
             }
             count += page.rows.len() as u64;
             each(page.rows)?;

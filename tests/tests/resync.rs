@@ -24,10 +24,11 @@ use replication_tests::{
         secondaries,
     },
     wait,
-    writer::Writer,
+    writer::{PACE, Writer},
 };
 use serde_json::{Value as Json, json};
 use std::{
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -121,7 +122,10 @@ fn a_killed_scan_resumes_where_it_stopped_during_writes() {
     let config = site.config_file(&[("a", &server)], &[]);
     let program = env!("CARGO_BIN_EXE_writer");
     let aborts = "after_page=abort@kv_memories";
-    Writer::start(program, &config, 1, 1, aborts).aborted();
+    // It writes next to nothing: a raw write would request the table again.
+    let mut command = Command::new(program);
+    command.env(PACE, "600000");
+    Writer::spawn(command, &config, 1, 1, aborts).aborted();
 
     server.kill();
     let host = site.host(&[("a", &server)], &[]);
@@ -329,7 +333,8 @@ fn rows_that_suddenly_become_large_are_copied_and_compared_over_a_connection() {
 fn a_row_that_fits_into_no_message_is_named_and_the_others_are_copied() {
     let site = Site::new();
     let server = site.server("a");
-    let host = site.host(&[("a", &server)], &["sync_max_retries: 0"]);
+    let settings = ["sync_max_retries: 0", "operation_timeout: 3m"];
+    let host = site.host(&[("a", &server)], &settings);
     caught_up(&host);
     let large = "x".repeat(100 << 20);
     let create = "CREATE events:1 SET content = 'before';

@@ -13,7 +13,7 @@ use plugin_api::{
     storage::{CallContext, Storage},
     value::{Object, RecordId, RecordKey, Value},
 };
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// About how many bytes of rows are read at once. A row counts as its SurrealQL
 /// text, which has two or three times the bytes of a row with an embedding.
@@ -123,6 +123,8 @@ impl TableScan {
             scan: self,
             after,
             timeout,
+            page_bytes: PAGE_BYTES,
+            max_row_bytes: MAX_ROW_BYTES,
         }
     }
 
@@ -244,24 +246,53 @@ pub struct Page {
     pub rows: Vec<ScannedRow>,
     /// Their bytes.
     pub bytes: u64,
-    /// A row of more than [`MAX_ROW_BYTES`]; the page has no other then.
-    pub too_large: Option<TooLarge>,
+    /// A row that cannot be read; the page has no other then.
+    pub unreadable: Option<Unreadable>,
 }
 
-/// A row that is too large to be read.
+/// A row that has more than [`MAX_ROW_BYTES`], or that is not read in time even by
+/// itself, although the database answers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TooLarge {
+pub struct Unreadable {
     /// Its record id.
     pub id: RecordId,
-    /// Its bytes.
-    pub bytes: u64,
+    /// Its bytes; none if it was not read in time.
+    pub bytes: Option<u64>,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        why_unreadable(f, &self.id, self.bytes)
+    }
+}
+
+/// Writes why a row, or what else has a size, cannot be read.
+///
+/// # Errors
+/// The formatter's.
+pub fn why_unreadable(
+    f: &mut impl fmt::Write,
+    what: &impl fmt::Display,
+    bytes: Option<u64>,
+) -> fmt::Result {
+    match bytes {
+        Some(bytes) => write!(
+            f,
+            "{what} has about {bytes} bytes, and at most {MAX_ROW_BYTES} can be read at once; make \
+             it smaller"
+        ),
+        None => write!(
+            f,
+            "{what} could not be read in time, although the database answers; make it smaller"
+        ),
+    }
 }
 
 impl Page {
     /// The last record id that the page covers.
     pub fn last(&self) -> Option<&RecordId> {
-        let too_large = self.too_large.as_ref().map(|row| &row.id);
-        too_large.or_else(|| self.rows.last().map(|row| &row.id))
+        let unreadable = self.unreadable.as_ref().map(|row| &row.id);
+        unreadable.or_else(|| self.rows.last().map(|row| &row.id))
     }
 }
 
@@ -275,6 +306,8 @@ pub struct Pages {
     timeout: Duration,
     /// How many rows are asked for next.
     rows: usize,
+    page_bytes: u64,
+    max_row_bytes: u64,
 }
 
 impl Pages {
@@ -288,12 +321,17 @@ impl Pages {
             let (select, parameters) = self.scan.select(self.after.as_ref(), self.rows);
             let context = CallContext::with_timeout(self.timeout);
             let budget = match self.rows {
-                1 => MAX_ROW_BYTES,
-                _ => PAGE_BYTES,
+                1 => self.max_row_bytes,
+                _ => self.page_bytes,
             };
             match read_measured(database, &context, &select, &parameters, budget) {
                 Err(error) if error.kind == ErrorKind::NOT_FOUND => return Ok(None),
                 Err(error) if error.kind == ErrorKind::TIMEOUT && self.rows > 1 => self.rows /= 2,
+                Err(error) if error.kind == ErrorKind::TIMEOUT => {
+                    // If not even its id can be read, the row is not at fault.
+                    let first = self.first_row(database, &[]).map_err(|_| error)?;
+                    return Ok(first.and_then(|page| self.pass(page)));
+                }
                 Err(error) => return Err(error),
                 Ok(Measured::Values(values, bytes)) => {
                     let rows = values.into_iter().map(scanned_row);
@@ -302,29 +340,33 @@ impl Pages {
                     let page = Page {
                         rows,
                         bytes,
-                        too_large: None,
+                        unreadable: None,
                     };
                     return Ok(self.pass(page));
                 }
                 Ok(Measured::TooMany(_)) if self.rows == 1 => {
-                    let first = self.first_row(database)?;
+                    let first = self.first_row(database, &[ROW_BYTES])?;
                     return Ok(first.and_then(|page| self.pass(page)));
                 }
-                Ok(Measured::TooMany(sizes)) => self.rows = that_fit(&sizes, PAGE_BYTES),
+                Ok(Measured::TooMany(sizes)) => self.rows = that_fit(&sizes, self.page_bytes),
             }
         }
     }
 
-    /// The next row, too large to be read.
-    fn first_row(&self, database: &(impl Storage + ?Sized)) -> StorageResult<Option<Page>> {
-        let scan = self.scan.clone().columns([ROW_BYTES]);
+    /// The next row, which cannot be read, with these columns.
+    fn first_row(
+        &self,
+        database: &(impl Storage + ?Sized),
+        columns: &[&str],
+    ) -> StorageResult<Option<Page>> {
+        let scan = self.scan.clone().columns(columns.iter().copied());
         let (select, parameters) = scan.select(self.after.as_ref(), 1);
         let context = CallContext::with_timeout(self.timeout);
         let mut row = rows(database, &context, &select, &parameters)?.into_iter();
         Ok(row.next().map(|row| Page {
-            too_large: Some(TooLarge {
+            unreadable: Some(Unreadable {
+                bytes: row.columns.get("bytes").map(|bytes| size(Some(bytes))),
                 id: row.id,
-                bytes: size(row.columns.get("bytes")),
             }),
             ..Page::default()
         }))
@@ -334,7 +376,7 @@ impl Pages {
     /// rows may suddenly be larger.
     fn adapt(&mut self, rows: usize, bytes: u64) {
         let row = (bytes / rows.max(1) as u64).max(1);
-        let fit = usize::try_from(PAGE_BYTES / row).unwrap_or(usize::MAX);
+        let fit = usize::try_from(self.page_bytes / row).unwrap_or(usize::MAX);
         let most = self.scan.page_size.min(MAX_ROWS);
         self.rows = fit.min(self.rows.saturating_mul(2)).clamp(1, most);
     }
@@ -404,8 +446,8 @@ fn that_fit(sizes: &[u64], budget: u64) -> usize {
 }
 
 /// The rows with these record ids, as far as they exist, in parts of a bounded number
-/// of bytes: a part that is too large is halved. Rows of more than
-/// [`MAX_ROW_BYTES`] are left out, and returned by their ids.
+/// of bytes: a part that is too large is halved. Rows that cannot be read are left out,
+/// and returned by their ids.
 ///
 /// # Errors
 /// The database's.
@@ -414,8 +456,8 @@ pub fn rows_by_id(
     timeout: Duration,
     projection: &str,
     ids: &[RecordId],
-) -> StorageResult<(Vec<ScannedRow>, Vec<TooLarge>)> {
-    let (mut found, mut too_large) = (Vec::new(), Vec::new());
+) -> StorageResult<(Vec<ScannedRow>, Vec<Unreadable>)> {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     let mut parts: Vec<&[RecordId]> = ids.chunks(MAX_ROWS).rev().collect();
     while let Some(part) = parts.pop() {
         let ids: Value = part.iter().cloned().collect();
@@ -436,20 +478,28 @@ pub fn rows_by_id(
                     found.push(scanned_row(value)?);
                 }
             }
-            (Ok(Measured::TooMany(sizes)), [id]) => too_large.push(TooLarge {
+            (Ok(Measured::TooMany(sizes)), [id]) => unreadable.push(Unreadable {
                 id: id.clone(),
-                bytes: sizes.iter().sum(),
+                bytes: Some(sizes.iter().sum()),
             }),
-            (Err(error), part) if error.kind != ErrorKind::TIMEOUT || part.len() < 2 => {
-                return Err(error);
+            (Err(error), [id]) if error.kind == ErrorKind::TIMEOUT => {
+                // If not even its id can be read, the row is not at fault.
+                let context = CallContext::with_timeout(timeout);
+                let exists = "SELECT id FROM $ids";
+                rows(database, &context, exists, &parameters).map_err(|_| error)?;
+                unreadable.push(Unreadable {
+                    id: id.clone(),
+                    bytes: None,
+                });
             }
+            (Err(error), _) if error.kind != ErrorKind::TIMEOUT => return Err(error),
             (_, part) => {
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.extend([second, first]);
             }
         }
     }
-    Ok((found, too_large))
+    Ok((found, unreadable))
 }
 
 /// The number that a counting statement gives.
@@ -624,29 +674,26 @@ mod tests {
 
     #[test]
     fn pages_have_a_bounded_number_of_bytes_however_large_rows_become() {
+        const PAGE: u64 = 40_000;
         let storage = database();
         let create = "\
             FOR $n IN 0..700 { CREATE type::record('things', $n) SET text = 'small' };
-            FOR $n IN 700..740 { CREATE type::record('things', $n) SET text = $large };
-            FOR $n IN 740..744 { CREATE type::record('things', $n) SET text = $larger };
-            CREATE things:744 SET text = $too_large;
+            FOR $n IN 700..740 { CREATE type::record('things', $n) SET text = string::repeat('x', 4000) };
+            FOR $n IN 740..744 { CREATE type::record('things', $n) SET text = string::repeat('x', 40000) };
+            CREATE things:744 SET text = string::repeat('x', 400000);
             FOR $n IN 745..900 { CREATE type::record('things', $n) SET text = 'small' };";
-        let text = |bytes: u64| "x".repeat(usize::try_from(bytes).unwrap());
-        let parameters = Object::new()
-            .with("large", text(280_000))
-            .with("larger", text(PAGE_BYTES + 1))
-            .with("too_large", text(MAX_ROW_BYTES));
-        run(&storage, create, &parameters);
+        run(&storage, create, &Object::new());
         let scan = TableScan::new("things", usize::MAX);
-        let mut pages = scan.pages(None, Duration::from_secs(60));
-        let (mut ids, mut too_large) = (Vec::new(), Vec::new());
+        let mut pages = Pages {
+            page_bytes: PAGE,
+            max_row_bytes: 10 * PAGE,
+            ..scan.pages(None, Duration::from_secs(60))
+        };
+        let (mut ids, mut unreadable) = (Vec::new(), Vec::new());
         while let Some(page) = pages.next(&storage).unwrap() {
-            assert!(page.bytes <= PAGE_BYTES || page.rows.len() == 1);
+            assert!(page.bytes <= PAGE || page.rows.len() == 1);
             ids.extend(page.rows.into_iter().map(|row| row.id));
-            if let Some(row) = page.too_large {
-                assert!(row.bytes > MAX_ROW_BYTES);
-                too_large.push(row.id);
-            }
+            unreadable.extend(page.unreadable);
         }
         let id = |number| RecordId {
             table: "things".into(),
@@ -654,13 +701,13 @@ mod tests {
         };
         let all_but_one = (0..900).filter(|number| *number != 744).map(id);
         assert!(ids.iter().cloned().eq(all_but_one), "{}", ids.len());
-        assert_eq!(too_large, [id(744)]);
-
-        ids.push(id(744));
-        let (rows, too_large) =
-            rows_by_id(&storage, Duration::from_secs(60), "*", &ids[690..]).unwrap();
-        assert_eq!(rows.len(), 900 - 690 - 1);
-        assert_eq!(too_large[0].id, id(744));
+        let [row] = &unreadable[..] else {
+            panic!("{unreadable:?}");
+        };
+        assert_eq!(row.id, id(744));
+        assert!(row.bytes.unwrap() > 10 * PAGE);
+        let (rows, _) = rows_by_id(&storage, Duration::from_secs(60), "*", &ids).unwrap();
+        assert_eq!(rows.len(), ids.len());
     }
 
     #[test]

@@ -169,7 +169,8 @@ impl Applier {
         piece: &mut [Change],
     ) -> Result<Step, Failure> {
         let Context { queue, primary, .. } = &*self.context;
-        let loaded = refresh::load_rows(primary, piece, self.limiter.get(), self.timeout())
+        let timeout = self.context.read_timeout();
+        let loaded = refresh::load_rows(primary, piece, self.limiter.get(), timeout)
             .await
             .map_err(|error| Failure::of(Call::ReadPrimary, error))?;
         if loaded.read {

@@ -4,13 +4,13 @@ use super::batch::{Change, TRANSACTION_BYTES, TargetState, path_of};
 use crate::{dedup::Key, sync_types::RowImage};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
-    storage::{CallContext, FullStorage},
+    storage::{CallContext, FullStorage, Storage as _},
     value::{Object, Value},
 };
-use std::{fmt, time::Duration};
+use std::time::Duration;
 use surreal_storage::{
     schema::Table,
-    table_scan::{MAX_ROW_BYTES, Measured, PAGE_BYTES, read_measured},
+    table_scan::{MAX_ROW_BYTES, Measured, PAGE_BYTES, read_measured, why_unreadable},
 };
 
 /// How many keys are read with one query.
@@ -108,6 +108,15 @@ fn present(
     ) {
         // The table is gone, and the row with it.
         (Err(error), [_]) if error.kind == ErrorKind::NOT_FOUND => Ok(vec![TargetState::Unchanged]),
+        (Err(error), [key]) if error.kind == ErrorKind::TIMEOUT => {
+            // If the primary answers, it is not at fault.
+            let context = CallContext::with_timeout(timeout);
+            primary.query(&context, "RETURN 1", &Object::new())?;
+            Err(unreadable(key, None))
+        }
+        (Err(error), keys) if error.kind == ErrorKind::TIMEOUT && keys.len() > 1 => {
+            halves(primary, keys, timeout)
+        }
         (Err(error), _) => Err(error.context("reading the primary's rows for a refresh")),
         (Ok(Measured::Values(results, _)), _) if results.len() == keys.len() => keys
             .iter()
@@ -119,22 +128,29 @@ fn present(
             results.len(),
             keys.len()
         ))),
-        (Ok(Measured::TooMany(sizes)), [key]) => Err(too_large(key, sizes.iter().sum())),
-        (Ok(Measured::TooMany(_)), keys) => {
-            let (first, second) = keys.split_at(keys.len() / 2);
-            let mut states = present(primary, first, timeout)?;
-            states.append(&mut present(primary, second, timeout)?);
-            Ok(states)
-        }
+        (Ok(Measured::TooMany(sizes)), [key]) => Err(unreadable(key, Some(sizes.iter().sum()))),
+        (Ok(Measured::TooMany(_)), keys) => halves(primary, keys, timeout),
     }
 }
 
-/// Why a row or document of the primary cannot be read.
-pub(super) fn too_large(what: impl fmt::Display, bytes: u64) -> StorageError {
-    StorageError::invalid_input(format!(
-        "{what} has about {bytes} bytes, and at most {MAX_ROW_BYTES} can be replicated; make it \
-         smaller on the primary"
-    ))
+/// The same in two parts.
+fn halves(
+    primary: &FullStorage,
+    keys: &[Key],
+    timeout: Duration,
+) -> StorageResult<Vec<TargetState>> {
+    let (first, second) = keys.split_at(keys.len() / 2);
+    let mut states = present(primary, first, timeout)?;
+    states.append(&mut present(primary, second, timeout)?);
+    Ok(states)
+}
+
+/// The row or document of this key cannot be read.
+fn unreadable(key: &Key, bytes: Option<u64>) -> StorageError {
+    let mut reason = String::new();
+    // Writing to a string cannot fail.
+    let _ = why_unreadable(&mut reason, key, bytes);
+    StorageError::invalid_input(reason)
 }
 
 /// A statement that selects the rows of `key`.
@@ -207,7 +223,6 @@ mod tests {
         sync_types::{SyncOperation, document_key},
         test_server,
     };
-    use plugin_api::storage::Storage as _;
     use tokio::runtime::Handle;
 
     fn primary() -> FullStorage {

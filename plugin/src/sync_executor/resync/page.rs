@@ -3,7 +3,6 @@
 use super::super::{
     batch::{Change, TargetState, path_of},
     context::Context,
-    refresh,
 };
 use crate::{
     dedup::Key,
@@ -25,7 +24,7 @@ use std::{
 use surreal_storage::{
     schema::Table,
     table_scan::{
-        Measured, PAGE_BYTES, Page, Pages, ScannedRow, TooLarge, read_measured, rows_by_id,
+        Measured, PAGE_BYTES, Page, Pages, ScannedRow, Unreadable, read_measured, rows_by_id,
     },
 };
 
@@ -96,22 +95,22 @@ impl PageReader {
         })
         .await?;
         self.pages = Some(pages);
-        let Some((rows, too_large)) = page else {
+        let Some((rows, unreadable)) = page else {
             return Ok(None);
         };
-        let last = too_large.last().map(|row: &TooLarge| &row.id);
+        let last = unreadable.last().map(|row: &Unreadable| &row.id);
         let end = last.or_else(|| rows.last().map(|row| &row.id)).cloned();
         let creates = Arc::clone(&self.creates);
-        let page = assemble(&self.context, &self.table, watch, rows, too_large, creates).await?;
+        let page = assemble(&self.context, &self.table, watch, rows, unreadable, creates).await?;
         Ok(Some(CopiedPage { end, ..page }))
     }
 }
 
-/// Reads as many rows as a page may have. A row that is too large ends it.
+/// Reads as many rows as a page may have. A row that cannot be read ends it.
 fn read(
     pages: &mut Pages,
     primary: &FullStorage,
-) -> StorageResult<Option<(Vec<ScannedRow>, Vec<TooLarge>)>> {
+) -> StorageResult<Option<(Vec<ScannedRow>, Vec<Unreadable>)>> {
     let (mut all, mut all_bytes) = (Vec::new(), 0);
     while all.len() < PAGE_ROWS && all_bytes < PAGE_BYTES {
         let Some(page) = pages.next(primary)? else {
@@ -120,12 +119,12 @@ fn read(
         let Page {
             mut rows,
             bytes,
-            too_large,
+            unreadable,
         } = page;
         all.append(&mut rows);
         all_bytes += bytes;
-        if let Some(too_large) = too_large {
-            return Ok(Some((all, vec![too_large])));
+        if let Some(unreadable) = unreadable {
+            return Ok(Some((all, vec![unreadable])));
         }
     }
     Ok(Some((all, Vec::new())))
@@ -142,9 +141,9 @@ pub(super) async fn of_rows(
 ) -> StorageResult<CopiedPage> {
     let watch = PageWatch::begin(&context.queue, context.name());
     let (primary, timeout) = (context.primary.clone(), context.read_timeout());
-    let (rows, too_large) =
+    let (rows, unreadable) =
         super::blocking(move || rows_by_id(&primary, timeout, "*", &ids)).await?;
-    assemble(context, table, watch, rows, too_large, Arc::default()).await
+    assemble(context, table, watch, rows, unreadable, Arc::default()).await
 }
 
 async fn assemble(
@@ -152,7 +151,7 @@ async fn assemble(
     table: &str,
     watch: PageWatch,
     rows: Vec<ScannedRow>,
-    too_large: Vec<TooLarge>,
+    unreadable: Vec<Unreadable>,
     creates: Arc<AtomicBool>,
 ) -> StorageResult<CopiedPage> {
     let mut page = CopiedPage {
@@ -160,14 +159,14 @@ async fn assemble(
         parts: BTreeMap::new(),
         unreadable: Vec::new(),
         end: None,
-        rows: (rows.len() + too_large.len()) as u64,
+        rows: (rows.len() + unreadable.len()) as u64,
         creates,
     };
     let (primary, timeout) = (context.primary.clone(), context.read_timeout());
     let name = table.to_owned();
     let (rows, mut documents, keys) = super::blocking(move || {
         let documents = documents_led_by(&rows, &name, &primary, timeout)?;
-        let keys = keys_of(&too_large, &name, &primary, timeout)?;
+        let keys = keys_of(&unreadable, &name, &primary, timeout)?;
         Ok((rows, documents, keys))
     })
     .await?;
@@ -238,9 +237,9 @@ fn documents_led_by(
     Ok(documents)
 }
 
-/// The order keys of rows that are too large to be read, and why they cannot be.
+/// The order keys of rows that cannot be read, and why.
 fn keys_of(
-    too_large: &[TooLarge],
+    unreadable: &[Unreadable],
     table: &str,
     primary: &FullStorage,
     timeout: Duration,
@@ -249,17 +248,14 @@ fn keys_of(
     let columns: BTreeSet<&str> = facts.key.iter().chain(facts.group_by).copied().collect();
     let columns: Vec<&str> = columns.into_iter().filter(|name| *name != "id").collect();
     let projection = [&["id"], &*columns].concat().join(", ");
-    let ids: Vec<RecordId> = too_large.iter().map(|row| row.id.clone()).collect();
+    let ids: Vec<RecordId> = unreadable.iter().map(|row| row.id.clone()).collect();
     let (rows, _) = rows_by_id(primary, timeout, &projection, &ids)?;
-    let size = |id: &RecordId| {
-        let row = too_large.iter().find(|row| row.id == *id);
-        row.map_or(0, |row| row.bytes)
-    };
+    let reasons = |id: &RecordId| unreadable.iter().find(|row| row.id == *id);
     Ok(rows
         .into_iter()
-        .map(|ScannedRow { id, columns }| {
-            let error = refresh::too_large(&id, size(&id));
-            (order_key(table, &id, &columns), error)
+        .filter_map(|ScannedRow { id, columns }| {
+            let error = StorageError::invalid_input(reasons(&id)?.to_string());
+            Some((order_key(table, &id, &columns), error))
         })
         .collect())
 }

@@ -8,7 +8,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 /// Few, so that they meet often; in more than one partition.
 const KEYS: usize = 4;
@@ -135,8 +135,7 @@ fn partition(number: usize) -> u16 {
 }
 
 impl World {
-    fn new(dir: &TempDir) -> Self {
-        let queue = Arc::new(open(dir, &["a", "b"]));
+    fn new(queue: Arc<SyncQueue>) -> Self {
         let mut secondary = Simple::default();
         // As after the first reconciliation.
         for (partition, acked) in (0..).zip(queue.acked("a")) {
@@ -282,6 +281,7 @@ impl World {
 #[test]
 fn a_copied_page_never_replaces_a_newer_state_nor_is_followed_by_an_older_one() {
     let cases = std::env::var("PAGE_CASES").map_or(300, |cases| cases.parse().unwrap());
+    let left = Cell::new(None);
     let mut runner = TestRunner::new(Config {
         cases,
         failure_persistence: None,
@@ -289,12 +289,19 @@ fn a_copied_page_never_replaces_a_newer_state_nor_is_followed_by_an_older_one() 
     });
     runner
         .run(&prop::collection::vec(step(), 1..60), |steps| {
-            let dir = TempDir::new().unwrap();
-            let mut world = World::new(&dir);
+            // What has passed leaves everything applied, and can be used again.
+            let (dir, queue) = left.take().unwrap_or_else(|| {
+                let dir = TempDir::new().unwrap();
+                let queue = Arc::new(open(&dir, &["a", "b"]));
+                (dir, queue)
+            });
+            let mut world = World::new(Arc::clone(&queue));
             for step in steps {
                 world.run(step);
             }
             world.finish();
+            drop(world);
+            left.set(Some((dir, queue)));
             Ok(())
         })
         .unwrap();
