@@ -297,8 +297,8 @@ fn rows_that_suddenly_become_large_are_copied_and_compared_over_a_connection() {
     // In the order of their ids: small ones, then more than a message holds.
     run(
         &site.database(&primary),
-        "FOR $n IN 0..600 { CREATE type::record('events', $n) SET user_id = 'u', content = 'small' };
-         FOR $n IN 600..1100 { CREATE type::record('events', $n) SET user_id = 'u', \
+        "FOR $n IN 0..500 { CREATE type::record('events', $n) SET user_id = 'u', content = 'small' };
+         FOR $n IN 500..1100 { CREATE type::record('events', $n) SET user_id = 'u', \
          metadata = { text: string::repeat('x', 280000) } };",
     );
     admin_post(&host, "resync");

@@ -133,7 +133,10 @@ impl Replication {
                 report.only_on_secondary += on_secondary;
                 break;
             };
-            let compared = self.compare_page(session, &page.rows, timeout)?;
+            let mut compared = self.compare_page(session, &page.rows, timeout)?;
+            // Copying it says why it cannot be read.
+            let unreadable = page.unreadable.into_iter().map(|row| row.id);
+            compared.different.extend(unreadable);
             report.rows += page.rows.len();
             report.missing += compared.missing.len();
             report.different += compared.different.len();

@@ -21,6 +21,7 @@ use crate::{
     dedup::Key,
     error_policy::{Action, Call, Failure},
     fail_points,
+    secondary_state::SecondaryState,
     sync_queue::PARTITIONS,
     sync_types::SyncOperation,
 };
@@ -71,8 +72,7 @@ pub(in super::super) enum Copied {
     /// The secondary has every row, unless it was written since or is stored as
     /// rejected.
     All,
-    /// The secondary was lost or replication was paused: the page has to be read
-    /// and copied again.
+    /// The module shuts down: what is left is copied after the next start.
     Interrupted,
 }
 
@@ -81,6 +81,7 @@ enum Attempt {
     Copied,
     /// The secondary has applied a batch that is not acknowledged yet: it has to be.
     Behind,
+    /// The session is lost, or replication is paused.
     Interrupted,
 }
 
@@ -102,7 +103,8 @@ impl Copier {
         self.context.name()
     }
 
-    /// Copies these rows of a table. False if that has to be done again.
+    /// Copies these rows of a table. False if that has to be done again, or takes
+    /// longer than one transaction may.
     pub(in super::super) async fn copy_rows(
         self: &Arc<Self>,
         table: &str,
@@ -113,13 +115,15 @@ impl Copier {
             self.copy(page.map_err(|error| Failure::of(Call::ReadPrimary, error))?)
                 .await
         };
-        match copied.await {
-            Ok(copied) => copied == Copied::All,
-            Err(Failure { error, .. }) => {
+        let timeout = self.context.config.operation_timeout;
+        match tokio::time::timeout(timeout, copied).await {
+            Ok(Ok(copied)) => copied == Copied::All,
+            Ok(Err(Failure { error, .. })) => {
                 let secondary = self.secondary();
                 tracing::warn!(secondary, table, %error, "rows could not be copied");
                 false
             }
+            Err(_) => false,
         }
     }
 
@@ -199,20 +203,25 @@ impl Copier {
                 // Batches of this partition wait meanwhile.
                 let _applying = partition_locks.lock(partition).await;
                 let (state, session) = manager.state_and_session();
-                let Some(session) = session.filter(|_| state.is_replicating()) else {
+                if state == SecondaryState::Stopped {
                     return Ok(Copied::Interrupted);
-                };
-                if page.watch.is_reached(partition) {
+                }
+                // While the secondary is away the page waits: its rows stay as good as
+                // new, because what is written since is left out.
+                if let Some(session) = session.filter(|_| state.is_replicating())
+                    && page.watch.is_reached(partition)
+                {
                     changes.retain(|change| {
                         let key = &change.operation.key;
                         !page.watch.is_written(key) && !self.is_given_up(key)
                     });
                     let creates = &page.creates;
-                    match self.attempt(&session, partition, &changes, creates).await? {
-                        Attempt::Copied => return Ok(Copied::All),
-                        Attempt::Interrupted => return Ok(Copied::Interrupted),
-                        Attempt::Behind => {}
+                    let (copied, attempt) =
+                        self.attempt(&session, partition, &changes, creates).await?;
+                    if matches!(attempt, Attempt::Copied) {
+                        return Ok(Copied::All);
                     }
+                    changes.drain(..copied);
                 }
             }
             tokio::select! {
@@ -223,14 +232,16 @@ impl Copier {
     }
 
     /// Copies rows in as many transactions as it takes. One that fails is halved, down
-    /// to the row that fails by itself.
+    /// to the row that fails by itself. Returns how many rows from the beginning are
+    /// done, and how it ended.
     async fn attempt(
         &self,
         session: &Session,
         partition: u16,
         changes: &[Change],
         creates: &AtomicBool,
-    ) -> Result<Attempt, Failure> {
+    ) -> Result<(usize, Attempt), Failure> {
+        let mut done = 0;
         let mut pieces = vec![changes];
         while let Some(piece) = pieces.pop() {
             let fit = self.that_fit(piece);
@@ -247,9 +258,10 @@ impl Copier {
                     self.context
                         .progress
                         .applied(piece.len(), started.elapsed());
+                    done += piece.len();
                     continue;
                 }
-                Ok(other) => return Ok(other),
+                Ok(other) => return Ok((done, other)),
                 Err(failure) => failure,
             };
             match (failure.policy.action, piece) {
@@ -258,15 +270,16 @@ impl Copier {
                     self.limiter.shrink(piece.len());
                     self.note_timeout(piece, &failure)?;
                     self.context.manager.lost(session, &failure.error);
-                    return Ok(Attempt::Interrupted);
+                    return Ok((done, Attempt::Interrupted));
                 }
                 // The secondary rejects everything, so no row is at fault.
                 (Action::Isolate | Action::RetryNow, []) => {
                     self.context.manager.lost(session, &failure.error);
-                    return Ok(Attempt::Interrupted);
+                    return Ok((done, Attempt::Interrupted));
                 }
                 (Action::Isolate | Action::RetryNow, [change]) => {
                     self.retries.defer(&change.operation, &failure)?;
+                    done += 1;
                 }
                 (Action::Isolate | Action::RetryNow, piece) => {
                     let (first, second) = piece.split_at(piece.len() / 2);
@@ -275,7 +288,7 @@ impl Copier {
                 _ => return Err(failure),
             }
         }
-        Ok(Attempt::Copied)
+        Ok((done, Attempt::Copied))
     }
 
     /// How many rows from the beginning go into one transaction.
