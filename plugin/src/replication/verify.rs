@@ -136,8 +136,8 @@ impl Replication {
             let mut compared = self.compare_page(session, &page.rows, timeout)?;
             // Copying it says why it cannot be read.
             let unreadable = page.unreadable.into_iter().map(|row| row.id);
+            report.rows += page.rows.len() + unreadable.len();
             compared.different.extend(unreadable);
-            report.rows += page.rows.len();
             report.missing += compared.missing.len();
             report.different += compared.different.len();
             report.only_on_secondary += on_secondary.saturating_sub(compared.found);

@@ -10,7 +10,7 @@ use plugin_api::{
 use std::time::Duration;
 use surreal_storage::{
     schema::Table,
-    table_scan::{MAX_ROW_BYTES, Measured, PAGE_BYTES, read_measured, why_unreadable},
+    table_scan::{MAX_ROW_BYTES, PAGE_BYTES, why_unreadable},
 };
 
 /// How many keys are read with one query.
@@ -91,45 +91,56 @@ fn present(
     keys: &[Key],
     timeout: Duration,
 ) -> StorageResult<Vec<TargetState>> {
-    let mut parameters = Object::new();
-    let selects = keys.iter().enumerate();
-    let selects: Vec<_> = selects
-        .map(|(at, key)| select(&mut parameters, at, key))
-        .collect();
-    let expression = format!("[{}]", selects.join(", "));
-    let context = CallContext::with_timeout(timeout);
     let budget = match keys {
         [_] => MAX_ROW_BYTES,
-        _ => PAGE_BYTES,
+        keys => PAGE_BYTES / keys.len() as u64,
     };
-    match (
-        read_measured(primary, &context, &expression, &parameters, budget),
-        keys,
-    ) {
+    let mut parameters = Object::new().with("budget", i64::try_from(budget).unwrap_or(i64::MAX));
+    // A statement each: within one, the database takes the rows `[1]` and `[1.0]` for the
+    // same.
+    let statements = keys.iter().enumerate().map(|(at, key)| {
+        let select = select(&mut parameters, at, key);
+        format!(
+            "{{ LET $found = {select}; \
+                LET $bytes = bytes::len(<bytes>(<string> $found)); \
+                RETURN IF $bytes <= $budget {{ $found }} ELSE {{ $bytes }} }};"
+        )
+    });
+    let sql: String = statements.collect();
+    let context = CallContext::with_timeout(timeout);
+    let answer = match (primary.query(&context, &sql, &parameters), keys) {
         // The table is gone, and the row with it.
-        (Err(error), [_]) if error.kind == ErrorKind::NOT_FOUND => Ok(vec![TargetState::Unchanged]),
+        (Err(error), [_]) if error.kind == ErrorKind::NOT_FOUND => {
+            return Ok(vec![TargetState::Unchanged]);
+        }
         (Err(error), [key]) if error.kind == ErrorKind::TIMEOUT => {
             // If the primary answers, it is not at fault.
             let context = CallContext::with_timeout(timeout);
             primary.query(&context, "RETURN 1", &Object::new())?;
-            Err(unreadable(key, None))
+            return Err(unreadable(key, None));
         }
-        (Err(error), keys) if error.kind == ErrorKind::TIMEOUT && keys.len() > 1 => {
-            halves(primary, keys, timeout)
+        (Err(error), keys) if error.kind == ErrorKind::TIMEOUT => {
+            return halves(primary, keys, timeout);
         }
-        (Err(error), _) => Err(error.context("reading the primary's rows for a refresh")),
-        (Ok(Measured::Values(results, _)), _) if results.len() == keys.len() => keys
-            .iter()
-            .zip(&results)
-            .map(|(key, result)| state(key, result))
-            .collect(),
-        (Ok(Measured::Values(results, _)), _) => Err(StorageError::internal(format!(
+        (Err(error), _) => return Err(error.context("reading the primary's rows for a refresh")),
+        (Ok(answer), _) => answer,
+    };
+    let results = answer.as_array().unwrap_or_default();
+    if results.len() != keys.len() {
+        return Err(StorageError::internal(format!(
             "the primary answered {} of {} statements of a refresh",
             results.len(),
             keys.len()
-        ))),
-        (Ok(Measured::TooMany(sizes)), [key]) => Err(unreadable(key, Some(sizes.iter().sum()))),
-        (Ok(Measured::TooMany(_)), keys) => halves(primary, keys, timeout),
+        )));
+    }
+    match (results.iter().find_map(Value::as_int), keys) {
+        (None, _) => keys
+            .iter()
+            .zip(results)
+            .map(|(key, result)| state(key, result))
+            .collect(),
+        (Some(bytes), [key]) => Err(unreadable(key, u64::try_from(bytes).ok())),
+        (Some(_), keys) => halves(primary, keys, timeout),
     }
 }
 
