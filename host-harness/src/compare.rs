@@ -2,7 +2,6 @@
 //! and timestamps included.
 
 use plugin_api::{
-    abi_stable::std_types::RBox,
     error::{StorageError, StorageResult},
     storage::{CallContext, Storage},
     value::{Object, RecordId, Value},
@@ -10,11 +9,17 @@ use plugin_api::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
-use surreal_storage::schema::relationships::replicated_tables;
+use surreal_storage::{
+    schema::relationships::replicated_tables,
+    table_scan::{ScannedRow, TableScan, rows_by_id},
+};
 
 /// How many rows are read at a time.
-const PAGE: u32 = 200;
+const PAGE: usize = 200;
+/// How long reading them may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How many differences of a table are shown.
 const SHOWN: usize = 5;
 /// How many characters of a value are shown.
@@ -135,13 +140,11 @@ fn short(value: &Value) -> String {
     }
 }
 
-/// One database: what can be asked, and which of its tables are replicated.
+/// One database, and which of its tables are replicated.
 struct Database<'a> {
     storage: &'a dyn Storage,
     tables: BTreeSet<String>,
 }
-
-type Row = (RecordId, Object);
 
 impl<'a> Database<'a> {
     fn new(storage: &'a dyn Storage) -> StorageResult<Self> {
@@ -152,50 +155,24 @@ impl<'a> Database<'a> {
         })
     }
 
-    /// The answer to one statement.
-    fn query(&self, sql: &str, parameters: Object) -> StorageResult<Value> {
-        let answers = self.storage.query(&CallContext::new(), sql, &parameters)?;
-        match answers {
-            Value::Array(answers) => Ok(answers.into_iter().next().unwrap_or_default()),
-            _ => Err(StorageError::internal("a query's answer is not an array")),
-        }
-    }
-
-    fn rows(&self, sql: &str, parameters: Object) -> StorageResult<Vec<Row>> {
-        let Value::Array(rows) = self.query(sql, parameters)? else {
-            return Err(StorageError::internal("a SELECT's answer is not an array"));
-        };
-        rows.into_iter()
-            .map(|row| match row {
-                Value::Object(mut columns) => match columns.remove("id") {
-                    Some(Value::RecordId(id)) => Ok((RBox::into_inner(id), columns)),
-                    _ => Err(StorageError::internal("a row has no id")),
-                },
-                _ => Err(StorageError::internal("a row is not an object")),
-            })
-            .collect()
-    }
-
-    /// Hands every row to `each`, a page at a time, in the order of the ids.
+    /// Hands every row of a scan to `each`, a page at a time. Returns how many there
+    /// are.
     fn pages(
         &self,
-        table: &str,
-        columns: &str,
-        mut each: impl FnMut(Vec<Row>) -> StorageResult<()>,
+        scan: TableScan,
+        mut each: impl FnMut(Vec<ScannedRow>) -> StorageResult<()>,
     ) -> StorageResult<u64> {
         let mut count = 0;
-        let mut parameters = Object::new().with("table", table);
-        let mut after = "";
-        while self.tables.contains(table) {
-            let sql = format!(
-                "SELECT {columns} FROM type::table($table) {after} ORDER BY id LIMIT {PAGE}"
-            );
-            let page = self.rows(&sql, parameters.clone())?;
-            let Some((last, _)) = page.last() else { break };
-            parameters.insert("after", last.clone());
-            after = "WHERE id > $after";
-            count += page.len() as u64;
-            each(page)?;
+        if !self.tables.contains(scan.table()) {
+            return Ok(count);
+        }
+        let mut pages = scan.pages(None, TIMEOUT);
+        while let Some(page) = pages.next(self.storage)? {
+            if let Some(row) = page.unreadable {
+                return Err(StorageError::invalid_input(row.to_string()));
+            }
+            count += page.rows.len() as u64;
+            each(page.rows)?;
         }
         Ok(count)
     }
@@ -203,15 +180,17 @@ impl<'a> Database<'a> {
     /// Those of the given rows that are there, by their ids' text.
     fn fetch(
         &self,
-        ids: impl Iterator<Item = RecordId>,
+        table: &str,
+        ids: &[RecordId],
         columns: &str,
     ) -> StorageResult<BTreeMap<String, Object>> {
-        let ids: Value = ids.collect();
-        let sql = format!("SELECT {columns} FROM $ids");
-        Ok(self
-            .rows(&sql, Object::new().with("ids", ids))?
+        if !self.tables.contains(table) {
+            return Ok(BTreeMap::new());
+        }
+        let (rows, _) = rows_by_id(self.storage, TIMEOUT, columns, ids)?;
+        Ok(rows
             .into_iter()
-            .map(|(id, columns)| (id.to_string(), columns))
+            .map(|row| (row.id.to_string(), row.columns))
             .collect())
     }
 }
@@ -241,13 +220,12 @@ fn compare_table(
     let mut missing = Vec::new();
     let mut different = Vec::new();
     let mut extra = Vec::new();
-    let primary_rows = primary.pages(table, "*", |page| {
-        let mut replicas = if secondary.tables.contains(table) {
-            secondary.fetch(page.iter().map(|(id, _)| id.clone()), "*")?
-        } else {
-            BTreeMap::new()
-        };
-        for (id, columns) in page {
+    let ids =
+        |page: &[ScannedRow]| -> Vec<RecordId> { page.iter().map(|row| row.id.clone()).collect() };
+    let rows = TableScan::new(table, PAGE);
+    let primary_rows = primary.pages(rows.clone(), |page| {
+        let mut replicas = secondary.fetch(table, &ids(&page), "*")?;
+        for ScannedRow { id, columns } in page {
             match replicas.remove(&id.to_string()) {
                 None => missing.push(id),
                 Some(replica) if replica == columns => {}
@@ -259,13 +237,9 @@ fn compare_table(
         }
         Ok(())
     })?;
-    let secondary_rows = secondary.pages(table, "id", |page| {
-        let originals = if primary.tables.contains(table) {
-            primary.fetch(page.iter().map(|(id, _)| id.clone()), "id")?
-        } else {
-            BTreeMap::new()
-        };
-        let alone = page.into_iter().map(|(id, _)| id);
+    let secondary_rows = secondary.pages(rows.columns([]), |page| {
+        let originals = primary.fetch(table, &ids(&page), "id")?;
+        let alone = page.into_iter().map(|row| row.id);
         extra.extend(alone.filter(|id| !originals.contains_key(&id.to_string())));
         Ok(())
     })?;

@@ -20,9 +20,10 @@ pub const STEPS: &[&str] = &[
     "after_ack",
 ];
 
-/// The steps that are not on the normal write path: a scan has appended a page of
-/// a table to the log; a secondary has been moved past a rejected operation.
-pub const RARE_STEPS: &[&str] = &["after_page", "after_skip"];
+/// The steps that are not on the normal write path: a part of a page of a table is
+/// about to be copied; a page has been copied; a secondary has been moved past a
+/// rejected operation.
+pub const RARE_STEPS: &[&str] = &["before_copy", "after_page", "after_skip"];
 
 #[cfg(debug_assertions)]
 fn is_listed(name: &str) -> bool {

@@ -23,7 +23,6 @@
 //! | [`error_policy`] | what is done about an error, by its kind and by what failed |
 //! | **shared** | |
 //! | [`dedup`] | keys: which rows of two databases are the same |
-//! | [`table_scan`] | reads a table page by page |
 //! | [`tombstones`] | deleted rows, which merged reads leave out |
 //! | [`key_locks`] | orders concurrent writes of the same key |
 //! | [`unsettled`] | what requests may still change on the primary, and when it is looked at |
@@ -56,7 +55,6 @@ pub mod sync_executor;
 pub mod sync_queue;
 pub mod sync_types;
 pub mod synced_storage;
-pub mod table_scan;
 pub mod tombstones;
 pub mod unsettled;
 pub mod wrapped_storage;

@@ -71,12 +71,18 @@ impl Site {
         // Silent, unless RUST_LOG asks for more.
         host_harness::logging::start("off");
         let built = artifacts::build_for_tests().unwrap();
+        let library = artifacts::plugin_library().unwrap();
+        assert!(library.starts_with(built), "{}", library.display());
+        Self::prebuilt()
+    }
+
+    /// A new one, with the library that lies beside this program.
+    pub fn prebuilt() -> Self {
         let home = TempDir::new().unwrap();
         let modules = home.path().join("modules");
         fs::create_dir(&modules).unwrap();
         let library = artifacts::plugin_library().unwrap();
         fs::copy(&library, modules.join(library.file_name().unwrap())).unwrap();
-        assert!(library.starts_with(built), "{}", library.display());
         Self {
             home,
             runtime: database_runtime().unwrap(),

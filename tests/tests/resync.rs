@@ -1,21 +1,34 @@
-//! Resyncs: a scan that is killed and resumes during writes, a resync after the
-//! log was full; and a row never returns to an older state.
+//! Resyncs: a copy that is killed and goes on during writes, a resync after the log was
+//! full, rows of any size; and a row never returns to an older state.
+//!
+//! The long form: `FAULT_RESYNC=1000000 cargo test --workspace --test resync \
+//! -- --nocapture killed_again_and_again`; it ends with a table.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
-use host_harness::{host::Host, server::SecondaryServer};
+use host_harness::{admin::AdminClient, host::Host, server::SecondaryServer};
 use plugin_api::{
     storage::{CallContext, Storage as _},
-    value::Value,
+    value::{Object, Value},
 };
 use replication_tests::{
-    site::{Site, admin_post, caught_up, connected, given_up, replication, rows, run, secondaries},
+    ledger::Ledger,
+    site::{
+        Site, admin_post, caught_up, connected, dead_letters, given_up, replication, rows, run,
+        secondaries,
+    },
     wait,
-    writer::Writer,
+    writer::{PACE, Writer},
 };
 use serde_json::{Value as Json, json};
 use std::{
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -93,15 +106,14 @@ fn a_refresh_is_not_followed_by_an_older_state() {
 #[cfg_attr(not(debug_assertions), ignore = "fail points are in debug builds only")]
 fn a_killed_scan_resumes_where_it_stopped_during_writes() {
     const ROWS: i64 = 3_000;
-    /// Rows of one page.
-    const PAGE: u64 = 500;
     let site = Site::new();
     let mut server = site.server("a");
     let bare = site.bare_host();
     run(
         bare.primary(),
         &format!(
-            "FOR $n IN 1..={ROWS} {{ CREATE kv_memories SET user_id = 'u', key = <string>$n, value = 0 }}"
+            "FOR $n IN 1..={ROWS} {{ CREATE kv_memories SET user_id = 'u', key = <string>$n, value = 0, \
+             text = string::repeat('x', 4000) }}"
         ),
     );
     bare.shutdown().unwrap();
@@ -110,7 +122,10 @@ fn a_killed_scan_resumes_where_it_stopped_during_writes() {
     let config = site.config_file(&[("a", &server)], &[]);
     let program = env!("CARGO_BIN_EXE_writer");
     let aborts = "after_page=abort@kv_memories";
-    Writer::start(program, &config, 1, 1, aborts).aborted();
+    // It writes next to nothing: a raw write would request the table again.
+    let mut command = Command::new(program);
+    command.env(PACE, "600000");
+    Writer::spawn(command, &config, 1, 1, aborts).aborted();
 
     server.kill();
     let host = site.host(&[("a", &server)], &[]);
@@ -120,7 +135,10 @@ fn a_killed_scan_resumes_where_it_stopped_during_writes() {
         .filter(|scan| scan["table"] == "kv_memories")
         .map(|scan| scan["scanned"].as_u64().unwrap())
         .collect();
-    assert_eq!(scanned, [PAGE], "{requests}");
+    let [scanned] = scanned[..] else {
+        panic!("{requests}");
+    };
+    assert!(scanned > 0 && scanned < ROWS as u64, "{requests}");
 
     server.restart().unwrap();
     connected(&host);
@@ -216,4 +234,273 @@ fn a_connected_secondary_that_is_evicted_goes_on_in_its_session() {
     let status = secondary(&host, "a");
     assert_eq!(status["connects"], 1, "{status}");
     assert_eq!(status["last_error"], Json::Null, "{status}");
+}
+
+/// The rows of a secondary's backlog, and its resyncs.
+fn waiting(host: &Host, name: &str) -> (u64, usize) {
+    let secondary = secondary(host, name);
+    let backlog = secondary["backlog"]["operations"].as_u64().unwrap();
+    (backlog, secondary["resync"].as_array().unwrap().len())
+}
+
+#[test]
+fn a_resync_of_one_secondary_leaves_the_backlog_of_another_alone() {
+    /// Their keys alone have more bytes than the log may hold.
+    const ROWS: i64 = 15_000;
+    const WRITES: u64 = 50;
+    let site = Site::new();
+    let (a, mut b) = (site.server("a"), site.server("b"));
+    let settings = ["queue_max_bytes: 1MiB", "initial_sync: \"off\""];
+    let host = site.host(&[("a", &a), ("b", &b)], &settings);
+    caught_up(&host);
+    b.kill();
+    run(
+        host.primary(),
+        &format!(
+            "FOR $n IN 1..={ROWS} {{ CREATE kv_memories SET user_id = 'u', \
+             key = 'a key of some length, as they are: ' + <string>$n, value = 0 }}"
+        ),
+    );
+    for number in 0..WRITES {
+        save(&host, &format!("written while b is down {number}"), 1);
+    }
+    AdminClient::local(&host)
+        .unwrap()
+        .post("resync", &json!({ "secondary": "a" }))
+        .unwrap();
+    wait::until("the resync", || waiting(&host, "a"), |left| *left == (0, 0));
+    site.assert_equal(&host, &a);
+    assert_eq!(waiting(&host, "b"), (WRITES, 0));
+    b.restart().unwrap();
+    caught_up(&host);
+    let values = rows(&site.database(&b), "SELECT VALUE value FROM kv_memories");
+    assert_eq!(values.len() as u64, WRITES);
+}
+
+#[test]
+fn live_writes_never_go_backwards_while_their_table_is_copied() {
+    const ROWS: i64 = 4_000;
+    const WRITERS: u64 = 4;
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    caught_up(&host);
+    run(
+        host.primary(),
+        &format!(
+            "FOR $n IN 1..={ROWS} {{ CREATE kv_memories SET user_id = 'u', key = <string>$n, value = 0, \
+             text = string::repeat('x', 4000) }}"
+        ),
+    );
+    run(&site.database(&server), HISTORY);
+    let stop = AtomicBool::new(false);
+    let written: i64 = thread::scope(|scope| {
+        let (host, stop) = (&host, &stop);
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|seed| {
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    let mut written = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        // Few keys, so that each is written often; each by one thread.
+                        let key = random.i64(1..=50) * 4 + i64::try_from(seed).unwrap();
+                        written += 1;
+                        save(host, &key.to_string(), written);
+                    }
+                    written
+                })
+            })
+            .collect();
+        for _ in 0..2 {
+            admin_post(host, "resync");
+            wait::until(
+                "the copy",
+                || waiting(host, "a"),
+                |(_, resyncs)| *resyncs == 0,
+            );
+        }
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|it| it.join().unwrap()).sum()
+    });
+    caught_up(&host);
+    assert!(written > 200, "{written} writes while it was copied");
+    assert!(assert_never_older(&site, &server) > usize::try_from(ROWS).unwrap());
+    site.assert_equal(&host, &server);
+}
+
+#[test]
+fn rows_that_suddenly_become_large_are_copied_and_compared_over_a_connection() {
+    let site = Site::new();
+    let (primary, server) = (site.server("primary"), site.server("a"));
+    let yaml = site.with_primary_on(&site.yaml(&[("a", &server)], &[]), &primary);
+    let host = site.host_with(&yaml);
+    caught_up(&host);
+    // In the order of their ids: small ones, then more than a message holds.
+    run(
+        &site.database(&primary),
+        "FOR $n IN 0..500 { CREATE type::record('events', $n) SET user_id = 'u', content = 'small' };
+         FOR $n IN 500..1100 { CREATE type::record('events', $n) SET user_id = 'u', \
+         metadata = { text: string::repeat('x', 280000) } };",
+    );
+    admin_post(&host, "resync");
+    wait::until("the copy", || waiting(&host, "a"), |left| *left == (0, 0));
+    assert_eq!(replication(&host).dead_letters, 0);
+    let count = "SELECT VALUE count FROM (SELECT count() FROM events GROUP ALL)";
+    assert_eq!(rows(&site.database(&server), count), [1_100.into()]);
+
+    run(
+        &site.database(&server),
+        "DELETE events:700; UPDATE events:3 SET content = 'another'",
+    );
+    let verified = AdminClient::local(&host)
+        .unwrap()
+        .post("verify", &json!({ "tables": ["events"] }))
+        .unwrap();
+    let table = &verified["tables"][0];
+    assert_eq!(
+        [&table["rows"], &table["missing"], &table["different"]],
+        [1_100, 1, 1],
+        "{verified}"
+    );
+    caught_up(&host);
+    let verified = AdminClient::local(&host)
+        .unwrap()
+        .post("verify", &json!({ "tables": ["events"] }))
+        .unwrap();
+    assert_eq!(verified["equal"], true, "{verified}");
+}
+
+#[test]
+fn a_row_that_fits_into_no_message_is_named_and_the_others_are_copied() {
+    let site = Site::new();
+    let server = site.server("a");
+    let settings = ["sync_max_retries: 0", "operation_timeout: 3m"];
+    let host = site.host(&[("a", &server)], &settings);
+    caught_up(&host);
+    let large = "x".repeat(100 << 20);
+    let create = "CREATE events:1 SET content = 'before';
+        CREATE events:2 SET content = $large;
+        CREATE events:3 SET content = 'after';";
+    let parameters = Object::new().with("large", large);
+    let context = CallContext::new();
+    host.primary().query(&context, create, &parameters).unwrap();
+    admin_post(&host, "resync");
+    given_up(&host, 1);
+    let letters = dead_letters(&host);
+    let error = letters[0]["last_error"].as_str().unwrap();
+    assert!(error.contains("events:2 has about 1048"), "{error}");
+    let content = rows(&site.database(&server), "SELECT VALUE content FROM events");
+    assert_eq!(content, ["before".into(), "after".into()]);
+}
+
+#[test]
+fn a_document_is_copied_without_what_the_primary_has_replaced() {
+    let site = Site::new();
+    let server = site.server("a");
+    let host = site.host(&[("a", &server)], &[]);
+    let save = |path: &str, chunks: usize| {
+        let chunks = vec!["a chunk".into(); chunks];
+        let embeddings = vec![Default::default(); chunks.len()];
+        host.storage()
+            .save_document_chunks(
+                &CallContext::new(),
+                path,
+                &chunks,
+                &embeddings,
+                &Object::new(),
+            )
+            .unwrap();
+    };
+    for number in 0..100 {
+        save(&format!("document {number}"), 5);
+    }
+    save("removed", 5);
+    caught_up(&host);
+    // As a secondary that missed how a document became shorter.
+    run(
+        host.primary(),
+        "DELETE knowledge_base WHERE chunk_index > 2 AND source_file != 'removed'; \
+         DELETE knowledge_base WHERE source_file = 'removed'",
+    );
+    admin_post(&host, "resync");
+    caught_up(&host);
+    let sql = "SELECT VALUE [source_file, chunk_index] FROM knowledge_base ORDER BY source_file, chunk_index";
+    let copies = rows(&site.database(&server), sql);
+    let archived = |row: &&Value| row.as_array().unwrap()[0] == Value::from("removed");
+    assert_eq!(
+        copies.iter().filter(archived).count(),
+        5,
+        "an archived document stays"
+    );
+    assert_eq!(copies.len(), 100 * 3 + 5);
+}
+
+#[test]
+fn a_copy_that_is_killed_again_and_again_converges() {
+    let long = std::env::var("FAULT_RESYNC").ok();
+    let rows: u64 = long.as_ref().map_or(6_000, |rows| rows.parse().unwrap());
+    let kills = if long.is_some() { 10 } else { 3 };
+    let site = Site::new();
+    let (primary, server) = (site.server("primary"), site.server("a"));
+    let yaml = site.with_primary_on(&site.yaml(&[("a", &server)], &[]), &primary);
+    let config = site.path().join("host.yaml");
+    std::fs::write(&config, &yaml).unwrap();
+    site.host_with(
+        &site.with_primary_on(
+            &site
+                .yaml(&[], &[])
+                .replace("enabled: true", "enabled: false"),
+            &primary,
+        ),
+    )
+    .shutdown()
+    .unwrap();
+    let database = site.database(&primary);
+    for first in (0..rows).step_by(5_000) {
+        let last = rows.min(first + 5_000);
+        run(
+            &database,
+            &format!(
+                "FOR $n IN {first}..{last} {{ CREATE kv_memories SET user_id = 'bulk', \
+                 key = <string>$n, value = string::repeat('x', 400) RETURN NONE }}"
+            ),
+        );
+    }
+    let program = env!("CARGO_BIN_EXE_writer");
+    let mut ledger = Ledger::default();
+    let (mut random, mut killed_during) = (fastrand::Rng::new(), 0);
+    for round in 1..=kills {
+        let mut writer = Writer::start(program, &config, 2, round, "");
+        wait::until(
+            "the copy to go on",
+            || writer.status(),
+            |status| status["secondaries"][0]["state"] == "backfilling",
+        );
+        // Some way into it.
+        let share = rows / u64::try_from(kills).unwrap() / 500;
+        thread::sleep(std::time::Duration::from_millis(
+            random.u64(0..=share.max(40)),
+        ));
+        let status = writer.status();
+        killed_during += u64::from(status["secondaries"][0]["state"] == "backfilling");
+        ledger.add(writer.kill());
+    }
+    assert!(killed_during > 0, "it was never killed while it copied");
+    let host = site.host_with(&yaml);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(7_200);
+    while replication(&host).resyncs > 0 && std::time::Instant::now() < deadline {
+        thread::sleep(std::time::Duration::from_millis(200));
+    }
+    caught_up(&host);
+    for database in [host.primary(), &site.database(&server)] {
+        let violations = ledger.check(database);
+        assert!(violations.is_clean(), "{violations:?}");
+    }
+    let comparison = site.assert_equal(&host, &server);
+    println!("| rows | kills | of these during the copy | rows compared |");
+    println!("| --- | --- | --- | --- |");
+    println!(
+        "| {rows} | {kills} | {killed_during} | {} |",
+        comparison.rows()
+    );
 }

@@ -10,6 +10,7 @@
 //! | [`schema`] | the tables as data, and the statements made from them |
 //! | [`value`] | conversion between the contract's values and the database's |
 //! | [`storage`] | [`SurrealStorage`]: the contract's traits |
+//! | [`table_scan`] | reads a table page by page, of any database with the contract's traits |
 //! | `methods` | what each of the 64 methods does |
 //! | `rows` | rows of the database, read column by column |
 //! | `errors`, `retry` | the meaning of the database's errors; retrying after a conflict |
@@ -23,6 +24,7 @@ mod retry;
 mod rows;
 pub mod schema;
 pub mod storage;
+pub mod table_scan;
 pub mod target;
 pub mod value;
 

@@ -13,7 +13,6 @@ use super::{
     merge::{Page, Pages, secondary_only_rows},
     row::{Identity, MergeableRow, PartialRow},
 };
-use crate::table_scan::{ScannedRow, TableScan, digests};
 use abi_stable::std_types::RString;
 use plugin_api::{
     error::StorageResult,
@@ -25,7 +24,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     time::Instant,
 };
-use surreal_storage::schema::{self, Table, identifier};
+use surreal_storage::{
+    schema::{self, Table, identifier},
+    table_scan::{ScannedRow, TableScan, digests},
+};
 
 /// A digest reads a whole table: such a request may take so many times the query
 /// timeout.

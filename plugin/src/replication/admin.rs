@@ -1,14 +1,16 @@
 //! What an operator can ask of replication while it works.
 
-use super::Replication;
+use super::{Pipeline, Replication};
 use crate::{
     config::{nearest, selectable},
+    sync_executor::SyncExecutor,
     sync_queue::{DeadLetter, EVERY_TABLE, QueueError, SyncQueue},
 };
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::CallContext,
 };
+use std::sync::Arc;
 use surreal_storage::schema::{RELATIONSHIPS, relationships::replicated_tables};
 
 impl Replication {
@@ -29,12 +31,17 @@ impl Replication {
     }
 
     pub(super) fn queue(&self) -> StorageResult<&SyncQueue> {
-        match &self.pipeline {
-            Some(pipeline) => Ok(&pipeline.queue),
-            None => Err(StorageError::unsupported(
-                "replication is disabled; set sync_enabled to true",
-            )),
-        }
+        self.pipeline().map(|pipeline| &*pipeline.queue)
+    }
+
+    pub(super) fn executor(&self) -> StorageResult<&Arc<SyncExecutor>> {
+        self.pipeline().map(|pipeline| &pipeline.executor)
+    }
+
+    fn pipeline(&self) -> StorageResult<&Pipeline> {
+        self.pipeline.as_ref().ok_or_else(|| {
+            StorageError::unsupported("replication is disabled; set sync_enabled to true")
+        })
     }
 
     /// Up to `limit` dead letters of a secondary, in the order of their ids, with

@@ -1,22 +1,32 @@
 //! Comparing the secondaries with the primary, row by row.
+//!
+//! A table is read in ranges of record ids, on the primary and on the secondary, as
+//! digests of its rows. Values travel only where digests differ. Rows that are
+//! missing or different are copied at once, as a resync copies them.
 
 use super::Replication;
-use crate::{
-    connection::Session,
-    sync_queue::SyncQueue,
-    sync_types::{self, SyncOperation},
-    table_scan::{TableScan, rows_by_id},
-};
+use crate::{connection::Session, sync_queue::SyncQueue};
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::CallContext,
     value::{Object, RecordId},
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+use surreal_storage::table_scan::{Page, ScannedRow, TableScan, rows_by_id};
 
-/// Rows of one page; with embeddings a row is several kilobytes.
-const PAGE: usize = 200;
+/// Rows of one page. The database reads them whole for their digests.
+const PAGE: usize = 250;
+
+/// Rows of which the values are compared at a time.
+const VALUES: usize = 20;
+
+/// A digest of a row: equal digests mean equal rows, types included.
+const DIGEST: &str = "crypto::blake3(<string> $this) AS digest";
 
 /// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,7 +37,7 @@ pub struct VerifyReport {
     pub tables: Vec<TableReport>,
     /// Secondaries that could not be compared, each with the reason.
     pub skipped: BTreeMap<String, String>,
-    /// Rows that are being replicated again because they differ.
+    /// Rows that were copied again because they differ.
     pub repairing: usize,
 }
 
@@ -52,8 +62,8 @@ pub struct TableReport {
 }
 
 impl Replication {
-    /// Compares tables, and replicates the rows that differ again; all tables if
-    /// none are named. Rows that only a secondary has stay as they are.
+    /// Compares tables, and copies the rows that differ again; all tables if none are
+    /// named. Rows that only a secondary has stay as they are.
     ///
     /// Takes as long as reading the tables on both sides does.
     ///
@@ -102,54 +112,117 @@ impl Replication {
         secondary: &str,
         table: &str,
     ) -> Result<TableReport, CompareError> {
-        let context = CallContext::with_timeout(self.config.settings.operation_timeout);
+        let timeout = self.config.settings.operation_timeout;
         let mut report = TableReport {
             secondary: secondary.to_owned(),
             table: table.to_owned(),
             ..TableReport::default()
         };
-        let scan = TableScan::new(table, PAGE);
+        let scan = TableScan::new(table, PAGE).columns([DIGEST]);
+        let mut pages = scan.clone().pages(None, timeout / 3);
         let mut after: Option<RecordId> = None;
         loop {
-            let expected = scan
-                .page(&self.primary, &context, after.as_ref())
-                .map_err(CompareError::Source)?;
-            let Some(last) = expected.last() else {
+            let page = pages.next(&self.primary).map_err(CompareError::Source)?;
+            let through = page.as_ref().and_then(Page::last).cloned();
+            let context = CallContext::with_timeout(timeout);
+            let on_secondary = scan
+                .count_between(&session.storage, &context, after.as_ref(), through.as_ref())
+                .map_err(CompareError::Secondary)?;
+            let on_secondary = usize::try_from(on_secondary).unwrap_or(usize::MAX);
+            let Some(page) = page else {
+                report.only_on_secondary += on_secondary;
                 break;
             };
-            after = Some(last.id.clone());
-            let ids = expected.iter().map(|row| &row.id);
-            let actual = rows_by_id(&session.storage, &context, ids);
-            let actual: BTreeMap<String, Object> = actual
-                .map_err(CompareError::Secondary)?
-                .into_iter()
-                .map(|row| (row.id.to_string(), row.columns))
-                .collect();
-            let mut refreshes = Vec::new();
-            for row in &expected {
-                match actual.get(&row.id.to_string()) {
-                    Some(found) if *found == row.columns => continue,
-                    Some(_) => report.different += 1,
-                    None => report.missing += 1,
-                }
-                let key = sync_types::order_key(table, &row.id, &row.columns);
-                refreshes.push(SyncOperation::refresh(key).only_for(secondary));
+            let mut compared = self.compare_page(session, &page.rows, timeout)?;
+            // Copying it says why it cannot be read.
+            let unreadable = page.unreadable.into_iter().map(|row| row.id);
+            report.rows += page.rows.len() + unreadable.len();
+            compared.different.extend(unreadable);
+            report.missing += compared.missing.len();
+            report.different += compared.different.len();
+            report.only_on_secondary += on_secondary.saturating_sub(compared.found);
+            let repaired: Vec<_> = [compared.missing, compared.different].concat();
+            if !repaired.is_empty() && !self.copy(secondary, table, repaired) {
+                queue.request_resync(secondary, table, "verify found rows that differ");
             }
-            report.rows += expected.len();
-            if !refreshes.is_empty() {
-                queue
-                    .append(&refreshes, None)
-                    .map_err(|error| CompareError::Source(error.into()))?;
-            }
+            after = through;
         }
-        let on_secondary = scan
-            .count(&session.storage, &context)
-            .map_err(CompareError::Secondary)?;
-        let on_secondary = usize::try_from(on_secondary).unwrap_or(usize::MAX);
-        report.only_on_secondary = on_secondary.saturating_sub(report.rows - report.missing);
         report.in_flight = queue.backlog_operations(secondary);
         Ok(report)
     }
+
+    /// Compares the rows of a page by their digests; only where these differ, their
+    /// values are read.
+    fn compare_page(
+        &self,
+        session: &Session,
+        expected: &[ScannedRow],
+        timeout: Duration,
+    ) -> Result<ComparedPage, CompareError> {
+        let ids: Vec<RecordId> = expected.iter().map(|row| row.id.clone()).collect();
+        let digests = format!("id, {DIGEST}");
+        let (actual, _) = rows_by_id(&session.storage, timeout, &digests, &ids)
+            .map_err(CompareError::Secondary)?;
+        let mut actual = by_id(actual);
+        let mut compared = ComparedPage {
+            found: actual.len(),
+            ..ComparedPage::default()
+        };
+        let mut unequal = Vec::new();
+        for row in expected {
+            match actual.remove(&row.id.to_string()) {
+                Some(found) if found == row.columns => {}
+                Some(_) => unequal.push(row.id.clone()),
+                None => compared.missing.push(row.id.clone()),
+            }
+        }
+        // The text of equal values may differ between versions of the database.
+        for ids in unequal.chunks(VALUES) {
+            let (ours, _) =
+                rows_by_id(&self.primary, timeout / 3, "*", ids).map_err(CompareError::Source)?;
+            let (theirs, _) =
+                rows_by_id(&session.storage, timeout, "*", ids).map_err(CompareError::Secondary)?;
+            let (ours, theirs) = (by_id(ours), by_id(theirs));
+            let different = ids.iter().filter(|id| {
+                let id = id.to_string();
+                ours.get(&id) != theirs.get(&id)
+            });
+            compared.different.extend(different.cloned());
+        }
+        Ok(compared)
+    }
+
+    /// Copies rows to a secondary. False if they could not be copied now.
+    fn copy(&self, secondary: &str, table: &str, ids: Vec<RecordId>) -> bool {
+        let Ok(executor) = self.executor() else {
+            return false;
+        };
+        let (executor, secondary, table) =
+            (Arc::clone(executor), secondary.to_owned(), table.to_owned());
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // The caller's thread may belong to another runtime.
+        self.handle.spawn(async move {
+            let copied = executor.copy_rows(&secondary, &table, ids).await;
+            // Nobody waits any more.
+            let _ = sender.send(copied);
+        });
+        receiver.recv().unwrap_or(false)
+    }
+}
+
+/// What a page comes down to.
+#[derive(Default)]
+struct ComparedPage {
+    /// Rows that the secondary has.
+    found: usize,
+    missing: Vec<RecordId>,
+    different: Vec<RecordId>,
+}
+
+fn by_id(rows: Vec<ScannedRow>) -> BTreeMap<String, Object> {
+    rows.into_iter()
+        .map(|row| (row.id.to_string(), row.columns))
+        .collect()
 }
 
 /// Errors of a secondary skip it; others abort the verification.

@@ -32,7 +32,7 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
 
 /// How often an operation may fail alone while the secondary answers, before it
 /// counts as rejected. One that was rejected before fails once.
-const TRIES_ALONE: u32 = 2;
+pub(super) const TRIES_ALONE: u32 = 2;
 
 /// Applies batches to one secondary.
 pub(super) struct Applier {
@@ -116,6 +116,7 @@ impl Applier {
     ) -> Result<Outcome, Failure> {
         let Context { queue, config, .. } = &*self.context;
         let secondary = self.context.name();
+        let _applying = self.context.partition_locks.lock(partition).await;
         let batch = queue.read(secondary, partition, config.batch_size)?;
         let mut changes = batch::last_of_each_key(batch.operations, batch.refresh_horizon);
 
@@ -216,7 +217,7 @@ impl Applier {
 
     /// The rejection of an operation that has failed alone, while the secondary
     /// answered.
-    fn gets_nowhere(&self, failure: Failure) -> Failure {
+    pub(super) fn gets_nowhere(&self, failure: Failure) -> Failure {
         let StorageError { kind, message, .. } = failure.error;
         let timeout = self.timeout();
         let message = match kind {
@@ -269,6 +270,24 @@ impl Applier {
         }
     }
 
+    /// Asks a secondary, over the session's own connection, whether it is where it
+    /// has acknowledged to be.
+    ///
+    /// # Errors
+    /// It does not answer, or has lost what it had: the session is lost.
+    pub(super) async fn check(
+        &self,
+        session: &Session,
+        partition: u16,
+        position: Position,
+    ) -> Result<(), Failure> {
+        let range = PositionRange {
+            from: position,
+            to: position,
+        };
+        self.standing(session, partition, range).await.map(drop)
+    }
+
     /// Applies a piece of a batch, unless it is too large.
     async fn apply(
         &self,
@@ -279,7 +298,8 @@ impl Applier {
         piece: &mut [Change],
     ) -> Result<Step, Failure> {
         let Context { queue, primary, .. } = &*self.context;
-        let loaded = refresh::load_rows(primary, piece, self.limiter.bytes(), self.timeout())
+        let timeout = self.context.read_timeout();
+        let loaded = refresh::load_rows(primary, piece, self.limiter.bytes(), timeout)
             .await
             .map_err(|error| Failure::of(Call::ReadPrimary, error))?;
         if loaded.read {
@@ -307,7 +327,7 @@ impl Applier {
 
     /// Creates the tables of relationships that the secondary lacks, with their
     /// indexes: the first row alone would create a table without.
-    async fn define_relationships(
+    pub(super) async fn define_relationships(
         &self,
         generation: u64,
         connection: &Connection,
@@ -328,7 +348,7 @@ impl Applier {
         Ok(())
     }
 
-    /// One attempt, repeated at once where another transaction was in the way.
+    /// Applies a piece of a batch in one transaction.
     async fn try_apply(
         &self,
         session: &Session,
@@ -338,31 +358,48 @@ impl Applier {
         changes: &[Change],
     ) -> StorageResult<Applied> {
         let source = self.context.partition(partition);
-        let mut remove_same_key = false;
-        let mut conflicts = 0;
+        let mut conflicts = Conflicts::default();
         loop {
+            // A key that the secondary has under another id shows as a conflict as
+            // well: from then on such rows are removed first.
             let result = statement::apply(
                 connection,
                 &source,
                 range,
                 changes,
-                |table| remove_same_key || session.schema.without_unique_index.contains(&table),
+                |table| {
+                    conflicts.count() > 0 || session.schema.without_unique_index.contains(&table)
+                },
                 self.timeout(),
             )
             .await;
-            let retries_now = |error: &StorageError| {
-                error_policy::of(Call::Apply, error.kind).action == Action::RetryNow
-            };
-            match result {
-                Err(error) if retries_now(&error) && conflicts < CONFLICT_RETRIES => {
-                    // A key that the secondary has under another id shows as a
-                    // conflict as well: from now on such rows are removed first.
-                    remove_same_key = true;
-                    conflicts += 1;
-                    tokio::time::sleep(jitter(CONFLICT_PAUSE * conflicts)).await;
-                }
-                other => return other,
+            if !conflicts.repeats(&result).await {
+                return result;
             }
         }
+    }
+}
+
+/// The conflicts of a transaction with others, or with a row that has the same key.
+#[derive(Default)]
+pub(super) struct Conflicts(u32);
+
+impl Conflicts {
+    /// How often it was in conflict.
+    pub(super) fn count(&self) -> u32 {
+        self.0
+    }
+
+    /// True, after a pause, if it is to be repeated at once.
+    pub(super) async fn repeats<T>(&mut self, result: &StorageResult<T>) -> bool {
+        let in_conflict = result.as_ref().is_err_and(|error| {
+            error_policy::of(Call::Apply, error.kind).action == Action::RetryNow
+        });
+        if !in_conflict || self.0 == CONFLICT_RETRIES {
+            return false;
+        }
+        self.0 += 1;
+        tokio::time::sleep(jitter(CONFLICT_PAUSE * self.0)).await;
+        true
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     sync_queue::{Position, Watermark},
     sync_types::{OperationType, RowImage, SyncOperation},
 };
-use plugin_api::value::Value;
+use plugin_api::value::{RecordId, Value};
 use std::collections::HashSet;
 use surreal_storage::schema::Table;
 
@@ -27,8 +27,15 @@ pub(super) struct Change {
 pub(super) enum TargetState {
     /// These rows, beside whatever else belongs to the key.
     Rows(Vec<RowImage>),
-    /// These rows and no others of the document at this path.
-    Document(String, Vec<RowImage>),
+    /// These rows, and of the document at this path no others than these ids.
+    Document {
+        /// The document's path.
+        path: String,
+        /// The ids of all its rows.
+        ids: Vec<RecordId>,
+        /// Those that are written.
+        rows: Vec<RowImage>,
+    },
     /// Whatever it has already.
     Unchanged,
 }
@@ -62,7 +69,25 @@ pub(super) fn last_of_each_key(
     changes
 }
 
+impl TargetState {
+    /// A document with these rows.
+    pub(super) fn document(path: String, rows: Vec<RowImage>) -> Self {
+        let ids = rows.iter().map(|row| row.id.clone()).collect();
+        Self::Document { path, ids, rows }
+    }
+}
+
 impl Change {
+    /// A row as the primary has it now, whatever the log says.
+    pub(super) fn of_present_row(operation: SyncOperation, target: TargetState) -> Self {
+        Self {
+            operation,
+            place: Watermark::default(),
+            target,
+            needs_refresh: false,
+        }
+    }
+
     /// Does its key stand for a document, with all of its chunks?
     pub(super) fn is_of_document(&self) -> bool {
         Table::of(&self.operation.table).is_grouped()
@@ -71,7 +96,7 @@ impl Change {
     /// About how many bytes it takes in a message.
     pub(super) fn wire_bytes(&self) -> usize {
         let rows = match &self.target {
-            TargetState::Rows(rows) | TargetState::Document(_, rows) => rows.as_slice(),
+            TargetState::Rows(rows) | TargetState::Document { rows, .. } => rows.as_slice(),
             TargetState::Unchanged => &[],
         };
         let of_row = |row: &RowImage| {
@@ -87,7 +112,7 @@ impl Change {
         let rows = std::mem::take(&mut operation.data);
         let target = match operation.operation_type {
             OperationType::Upsert => TargetState::Rows(rows),
-            OperationType::Replace => TargetState::Document(path_of(&operation.key), rows),
+            OperationType::Replace => TargetState::document(path_of(&operation.key), rows),
             // Unless the primary has something.
             OperationType::Refresh => TargetState::Unchanged,
         };
@@ -129,7 +154,7 @@ mod tests {
     #![allow(clippy::panic)]
 
     use super::*;
-    use plugin_api::value::{Object, RecordId};
+    use plugin_api::value::Object;
 
     fn fact(key: &str, value: i64) -> SyncOperation {
         SyncOperation::upsert(

@@ -2,12 +2,14 @@
 
 use super::{ExecutorConfig, progress::Counters, statement::LogPartition};
 use crate::{
-    connection::SecondaryConnectionManager,
+    connection::{SecondaryConnectionManager, Session},
+    error_policy::{Action, Call, Failure},
     secondary_state::{Event, SecondaryState},
-    sync_queue::{QueueError, ResyncRequest, SyncQueue},
+    sync_queue::{PARTITIONS, QueueError, ResyncRequest, SyncQueue},
 };
 use plugin_api::storage::FullStorage;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// A secondary, and where its data comes from.
 pub(super) struct Context {
@@ -16,6 +18,25 @@ pub(super) struct Context {
     pub(super) manager: Arc<SecondaryConnectionManager>,
     pub(super) config: ExecutorConfig,
     pub(super) progress: Counters,
+    pub(super) partition_locks: PartitionLocks,
+}
+
+/// One lock for each partition, held while something of it is applied to the
+/// secondary: a batch of the log, or the part of a page of a table. Whoever waits
+/// longest is next.
+pub(super) struct PartitionLocks(Vec<Mutex<()>>);
+
+impl Default for PartitionLocks {
+    fn default() -> Self {
+        Self((0..PARTITIONS).map(|_| Mutex::default()).collect())
+    }
+}
+
+impl PartitionLocks {
+    /// Waits until nothing else of the partition is being applied.
+    pub(super) async fn lock(&self, partition: u16) -> MutexGuard<'_, ()> {
+        self.0[usize::from(partition)].lock().await
+    }
 }
 
 impl Context {
@@ -33,6 +54,13 @@ impl Context {
         self.queue.is_available() && self.manager.state().is_replicating()
     }
 
+    /// How long one page of the primary may take to be read. The host's storage drops
+    /// a connection that does not answer for half of its own timeout, which is
+    /// as long as ours by default; a page that takes long must not cost it.
+    pub(super) fn read_timeout(&self) -> Duration {
+        self.config.operation_timeout / 3
+    }
+
     /// A partition of the log, as the secondary knows it.
     pub(super) fn partition(&self, partition: u16) -> LogPartition {
         LogPartition {
@@ -40,6 +68,23 @@ impl Context {
             partition,
             epoch: self.queue.epoch(),
         }
+    }
+
+    /// Does the session go on, although another connection to the secondary could
+    /// not be opened? If not, it is given up.
+    pub(super) async fn keeps_session(&self, session: &Session, failure: &Failure) -> bool {
+        let timeout = self.manager.policy().ping_timeout();
+        match session.connection.ping(timeout).await {
+            Ok(()) if failure.policy.action == Action::Reconnect => return true,
+            // An operator has to do something, which the next attempt to open a
+            // session shows.
+            Ok(()) => self.manager.lost(session.generation, failure),
+            Err(error) => {
+                let failure = Failure::of(Call::HealthCheck, error.context("health check"));
+                self.manager.lost(session.generation, &failure);
+            }
+        }
+        false
     }
 
     /// The resync requests of the secondary. Whether there are any is noted in

@@ -10,7 +10,7 @@
 //! | [`refresh`] | reading the primary's present rows for the operations that carry none |
 //! | [`statement`] | the transaction that a batch becomes |
 //! | [`rejection`] | operations that the secondary rejects: retries and dead letters |
-//! | [`resync`] | scanning the primary's tables |
+//! | [`resync`] | copying the primary's tables |
 //! | [`catch_panic`] | a panic ends a piece of work, not a worker |
 //! | [`progress`] | counts and rates |
 //! | [`context`] | what all of these work with |
@@ -35,13 +35,13 @@ use crate::{
     secondary_state::Event,
     sync_queue::{QueueError, ResyncRequest, SyncQueue},
 };
-use context::Context;
-use plugin_api::storage::FullStorage;
+use context::{Context, PartitionLocks};
+use plugin_api::{storage::FullStorage, value::RecordId};
 use progress::Counters;
 use prometheus_client::metrics::histogram::Histogram;
 use rejection::RetryQueue;
 use replicator::Replicator;
-use resync::ResyncScanner;
+use resync::{Copier, ResyncScanner};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
@@ -100,6 +100,7 @@ impl fmt::Debug for TableFilter {
 /// The workers of all secondaries.
 pub struct SyncExecutor {
     replicators: Vec<Arc<Replicator>>,
+    copiers: Vec<Arc<Copier>>,
     workers: parking_lot::Mutex<Vec<JoinHandle<()>>>,
     /// Retries, resyncs, and flushing the log. They may be aborted at any time:
     /// each of their steps is atomic.
@@ -116,7 +117,7 @@ impl SyncExecutor {
         runtime: &Handle,
     ) -> Self {
         let (mut replicators, mut workers) = (Vec::new(), Vec::new());
-        let mut background_tasks = Vec::new();
+        let (mut background_tasks, mut copiers) = (Vec::new(), Vec::new());
         for manager in secondaries {
             let context = Arc::new(Context {
                 queue: Arc::clone(&queue),
@@ -124,6 +125,7 @@ impl SyncExecutor {
                 manager: Arc::clone(manager),
                 config: config.clone(),
                 progress: Counters::default(),
+                partition_locks: PartitionLocks::default(),
             });
             let replicator = Arc::new(Replicator::new(Arc::clone(&context)));
             for _ in 0..config.workers {
@@ -132,7 +134,9 @@ impl SyncExecutor {
             replicators.push(replicator);
             let retries = RetryQueue::new(Arc::clone(&context)).run();
             background_tasks.push(runtime.spawn(retries).abort_handle());
-            let scans = ResyncScanner::new(context).run();
+            let copier = Arc::new(Copier::new(Arc::clone(&context)));
+            copiers.push(Arc::clone(&copier));
+            let scans = ResyncScanner::new(context, copier).run();
             background_tasks.push(runtime.spawn(scans).abort_handle());
         }
         if let Some(interval) = queue.sync_interval() {
@@ -141,6 +145,7 @@ impl SyncExecutor {
         }
         Self {
             replicators,
+            copiers,
             workers: parking_lot::Mutex::new(workers),
             background_tasks,
         }
@@ -179,6 +184,17 @@ impl SyncExecutor {
     pub fn resync_requests(&self, secondary: &str) -> Result<Vec<ResyncRequest>, QueueError> {
         self.context(secondary)
             .map_or_else(|| Ok(Vec::new()), Context::resync_requests)
+    }
+
+    /// Copies these rows of a table to a secondary. False if it has to be done again:
+    /// the secondary is not connected, replication is paused, or a read or the
+    /// log failed.
+    pub async fn copy_rows(&self, secondary: &str, table: &str, ids: Vec<RecordId>) -> bool {
+        let mut copiers = self.copiers.iter();
+        match copiers.find(|copier| copier.secondary() == secondary) {
+            Some(copier) => copier.copy_rows(table, ids).await,
+            None => false,
+        }
     }
 
     /// Stops applying; the log goes on filling.

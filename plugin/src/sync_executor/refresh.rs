@@ -7,8 +7,11 @@ use plugin_api::{
     storage::{CallContext, FullStorage, Storage as _},
     value::{Object, Value},
 };
-use std::{fmt::Write as _, time::Duration};
-use surreal_storage::schema::Table;
+use std::time::Duration;
+use surreal_storage::{
+    schema::Table,
+    table_scan::{MAX_ROW_BYTES, PAGE_BYTES, why_unreadable},
+};
 
 /// How many keys are read with one query.
 const KEYS_PER_QUERY: usize = 100;
@@ -90,26 +93,46 @@ async fn read_page(
     Ok(())
 }
 
-/// The primary's state of each key.
+/// The primary's state of each key. What is too large for one answer is read in
+/// parts: a message that is too large would cost the host's connection.
 fn present(
     primary: &FullStorage,
     keys: &[Key],
     timeout: Duration,
 ) -> StorageResult<Vec<TargetState>> {
-    let mut sql = String::new();
-    let mut parameters = Object::new();
-    for (at, key) in keys.iter().enumerate() {
-        select(&mut sql, &mut parameters, at, key);
-    }
+    let budget = match keys {
+        [_] => MAX_ROW_BYTES,
+        keys => PAGE_BYTES / keys.len() as u64,
+    };
+    let mut parameters = Object::new().with("budget", i64::try_from(budget).unwrap_or(i64::MAX));
+    // A statement each: within one, the database takes the rows `[1]` and `[1.0]` for the
+    // same.
+    let statements = keys.iter().enumerate().map(|(at, key)| {
+        let select = select(&mut parameters, at, key);
+        format!(
+            "{{ LET $found = {select}; \
+                LET $bytes = bytes::len(<bytes>(<string> $found)); \
+                RETURN IF $bytes <= $budget {{ $found }} ELSE {{ $bytes }} }};"
+        )
+    });
+    let sql: String = statements.collect();
     let context = CallContext::with_timeout(timeout);
-    let answer = match primary.query(&context, &sql, &parameters) {
+    let answer = match (primary.query(&context, &sql, &parameters), keys) {
         // The table is gone, and the row with it.
-        Err(error) if error.kind == ErrorKind::NOT_FOUND && keys.len() == 1 => {
+        (Err(error), [_]) if error.kind == ErrorKind::NOT_FOUND => {
             return Ok(vec![TargetState::Unchanged]);
         }
-        answer => {
-            answer.map_err(|error| error.context("reading the primary's rows for a refresh"))?
+        (Err(error), [key]) if error.kind == ErrorKind::TIMEOUT => {
+            // If the primary answers, it is not at fault.
+            let context = CallContext::with_timeout(timeout);
+            primary.query(&context, "RETURN 1", &Object::new())?;
+            return Err(unreadable(key, None));
         }
+        (Err(error), keys) if error.kind == ErrorKind::TIMEOUT => {
+            return halves(primary, keys, timeout);
+        }
+        (Err(error), _) => return Err(error.context("reading the primary's rows for a refresh")),
+        (Ok(answer), _) => answer,
     };
     let results = answer.as_array().unwrap_or_default();
     if results.len() != keys.len() {
@@ -119,14 +142,39 @@ fn present(
             keys.len()
         )));
     }
-    keys.iter()
-        .zip(results)
-        .map(|(key, result)| state(key, result))
-        .collect()
+    match (results.iter().find_map(Value::as_int), keys) {
+        (None, _) => keys
+            .iter()
+            .zip(results)
+            .map(|(key, result)| state(key, result))
+            .collect(),
+        (Some(bytes), [key]) => Err(unreadable(key, u64::try_from(bytes).ok())),
+        (Some(_), keys) => halves(primary, keys, timeout),
+    }
 }
 
-/// One statement that selects the rows of `key`.
-fn select(sql: &mut String, parameters: &mut Object, at: usize, key: &Key) {
+/// The same in two parts.
+fn halves(
+    primary: &FullStorage,
+    keys: &[Key],
+    timeout: Duration,
+) -> StorageResult<Vec<TargetState>> {
+    let (first, second) = keys.split_at(keys.len() / 2);
+    let mut states = present(primary, first, timeout)?;
+    states.append(&mut present(primary, second, timeout)?);
+    Ok(states)
+}
+
+/// The row or document of this key cannot be read.
+fn unreadable(key: &Key, bytes: Option<u64>) -> StorageError {
+    let mut reason = String::new();
+    // Writing to a string cannot fail.
+    let _ = why_unreadable(&mut reason, key, bytes);
+    StorageError::invalid_input(reason)
+}
+
+/// A statement that selects the rows of `key`.
+fn select(parameters: &mut Object, at: usize, key: &Key) -> String {
     let (table, values) = key.parts();
     let mut bind = |place: usize, value: Value| {
         let name = format!("k{at}_{place}");
@@ -148,8 +196,7 @@ fn select(sql: &mut String, parameters: &mut Object, at: usize, key: &Key) {
             .join(" AND ")
     };
     let name = bind(99, table.into());
-    // Writing to a string cannot fail.
-    let _ = writeln!(sql, "SELECT * FROM type::table(${name}) WHERE {condition};");
+    format!("(SELECT * FROM type::table(${name}) WHERE {condition})")
 }
 
 fn state(key: &Key, result: &Value) -> StorageResult<TargetState> {
@@ -163,7 +210,7 @@ fn state(key: &Key, result: &Value) -> StorageResult<TargetState> {
         // Deleted on the primary: the secondary keeps its copy, as an archive.
         TargetState::Unchanged
     } else if Table::of(&key.table()).is_grouped() {
-        TargetState::Document(path_of(key), rows)
+        TargetState::document(path_of(key), rows)
     } else {
         TargetState::Rows(rows)
     })

@@ -177,19 +177,8 @@ impl Replicator {
         connection: &mut WorkerConnection,
         failure: &Failure,
     ) -> Duration {
-        let manager = &self.context.manager;
-        let timeout = manager.policy().ping_timeout();
-        match session.connection.ping(timeout).await {
-            Ok(()) if failure.policy.action == Action::Reconnect => {
-                self.set_connections_fail(Some(failure));
-            }
-            // An operator has to do something, which the next attempt to open a
-            // session shows.
-            Ok(()) => manager.lost(session.generation, failure),
-            Err(error) => {
-                let failure = Failure::of(Call::HealthCheck, error.context("health check"));
-                manager.lost(session.generation, &failure);
-            }
+        if self.context.keeps_session(session, failure).await {
+            self.set_connections_fail(Some(failure));
         }
         connection.failed()
     }

@@ -88,14 +88,132 @@ pub(super) async fn apply(
     replaces_same_key: impl Fn(&str) -> bool,
     timeout: Duration,
 ) -> StorageResult<Applied> {
+    let (steps, parameters) = steps(changes, replaces_same_key, Write::Upsert);
+    let parameters = parameters
+        .with("source", source.position_row())
+        .with("epoch", source.epoch.to_int())
+        .with("from", position_value(range.from))
+        .with("position", position_value(range.to));
+    let sql = format!(
+        "BEGIN;\n\
+         LET $at = (SELECT epoch, position FROM ONLY $source);\n\
+         IF $at.epoch = $epoch AND $at.position >= $from AND $at.position < $position {{\n{steps}\
+         UPDATE $source SET position = $position RETURN NONE;\n\
+         }};\n\
+         RETURN {{ epoch: $at.epoch, position: $at.position }};\n\
+         COMMIT;"
+    );
+    let results = connection.query(&sql, parameters, timeout).await?;
+    let at = reached(&results, source, range.from)?;
+    Ok(match at.get("position").and_then(Value::as_int) < position_value(range.to).as_int() {
+        true => Applied::Now,
+        false => Applied::AlreadyApplied,
+    })
+}
+
+/// Where a transaction found a partition of the secondary.
+///
+/// # Errors
+/// `NotFound` if the secondary has to be reconciled.
+fn reached<'a>(
+    results: &'a [Value],
+    source: &LogPartition,
+    least: Position,
+) -> StorageResult<&'a Object> {
+    let at = results.iter().find_map(Value::as_object);
+    let column = |name| at.and_then(|at| at.get(name)?.as_int());
+    if column("position") < position_value(least).as_int() {
+        return Err(StorageError::not_found(
+            "the secondary is behind its acknowledged position: it was emptied, or rolled back to \
+             an older state; it is reconciled again",
+        ));
+    }
+    match at {
+        Some(at) if column("epoch") == Some(source.epoch.to_int()) => Ok(at),
+        _ => Err(StorageError::not_found(
+            "the secondary's positions were claimed by another epoch: another host uses a copy of \
+             queue_dir, or this one was restored to an earlier state; it is reconciled again",
+        )),
+    }
+}
+
+/// Where a copied part of a page finds a partition of the secondary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CopyPoint {
+    /// The position that it has reached.
+    pub(super) position: Position,
+    /// How many parts were copied into it.
+    pub(super) copies: u64,
+}
+
+/// Copies rows to a secondary, in one transaction and one round trip, if the
+/// partition is exactly at `point`; the number of copies then grows by one. Returns
+/// where it was. So a request that runs late, after a batch or another copy, does
+/// nothing: the log's position or the copies have gone on. Nor does one of a
+/// former epoch.
+///
+/// # Errors
+/// The database's. `NotFound` as for [`apply`].
+pub(super) async fn copy(
+    connection: &Connection,
+    source: &LogPartition,
+    point: CopyPoint,
+    changes: &[Change],
+    replaces_same_key: impl Fn(&str) -> bool,
+    write: Write,
+    timeout: Duration,
+) -> StorageResult<CopyPoint> {
+    let (steps, parameters) = steps(changes, replaces_same_key, write);
+    let parameters = parameters
+        .with("source", source.position_row())
+        .with("epoch", source.epoch.to_int())
+        .with("position", position_value(point.position))
+        .with("copies", i64::try_from(point.copies).unwrap_or(i64::MAX));
+    let sql = format!(
+        "BEGIN;\n\
+         LET $at = (SELECT epoch, position, copies ?? 0 AS copies FROM ONLY $source);\n\
+         IF $at.epoch = $epoch AND $at.position = $position AND $at.copies = $copies {{\n{steps}\
+         UPDATE $source SET copies = $copies + 1 RETURN NONE;\n\
+         }};\n\
+         RETURN {{ epoch: $at.epoch, position: $at.position, copies: $at.copies }};\n\
+         COMMIT;"
+    );
+    let results = connection.query(&sql, parameters, timeout).await?;
+    let at = reached(&results, source, point.position)?;
+    let number = |name| u64::try_from(at.get(name)?.as_int()?).ok();
+    Ok(CopyPoint {
+        position: number("position").map_or(point.position, Position),
+        copies: number("copies").unwrap_or_default(),
+    })
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// Whether they exist or not.
+    Upsert,
+    /// None of them may exist: cheaper.
+    Create,
+}
+
+/// The steps that bring changes about, and their parameters.
+fn steps(
+    changes: &[Change],
+    replaces_same_key: impl Fn(&str) -> bool,
+    write: Write,
+) -> (String, Object) {
     let mut rows: BTreeMap<&str, Vec<RowImage>> = BTreeMap::new();
     let mut documents = Vec::new();
     for change in changes {
         fail_points::pass_with("build_statement", &change.operation.key);
         let stored = match &change.target {
             TargetState::Rows(stored) => stored,
-            TargetState::Document(path, stored) => {
-                let ids: Value = stored.iter().map(|row| row.id.clone()).collect();
+            TargetState::Document {
+                path,
+                ids,
+                rows: stored,
+            } => {
+                let ids: Value = ids.iter().cloned().collect();
                 documents.push(Object::new().with("path", path.as_str()).with("ids", ids));
                 stored
             }
@@ -109,11 +227,11 @@ pub(super) async fn apply(
     }
 
     let mut steps = String::new();
-    let mut parameters = Object::new()
-        .with("source", source.position_row())
-        .with("epoch", source.epoch.to_int())
-        .with("from", position_value(range.from))
-        .with("position", position_value(range.to));
+    let mut parameters = Object::new();
+    let verb = match write {
+        Write::Upsert => "UPSERT",
+        Write::Create => "CREATE",
+    };
     if !documents.is_empty() {
         parameters.insert("documents", documents.into_iter().collect::<Value>());
         remove_stale_chunks(&mut steps);
@@ -125,40 +243,12 @@ pub(super) async fn apply(
         // Writing to a string cannot fail.
         let _ = writeln!(
             steps,
-            "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
+            "FOR $row IN $rows{at} {{ {verb} $row.id CONTENT $row RETURN NONE; }};"
         );
         let rows: Value = rows.into_iter().map(RowImage::into_object).collect();
         parameters.insert(format!("rows{at}"), rows);
     }
-    let sql = format!(
-        "BEGIN;\n\
-         LET $at = (SELECT epoch, position FROM ONLY $source);\n\
-         IF $at.epoch = $epoch AND $at.position >= $from AND $at.position < $position {{\n{steps}\
-         UPDATE $source SET position = $position RETURN NONE;\n\
-         }};\n\
-         RETURN {{ epoch: $at.epoch, position: $at.position }};\n\
-         COMMIT;"
-    );
-    let results = connection.query(&sql, parameters, timeout).await?;
-    let at = results.iter().find_map(Value::as_object);
-    let column = |name| at.and_then(|at| at.get(name)?.as_int());
-    let reached = column("position");
-    if reached < position_value(range.from).as_int() {
-        return Err(StorageError::not_found(
-            "the secondary is behind its acknowledged position: it was emptied, or rolled back to \
-             an older state; it is reconciled again",
-        ));
-    }
-    if column("epoch") != Some(source.epoch.to_int()) {
-        return Err(StorageError::not_found(
-            "the secondary's positions were claimed by another epoch: another host uses a copy of \
-             queue_dir, or this one was restored to an earlier state; it is reconciled again",
-        ));
-    }
-    Ok(match reached < position_value(range.to).as_int() {
-        true => Applied::Now,
-        false => Applied::AlreadyApplied,
-    })
+    (steps, parameters)
 }
 
 /// Removes the rows of `$documents` that the primary no longer has.

@@ -401,21 +401,17 @@ impl SyncQueue {
         self.resyncs.requests(secondary)
     }
 
-    /// Appends the refreshes of one page of a scan and stores the request's
-    /// cursor. False if the table has been requested again meanwhile: then the
-    /// cursor is not kept, and another scan follows this one.
+    /// Stores a request's cursor: the pages up to there have been copied. False if
+    /// the table has been requested again meanwhile: then the cursor is not kept,
+    /// and another scan follows this one.
     ///
     /// # Errors
-    /// If the store cannot be written; the page is scanned again later.
-    pub fn append_scan_page(
+    /// If the store cannot be written; the page is copied again later.
+    pub fn advance_resync(
         &self,
         secondary: &str,
-        refreshes: &[SyncOperation],
         request: &ResyncRequest,
     ) -> Result<bool, QueueError> {
-        self.append_with(refreshes, |_| {})?;
-        // A process that is killed here scans the page twice, which is
-        // idempotent.
         self.resyncs.advance(secondary, request)
     }
 

@@ -17,7 +17,10 @@ impl SyncQueue {
         let entries = Entries::of(operations)?;
         self.make_room(entries.bytes)?;
         let partitions = entries.partitions();
-        self.log.append(entries, add_writes)?;
+        self.log.append(entries, |batch| {
+            self.page_watches.note(operations);
+            add_writes(batch);
+        })?;
         self.wakeups.appended(&partitions);
         Ok(())
     }

@@ -17,6 +17,7 @@
 //! | [`epochs`] | [`Epoch`]: the fencing token of an opening, which secondaries and the primary keep |
 //! | [`lineage`] | whether the log is a copy of another host's, or was restored to an earlier state |
 //! | [`log_ids`] | [`log_ids::LogIds`]: the ids by which secondaries know the log |
+//! | [`page_watch`] | [`PageWatch`]: which keys are written while a page of a table is copied |
 //! | [`bootstrap`] | [`bootstrap::BootstrapRegistry`]: which secondaries the log has bootstrapped |
 //! | [`table_filter`] | [`table_filter::TableFilterRecord`]: which tables' writes are in the log |
 //! | [`dirty_flag`] | [`DirtyFlag`]: a flag outside of the store that says that it misses writes |
@@ -40,6 +41,7 @@ mod leases;
 mod lineage;
 mod log;
 mod log_ids;
+mod page_watch;
 mod recovery;
 mod rejections;
 mod resyncs;
@@ -55,6 +57,7 @@ pub use error::QueueError;
 pub use intents::Intent;
 pub use leases::PartitionLease;
 pub use log::{Backlog, Batch, PARTITIONS, Position, Watermark, WireError, partition_of};
+pub use page_watch::PageWatch;
 pub use recovery::Upkeep;
 pub use rejections::{DeadLetter, RejectedCount, Retry};
 pub use resyncs::{EVERY_TABLE, ResyncRequest};
@@ -65,6 +68,7 @@ use epochs::Epochs;
 use intents::IntentStore;
 use log::OperationLog;
 use log_ids::LogIds;
+use page_watch::PageWatches;
 use rejections::RejectionStore;
 use resyncs::ResyncStore;
 use std::sync::{
@@ -85,6 +89,7 @@ pub struct SyncQueue {
     intents: IntentStore,
     rejections: RejectionStore,
     resyncs: ResyncStore,
+    page_watches: PageWatches,
     bootstraps: BootstrapRegistry,
     table_filter: TableFilterRecord,
     epochs: Epochs,
@@ -132,6 +137,7 @@ impl SyncQueue {
             intents: IntentStore::new(Arc::clone(&store), config.request_lifetime),
             rejections: RejectionStore::new(Arc::clone(&store)),
             resyncs: ResyncStore::new(Arc::clone(&store), Arc::clone(&dirty_flag)),
+            page_watches: PageWatches::default(),
             bootstraps: BootstrapRegistry::new(Arc::clone(&store)),
             table_filter: TableFilterRecord::new(config.tables.clone()),
             epochs: Epochs::new(),

@@ -1,5 +1,8 @@
-//! [`ResyncStore`]: resync requests, the tables that a secondary needs compared
-//! with the primary.
+//! [`ResyncStore`]: resync requests, the tables that a secondary needs copied from
+//! the primary.
+//!
+//! A request has a cursor: where the copy has come to. It continues there after a
+//! restart.
 
 use super::{
     QueueError,
@@ -18,14 +21,14 @@ pub const EVERY_TABLE: &str = "*";
 
 const PREFIX: &str = "resync/";
 
-/// A table that a secondary needs scanned.
+/// A table that a secondary needs copied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResyncRequest {
     /// The table; `*` for every one.
     pub table: String,
     /// Why, for the operator.
     pub reason: String,
-    /// The last row that the scan has read.
+    /// The last row that was copied.
     pub cursor: Option<RecordId>,
     /// Rows scanned so far.
     pub scanned: u64,

@@ -36,6 +36,7 @@ Examples:
   cargo xtask exercise              all 64 methods, on the primary and through the plugin
   cargo xtask host status --url http://127.0.0.1:7878
   cargo xtask release               the plugin to ship, and its size
+  cargo xtask bench resync          what a resync costs per row
   cargo xtask reliability kills     kills a host 500 times; --percent 10 kills it 50 times";
 
 #[derive(Subcommand)]
@@ -70,9 +71,23 @@ enum Chore {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
         percent: u64,
     },
+    /// Measures optimised builds, and prints a table for `docs/performance.md`.
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
     /// Builds the plugin as it is shipped: optimised, and alone, so that it has no
     /// features that only other packages need. Fails if it has 20 MB or more.
     Release,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// What a resync costs per row, and how it compares to a bulk load by hand.
+    Resync {
+        /// The sizes of the table [default: 10000 100000].
+        rows: Vec<u64>,
+    },
 }
 
 /// The packages that a running host needs.
@@ -89,6 +104,9 @@ fn main() -> ExitCode {
             Some((command, arguments)) => host(command, arguments),
             None => host("--help", &[]),
         },
+        Chore::Bench {
+            bench: Bench::Resync { rows },
+        } => bench_resync(&rows),
         Chore::Release => release(),
         Chore::Reliability { names, percent } => {
             reliability::run(&names, percent).map(|()| ExitCode::SUCCESS)
@@ -151,6 +169,18 @@ fn first_build(command: &str) -> anyhow::Result<Option<Progress>> {
         "After that `host-harness {command}` starts by itself."
     ));
     Ok(Some(progress))
+}
+
+/// Builds everything optimised and measures resyncs.
+fn bench_resync(rows: &[u64]) -> anyhow::Result<ExitCode> {
+    let packages = [&PACKAGES[..], &["replication-tests"]].concat();
+    let built = build(&packages, &["--profile", "measure"], None)?;
+    let status = Command::new(find(&built, "resync_cost")?)
+        .args(rows.iter().map(u64::to_string))
+        .status()
+        .context("resync_cost")?;
+    ensure!(status.success(), "the measurement failed");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds the plugin alone and prints its size.

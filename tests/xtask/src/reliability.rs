@@ -69,6 +69,12 @@ const LONG_RUNS: &[LongRun] = &[
         test: &["--test", "backlog"],
     },
     LongRun {
+        name: "resync",
+        variable: "FAULT_RESYNC",
+        full: 1_000_000,
+        test: &["--test", "resync", "killed_again_and_again"],
+    },
+    LongRun {
         name: "merged-reads",
         variable: "MERGE_CASES",
         full: 20_000,

@@ -14,6 +14,9 @@ pub struct Table {
     /// value does. The rows of a group are written, deleted and replicated as
     /// one: a document with its chunks. Empty where each row stands for itself.
     pub group_by: &'static [&'static str],
+    /// The column that numbers the rows of a group, from 0. The only row of a group
+    /// has none.
+    pub group_index: Option<&'static str>,
     /// The columns by which a copy of the row in another database is recognised:
     /// the key, unless that is the id, and those by which a delete of several rows
     /// selects them.
@@ -115,6 +118,12 @@ impl Table {
         let columns = self.group_by.iter();
         let conditions: Vec<String> = columns.map(|name| format!("{name} = {group}")).collect();
         format!("({})", conditions.join(" OR "))
+    }
+
+    /// Is a row with these columns the first of its group? A group has one.
+    pub fn leads_group(&self, columns: &Object) -> bool {
+        let index = self.group_index.and_then(|name| columns.get(name));
+        self.is_grouped() && index.is_none_or(|index| index.is_nullish() || *index == Value::Int(0))
     }
 
     /// Does a row have an embedding?

@@ -8,6 +8,7 @@ const PLAIN: Table = Table {
     name: "",
     key: &["id"],
     group_by: &[],
+    group_index: None,
     identity: &[],
     columns: &[],
     indexes: &[],
@@ -79,6 +80,7 @@ pub const DOCUMENTS: Table = Table {
     name: "knowledge_base",
     key: &["file_path"],
     group_by: &["source_file", "file_path"],
+    group_index: Some("chunk_index"),
     identity: &["file_path", "source_file"],
     columns: &[
         column("file_path", Kind::Key),
@@ -275,7 +277,7 @@ mod tests {
         for table in TABLES.iter().chain([&RELATIONSHIPS]) {
             let indexed = table.indexes.iter().copied().flatten();
             let named = table.group_by.iter().chain(table.identity).chain(indexed);
-            for name in named.chain(&table.full_text) {
+            for name in named.chain(&table.full_text).chain(&table.group_index) {
                 let exists = table.columns.iter().any(|column| column.name == *name);
                 assert!(exists, "{}.{name}", table.name);
             }
@@ -301,6 +303,9 @@ mod tests {
         let path = Value::from("a.md");
         assert_eq!(DOCUMENTS.group_of(&whole), Some(&path));
         assert_eq!(DOCUMENTS.group_of(&chunk), Some(&path));
+        assert!(DOCUMENTS.leads_group(&whole) && !FACTS.leads_group(&whole));
+        let numbered = |index: i64| chunk.clone().with("chunk_index", index);
+        assert!(DOCUMENTS.leads_group(&numbered(0)) && !DOCUMENTS.leads_group(&numbered(3)));
         assert_eq!(FACTS.group_of(&whole), None);
     }
 }

@@ -39,7 +39,8 @@ impl Entries {
 }
 
 impl OperationLog {
-    /// Appends entries, together with what `add_writes` adds to the batch.
+    /// Appends entries, together with what `add_writes` adds to the batch. That is
+    /// called once their partitions are locked, before they can be read.
     ///
     /// The order of a partition is settled when the batch is committed. What waits
     /// for the disk after that holds no lock, so that others can join in; readers

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | here | the log by examples: order, acknowledgement, restart, limits |
 //! | [`rejections`] | retries and dead letters by examples |
+//! | [`page_watch`] | pages copied beside the log, against a simple secondary |
 //! | [`resyncs`] | resync requests and intents by examples |
 //! | [`model`] | all of the above against a simple model, with kills and restarts |
 //! | [`backlog`] | what a long backlog takes on the disk |
@@ -45,6 +46,7 @@ mod encoding;
 mod incompatible;
 mod lineage;
 mod model;
+mod page_watch;
 mod power_cut;
 mod rejections;
 mod resyncs;

@@ -38,8 +38,7 @@ fn a_scan_resumes_after_a_restart_where_it_was() {
         let mut request = queue.resync_requests("a").unwrap().remove(0);
         request.cursor = Some(RecordId::new("events", "m"));
         request.scanned = 500;
-        let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-        assert!(queue.append_scan_page("a", &[refresh], &request).unwrap());
+        assert!(queue.advance_resync("a", &request).unwrap());
         queue.close();
     }
     let queue = open(&dir, &["a"]);
@@ -58,8 +57,7 @@ fn a_table_that_is_requested_again_during_its_scan_is_scanned_again() {
     let mut scanned = queue.resync_requests("a").unwrap().remove(0);
     queue.request_resync("a", "events", "emptied");
     scanned.cursor = Some(RecordId::new("events", "m"));
-    let refresh = SyncOperation::refresh(Key::of_id(&RecordId::new("events", "m")));
-    assert!(!queue.append_scan_page("a", &[refresh], &scanned).unwrap());
+    assert!(!queue.advance_resync("a", &scanned).unwrap());
     queue.clear_resync("a", &scanned).unwrap();
     let request = queue.resync_requests("a").unwrap().remove(0);
     assert_eq!((request.reason.as_str(), request.cursor), ("emptied", None));

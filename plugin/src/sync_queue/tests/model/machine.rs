@@ -138,12 +138,6 @@ impl Machine {
         write(key, self.writes)
     }
 
-    fn refreshes(keys: &[u8], secondary: &str) -> Vec<SyncOperation> {
-        keys.iter()
-            .map(|key| SyncOperation::refresh(write(*key, 0).key).only_for(secondary))
-            .collect()
-    }
-
     /// True if the queue's own refresh of a key certainly fits, whenever it is
     /// made: the encoded length of a timestamp depends on the time.
     pub(super) fn surely_fits(&self, secondary: &str, key: &Key) -> bool {
@@ -218,7 +212,7 @@ impl Machine {
                 self.expected.request_resync(&name, table);
             }
             Step::LookUpRequests => self.look_up_requests(),
-            Step::ScanPage { which, keys } => self.scan_page(*which, keys),
+            Step::ScanPage { which, rows } => self.scan_page(*which, u64::from(*rows)),
             Step::ClearResync { which } => {
                 if let Some(at) = choose(&self.requests, *which) {
                     let (name, request, seen) = self.requests.remove(at);
@@ -339,21 +333,15 @@ impl Machine {
         }
     }
 
-    fn scan_page(&mut self, which: usize, keys: &[u8]) {
+    fn scan_page(&mut self, which: usize, rows: u64) {
         let Some(at) = choose(&self.requests, which) else {
             return;
         };
         let (name, request, seen) = self.requests[at].clone();
         let mut request = request;
-        request.scanned += keys.len() as u64;
+        request.scanned += rows;
         request.cursor = Some(RecordId::new("events", request.scanned.to_string()));
-        let refreshes = Self::refreshes(keys, &name);
-        let accepted = self.expected.append(&refreshes);
-        let scanned = self.queue.append_scan_page(&name, &refreshes, &request);
-        if !accepted {
-            assert_accepted(scanned.map(drop), false);
-            return;
-        }
+        let scanned = self.queue.advance_resync(&name, &request);
         let place = (name, request.table.clone());
         let known = self.expected.requests.get_mut(&place);
         let current = known.filter(|known| known.made == seen.made);

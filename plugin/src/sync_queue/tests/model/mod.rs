@@ -95,10 +95,10 @@ pub(super) enum Step {
         secondary: usize,
         table: usize,
     },
-    /// Appends a page of a scan, by the request as it was last looked up.
+    /// A page of a scan was copied, by the request as it was last looked up.
     ScanPage {
         which: usize,
-        keys: Vec<u8>,
+        rows: u8,
     },
     /// Ends a scan.
     ClearResync {
@@ -149,7 +149,7 @@ fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(secondary, which)| Step::Discard { secondary, which }),
         4 => (secondary, some.clone())
             .prop_map(|(secondary, table)| Step::RequestResync { secondary, table }),
-        5 => (some.clone(), keys(3)).prop_map(|(which, keys)| Step::ScanPage { which, keys }),
+        5 => (some.clone(), 1..=3u8).prop_map(|(which, rows)| Step::ScanPage { which, rows }),
         3 => some.prop_map(|which| Step::ClearResync { which }),
         4 => Just(Step::LookUpRequests),
         2 => (1..8u8).prop_map(|secondaries| Step::Restart { secondaries }),
