@@ -8,6 +8,7 @@
 //!   database: main                  # default
 //!   username: root                  # a server's user; none for a built-in primary
 //!   password: ${PRIMARY_PASSWORD}
+//!   ca_file: ca.pem               # the authority of a wss server, if it is its own
 //! data_dir: data                    # where the modules keep their files
 //! modules_dir: modules              # lib*.so or lib*.dylib
 //! modules:                          # passed to each module unchanged
@@ -80,7 +81,14 @@ pub struct HostConfig {
 }
 
 const KEYS: &[&str] = &["primary", "data_dir", "modules_dir", "modules"];
-const PRIMARY_KEYS: &[&str] = &["url", "namespace", "database", "username", "password"];
+const PRIMARY_KEYS: &[&str] = &[
+    "url",
+    "namespace",
+    "database",
+    "username",
+    "password",
+    "ca_file",
+];
 
 impl HostConfig {
     /// Reads a file.
@@ -98,7 +106,8 @@ impl HostConfig {
     /// # Errors
     /// The key that is wrong, and how to fix it.
     pub fn parse(text: &str, home: &Path) -> Result<Self, ConfigError> {
-        let yaml: Yaml = serde_yaml::from_str(text)?;
+        let mut yaml: Yaml = serde_yaml::from_str(text)?;
+        yaml.apply_merge()?;
         let root = Section::new("", &yaml, KEYS)?;
         let primary = root
             .get("primary")
@@ -128,6 +137,7 @@ impl HostConfig {
             primary: Target {
                 url: at_home(&url, home),
                 credentials,
+                ca_file: primary.text("ca_file")?.map(|file| home.join(file)),
                 namespace: primary.text("namespace")?.unwrap_or("remembrances".into()),
                 database: primary.text("database")?.unwrap_or("main".into()),
             },
@@ -191,7 +201,7 @@ impl<'a> Section<'a> {
         let name = format!("{}{key}", self.at);
         match self.get(key) {
             None => Ok(None),
-            Some(Yaml::String(text)) => expand(text, |name| std::env::var(name).ok())
+            Some(Yaml::String(text)) => expand(text, environment)
                 .map(Some)
                 .map_err(|reason| bad(name, reason)),
             Some(_) => Err(bad(name, "should be text; put it in quotes")),
@@ -199,8 +209,16 @@ impl<'a> Section<'a> {
     }
 }
 
+/// A variable of this process.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Replaces each `${NAME}` by what `lookup` says.
-fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(crate) fn expand(
+    text: &str,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -235,6 +253,19 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/etc/host/data"));
         assert_eq!(config.modules_dir, Path::new("/etc/host/modules"));
         assert!(config.modules.is_empty());
+    }
+
+    #[test]
+    fn merge_keys_are_resolved() {
+        let config = parse(
+            "{primary: &there {url: 'mem://', database: d}, modules: {a: {config: {<<: *there}}}}",
+        )
+        .unwrap();
+        assert_eq!(
+            config.modules[0].settings.to_string(),
+            r#"{"config": {"database": "d", "url": "mem://"}}"#
+        );
+        assert!(parse("{primary: {<<: 7, url: 'mem://'}}").is_err());
     }
 
     #[test]

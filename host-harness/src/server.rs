@@ -13,6 +13,7 @@ pub fn target(server: &SecondaryServer, namespace: &str, database: &str) -> Targ
             username: USER.to_owned(),
             password: SecretString::from(PASSWORD),
         }),
+        ca_file: None,
         namespace: namespace.to_owned(),
         database: database.to_owned(),
     }

@@ -3,7 +3,10 @@
 
 use host_harness::artifacts;
 use serde_json::Value as Json;
-use std::process::{Command, Output};
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_host-harness"))
@@ -112,7 +115,36 @@ fn call_calls_one_method_on_a_configured_host() {
         serde_json::json!(["vim"])
     );
 
+    let file = home.path().join("arguments.json");
+    std::fs::write(&file, r#"{"user_id": "ada", "key": "editor"}"#).unwrap();
+    let from_file = format!("@{}", file.display());
+    let output = run(&["call", "get_fact", &from_file, "--config", config]);
+    assert_eq!(
+        serde_json::from_slice::<Json>(&output.stdout).unwrap(),
+        serde_json::json!(["vim"]),
+        "{}",
+        complaint(&output)
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_host-harness"))
+        .args(["call", "search_events", "-", "--config", config])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A time before 1970, and one with an offset.
+    let search = r#"{"search": {"user_id": "ada", "from": "1969-07-20T22:17:40+02:00"}}"#;
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(search.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(out(&output).trim(), "[]");
+
     for (arguments, expected) in [
+        (
+            vec!["call", "get_fact", "@/no/such.json", "--config", config],
+            "cannot read the arguments from /no/such.json",
+        ),
         (
             vec!["call", "get_fakt", "{}", "--config", config],
             "did you mean get_fact?",

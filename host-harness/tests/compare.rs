@@ -14,6 +14,7 @@ fn database(runtime: &Runtime) -> SurrealStorage {
     let target = Target {
         url: "mem://".into(),
         credentials: None,
+        ca_file: None,
         namespace: "test".into(),
         database: "test".into(),
     };

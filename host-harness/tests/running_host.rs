@@ -21,7 +21,7 @@ use serde_json::{Value as Json, json};
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 use surreal_storage::SurrealStorage;
 
@@ -60,8 +60,19 @@ impl Served {
         served
     }
 
-    /// Runs a command on it. Returns its answer, and what it wrote to stderr.
+    /// Runs a command on it. Returns its answer, and what it wrote to stderr. It
+    /// succeeds, unless the answer is that something differs.
     fn run(&self, arguments: &[&str]) -> (Json, String) {
+        let what = arguments.join(" ");
+        let output = self.output(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let answer: Json = serde_json::from_slice(&output.stdout).expect(&said);
+        let expected = i32::from(answer["equal"] == json!(false));
+        assert_eq!(output.status.code(), Some(expected), "{what}: {said}");
+        (answer, said)
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
         let mut child = Command::new(PROGRAM)
             .args(arguments)
             .args(["--url", &self.url])
@@ -72,11 +83,7 @@ impl Served {
             .unwrap();
         let what = arguments.join(" ");
         until(&what, || child.try_wait().unwrap(), Option::is_some);
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{what}: {said}");
-        let answer = serde_json::from_slice(&output.stdout).expect(&what);
-        (answer, said)
+        child.wait_with_output().unwrap()
     }
 
     /// The answer to a command that writes nothing to stderr.
@@ -103,9 +110,11 @@ impl Served {
         answer["dead_letters"].as_array().unwrap().clone()
     }
 
-    /// Interrupts it, and waits for its orderly end.
-    fn end(mut self) {
-        drop(self.child.stdin.take());
+    /// Sends it a signal, and waits for its orderly end.
+    fn end(mut self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.unwrap().success());
         let end = || self.child.try_wait().unwrap();
         let status = until("the end of the host", end, Option::is_some);
         assert!(status.unwrap().success(), "{status:?}");
@@ -167,7 +176,49 @@ fn the_admin_commands_work_on_a_running_host() {
     dead_letters_are_listed_replayed_and_discarded(&scene);
     differences_are_found_and_repaired(&scene);
     no_command_waits_while_paused(&scene);
-    scene.host.end();
+    one_secondary_is_chosen_by_its_name(&scene.host);
+    scene.host.end("INT");
+    for signal in ["TERM", "HUP"] {
+        Served::start(&config).end(signal);
+    }
+}
+
+#[test]
+fn a_call_waits_until_the_secondaries_are_connected() {
+    let home = home();
+    let server = SecondaryServer::start(ServerStorage::Memory).unwrap();
+    let config = home.path().join("host.yaml");
+    std::fs::write(&config, yaml("url: 'mem://'", &[("a", &server)])).unwrap();
+    let runtime = database_runtime().unwrap();
+    let secondary = database(&server, &runtime);
+    let context = CallContext::new();
+    secondary.initialize_schema(&context).unwrap();
+    let value = Value::from("only there");
+    secondary.save_fact(&context, "ada", "k", &value).unwrap();
+    let read = |more: &[&str]| -> Json {
+        let output = Command::new(PROGRAM)
+            .args(["call", "get_fact", r#"["ada", "k"]"#, "--config"])
+            .arg(&config)
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(read(&[]), "only there");
+    assert_eq!(read(&["--bare"]), Json::Null);
+    // Without waiting, either answer is right.
+    read(&["--no-wait"]);
+}
+
+fn one_secondary_is_chosen_by_its_name(host: &Served) {
+    let status = host.ask(&["status", "--secondary", "a"]);
+    assert_eq!(status["secondaries"][0]["name"], "a");
+    let output = host.output(&["status", "--secondary", "nope"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no secondary \"nope\""), "{said}");
+    assert!(said.contains("there are: a"), "{said}");
 }
 
 fn dead_letters_are_listed_replayed_and_discarded(scene: &Scene) {

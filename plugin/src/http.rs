@@ -30,8 +30,13 @@ const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/db-sync/status",
-        about: "What replication is doing: the state, backlog, throughput, dead letters and resyncs of each secondary.",
-        handle: |replication, _| json_response(200, &replication.status()),
+        about: "What replication is doing: the state, backlog, throughput, dead letters and resyncs of each secondary; `?secondary=NAME` for one of them.",
+        handle: |replication, request| {
+            let names = selected(replication, request.query("secondary"))?;
+            let mut status = replication.status();
+            status.secondaries.retain(|one| names.contains(&one.name));
+            json_response(200, &status)
+        },
     },
     Route {
         method: "GET",

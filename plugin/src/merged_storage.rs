@@ -6,7 +6,11 @@
 //! | write, delete | [`SyncedStorage`]: the primary, then the log or the tombstones |
 //! | read | [`QueryMerger`]: the primary and the secondaries |
 //!
-//! Raw SurrealQL may be any of them: [`RawQueries`] routes it by what it does.
+//! Raw SurrealQL may be any of them: [`RawQueries`] routes it by what it does. A
+//! write that updates a row goes through [`Updates`], as only a secondary may have
+//! the row.
+
+mod updates;
 
 use crate::{
     query_merger::QueryMerger,
@@ -31,13 +35,15 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::sync::Arc;
+use updates::Updates;
 
 /// The storage that replicates writes and merges reads.
 pub struct MergedStorage {
     primary: FullStorage,
     synced: Arc<SyncedStorage>,
     merger: Arc<QueryMerger>,
-    raw: RawQueries,
+    updates: Updates,
+    raw: Arc<RawQueries>,
 }
 
 impl MergedStorage {
@@ -49,13 +55,15 @@ impl MergedStorage {
         merger: Arc<QueryMerger>,
         merge_raw_queries: bool,
     ) -> Self {
+        let raw = Arc::new(RawQueries {
+            primary: primary.clone(),
+            synced: Arc::clone(&synced),
+            merger: Arc::clone(&merger),
+            classifier: QueryClassifier::new(merge_raw_queries),
+        });
         Self {
-            raw: RawQueries {
-                primary: primary.clone(),
-                synced: Arc::clone(&synced),
-                merger: Arc::clone(&merger),
-                classifier: QueryClassifier::new(merge_raw_queries),
-            },
+            updates: Updates::new(Arc::clone(&synced), Arc::clone(&merger), Arc::clone(&raw)),
+            raw,
             primary,
             synced,
             merger,
@@ -93,6 +101,21 @@ macro_rules! by_kind {
     };
     ($storage:ident admin $method:ident) => {
         $storage.primary
+    };
+    ($storage:ident write update_fact) => {
+        $storage.updates
+    };
+    ($storage:ident write update_vector) => {
+        $storage.updates
+    };
+    ($storage:ident write update_project_status) => {
+        $storage.updates
+    };
+    ($storage:ident write update_project_watcher) => {
+        $storage.updates
+    };
+    ($storage:ident write update_indexing_job) => {
+        $storage.updates
     };
     ($storage:ident write $method:ident) => {
         $storage.synced

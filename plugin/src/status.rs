@@ -114,6 +114,8 @@ pub struct SecondaryStatus {
     pub retries: usize,
     /// Operations that were rejected for good.
     pub dead_letters: usize,
+    /// Functions of SurrealQL that the module calls and the server does not allow.
+    pub denied_functions: Vec<&'static str>,
     /// Tables that are to be resynced.
     pub resync: Vec<ResyncStatus>,
 }
@@ -182,6 +184,7 @@ impl SecondaryStatus {
             replicated: Progress::default(),
             retries: 0,
             dead_letters: 0,
+            denied_functions: Vec::new(),
             resync: Vec::new(),
         }
     }

@@ -41,6 +41,7 @@ fn open(url: String, credentials: Option<Credentials>, runtime: &Handle) -> Surr
     let target = Target {
         url,
         credentials,
+        ca_file: None,
         namespace: "memory".to_owned(),
         database: "agents".to_owned(),
     };

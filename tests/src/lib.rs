@@ -18,8 +18,9 @@
 //! `resync`, `faults` and `slow_line` (servers and networks fail), `primary` (the
 //! primary commits late), `disk` (the log's disk fails), `copied_queue_dir` (two
 //! hosts have one log), `crash` (the host is killed), `panics` (a step of the
-//! plugin panics), `backlog` (what a long outage costs), `builds` (debug and
-//! release builds work together).
+//! plugin panics), `backlog` (what a long outage costs), `setups`
+//! (servers, topologies and habits that users have), `builds` (debug and release
+//! builds work together).
 
 #![allow(
     clippy::unwrap_used,

@@ -20,7 +20,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) fn run(command: AdminCommand) -> anyhow::Result<bool> {
     match command {
-        AdminCommand::Status(host) => request(&host, |admin| admin.get("status", &[])),
+        AdminCommand::Status(options) => request(&options.host, |admin| {
+            admin.get("status", options.secondary.query().as_slice())
+        }),
         AdminCommand::Pause(host) => on_running_host(&host, "pause"),
         AdminCommand::Resume(host) => on_running_host(&host, "resume"),
         AdminCommand::DeadLetters { action } => dead_letters(action),
@@ -30,14 +32,17 @@ pub(super) fn run(command: AdminCommand) -> anyhow::Result<bool> {
             wait_until_caught_up(admin, "resyncing")?;
             Ok(answer)
         }),
-        AdminCommand::Verify(options) => request(&options.host, |admin| {
-            let body = body(&options.secondary, "tables", &options.tables);
-            let spinner = spinner("comparing");
-            let answer = admin.post("verify", &body)?;
-            spinner.finish_and_clear();
-            wait_until_caught_up(admin, "repairing")?;
-            Ok(answer)
-        }),
+        AdminCommand::Verify(options) => {
+            let answer = ask(&options.host, |admin| {
+                let body = body(&options.secondary, "tables", &options.tables);
+                let spinner = spinner("comparing");
+                let answer = admin.post("verify", &body)?;
+                spinner.finish_and_clear();
+                wait_until_caught_up(admin, "repairing")?;
+                Ok(answer)
+            })?;
+            Ok(answer["equal"] == json!(true))
+        }
     }
 }
 
@@ -105,16 +110,25 @@ fn on_running_host(host: &HostOption, route: &str) -> anyhow::Result<bool> {
 /// Asks the chosen host, and prints its answer.
 fn request(
     option: &HostOption,
-    ask: impl FnOnce(&AdminClient) -> Result<Json, AdminError>,
+    question: impl FnOnce(&AdminClient) -> Result<Json, AdminError>,
 ) -> anyhow::Result<bool> {
+    ask(option, question).map(|_| true)
+}
+
+/// Asks the chosen host, prints its answer, and returns it.
+fn ask(
+    option: &HostOption,
+    question: impl FnOnce(&AdminClient) -> Result<Json, AdminError>,
+) -> anyhow::Result<Json> {
     let (admin, host) = open(option)?;
-    let answer = ask(&admin);
+    let answer = question(&admin);
     drop(admin);
     if let Some(host) = host {
         host.shutdown()?;
     }
-    say(format_args!("{:#}", answer?))?;
-    Ok(true)
+    let answer = answer?;
+    say(format_args!("{answer:#}"))?;
+    Ok(answer)
 }
 
 fn open(option: &HostOption) -> anyhow::Result<(AdminClient, Option<Host>)> {
@@ -123,14 +137,21 @@ fn open(option: &HostOption) -> anyhow::Result<(AdminClient, Option<Host>)> {
         (None, Some(config)) => {
             let host = session::start(config)?;
             let admin = AdminClient::local(&host)?;
-            let started = Instant::now();
-            while admin.replication()?.is_connecting() && started.elapsed() < CONNECT_TIMEOUT {
-                thread::sleep(POLL_INTERVAL);
-            }
+            wait_until_connected(&admin)?;
             Ok((admin, Some(host)))
         }
         (None, None) => anyhow::bail!("--config or --url is required"),
     }
+}
+
+/// Waits until the first attempt to connect to each secondary has ended, well or
+/// not, but not for ever.
+pub(super) fn wait_until_connected(admin: &AdminClient) -> Result<(), AdminError> {
+    let started = Instant::now();
+    while admin.replication()?.is_connecting() && started.elapsed() < CONNECT_TIMEOUT {
+        thread::sleep(POLL_INTERVAL);
+    }
+    Ok(())
 }
 
 /// Shows progress until every secondary has caught up. Stops waiting when one is

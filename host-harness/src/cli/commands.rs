@@ -2,6 +2,7 @@
 
 use super::{CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions, admin, session};
 use crate::{
+    admin::{AdminClient, AdminError},
     call::call,
     config::HostConfig,
     demo,
@@ -17,7 +18,8 @@ use plugin_api::{
     storage::{CallContext, METHODS},
 };
 use serde_json::json;
-use std::{net::SocketAddr, path::Path};
+use std::{borrow::Cow, io, net::SocketAddr, path::Path};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn run(command: Command) -> anyhow::Result<bool> {
     match command {
@@ -105,9 +107,18 @@ fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
     let (Some(method), Some(config)) = (&options.method, &options.config) else {
         anyhow::bail!("METHOD and --config are required");
     };
-    let arguments = serde_json::from_str(&options.arguments)
+    let text = arguments(&options.arguments)?;
+    let arguments = serde_json::from_str(&text)
         .with_context(|| format!("the arguments {} are not JSON", options.arguments))?;
     let host = session::start(config)?;
+    if !options.bare && !options.no_wait {
+        match AdminClient::local(&host) {
+            Ok(admin) => admin::wait_until_connected(&admin)?,
+            // A host without the module has no secondaries.
+            Err(AdminError::NoRoutes) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     let context = CallContext::new();
     let answer = if options.bare {
         call(host.primary(), &context, method, arguments)
@@ -119,6 +130,19 @@ fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// The text of the arguments: as given, of the file after `@`, or of stdin for `-`.
+fn arguments(given: &str) -> anyhow::Result<Cow<'_, str>> {
+    Ok(match (given, given.strip_prefix('@')) {
+        ("-", _) => io::read_to_string(io::stdin())
+            .context("cannot read the arguments from stdin")?
+            .into(),
+        (_, Some(file)) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the arguments from {file}"))?
+            .into(),
+        (text, None) => text.into(),
+    })
+}
+
 fn serve(config: &ConfigOption, bind: SocketAddr) -> anyhow::Result<bool> {
     let host = session::start(&config.config)?;
     let router = http::router(&host);
@@ -126,16 +150,31 @@ fn serve(config: &ConfigOption, bind: SocketAddr) -> anyhow::Result<bool> {
         // A closed stdout is no reason to stop serving.
         let _ = say(format_args!("serving on http://{address}; Ctrl-C stops it"));
     };
-    let stop = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!("cannot wait for Ctrl-C: {error}");
-        }
-    };
-    tokio::runtime::Runtime::new()?
-        .block_on(http::serve(router, bind, ready, stop))
-        .with_context(|| format!("cannot serve on {bind}"))?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let stop = asked_to_end()?;
+        http::serve(router, bind, ready, stop)
+            .await
+            .with_context(|| format!("cannot serve on {bind}"))
+    })?;
     host.shutdown()?;
     Ok(true)
+}
+
+/// Done once a signal asks this process to end: Ctrl-C, SIGTERM (a service
+/// manager), SIGHUP (a closed terminal).
+fn asked_to_end() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
 }
 
 fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {

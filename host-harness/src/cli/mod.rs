@@ -32,6 +32,7 @@ Examples:
   host-harness inspect target/debug/libdb_sync_server.so
   host-harness call save_fact '{\"user_id\":\"ada\",\"key\":\"editor\",\"value\":\"vim\"}' --config host.yaml
   host-harness call search_similar '[\"ada\", \"words to look for\", 5]' --config host.yaml
+  host-harness call save_document @document.json --config host.yaml
   host-harness serve --config host.yaml             serves HTTP routes on 127.0.0.1:7878
   host-harness status --url http://127.0.0.1:7878   asks the host that serves there
   host-harness verify --config host.yaml            starts a host, asks it, and stops it
@@ -78,7 +79,8 @@ enum Command {
     },
     /// Calls one of the 64 methods and prints its answer as JSON.
     Call(CallOptions),
-    /// Runs a host and serves its modules' HTTP routes until Ctrl-C.
+    /// Runs a host and serves its modules' HTTP routes until Ctrl-C, SIGTERM or
+    /// SIGHUP.
     Serve {
         #[command(flatten)]
         config: ConfigOption,
@@ -96,7 +98,7 @@ enum Command {
 enum AdminCommand {
     /// Shows the state of replication: each secondary's connection, backlog,
     /// lag and dead letters.
-    Status(HostOption),
+    Status(StatusOptions),
     /// Pauses replication on a running host (--url). Writes go on and wait in the
     /// queue.
     Pause(HostOption),
@@ -112,7 +114,8 @@ enum AdminCommand {
     /// done.
     Resync(TableOptions),
     /// Compares the secondaries with the primary, replicates the rows that
-    /// differ, and waits until it is done.
+    /// differ, and waits until it is done. Exit code 1 if any row differed, or if
+    /// anything could not be compared.
     Verify(TableOptions),
 }
 
@@ -145,7 +148,8 @@ struct CallOptions {
     #[arg(required_unless_present = "list")]
     method: Option<String>,
     /// Its arguments as JSON: an object by name or an array in order. Where a
-    /// method takes an embedding, a text may stand instead.
+    /// method takes an embedding, a text may stand instead. @FILE reads them from
+    /// a file, - from stdin.
     #[arg(default_value = "{}")]
     arguments: String,
     /// The host's configuration file.
@@ -159,6 +163,10 @@ struct CallOptions {
     /// Call it on the primary only, without the modules.
     #[arg(long)]
     bare: bool,
+    /// Do not wait until the secondaries are connected: a read is then answered
+    /// by the primary and those that happen to be.
+    #[arg(long)]
+    no_wait: bool,
     /// List all 64 methods with their arguments, and call none.
     #[arg(long)]
     list: bool,
@@ -221,6 +229,21 @@ struct SecondaryOption {
     /// The secondary's name [default: all secondaries].
     #[arg(long, value_name = "NAME")]
     secondary: Option<String>,
+}
+
+impl SecondaryOption {
+    /// As the query of a request.
+    fn query(&self) -> Option<(&str, &str)> {
+        self.secondary.as_deref().map(|name| ("secondary", name))
+    }
+}
+
+#[derive(Args)]
+struct StatusOptions {
+    #[command(flatten)]
+    host: HostOption,
+    #[command(flatten)]
+    secondary: SecondaryOption,
 }
 
 #[derive(Args)]

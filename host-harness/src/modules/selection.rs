@@ -1,6 +1,6 @@
 //! Which modules the host's YAML wants.
 
-use crate::config::{ConfigError, bad};
+use crate::config::{ConfigError, bad, environment, expand};
 use plugin_api::value::Value;
 use serde_yaml::Value as Yaml;
 
@@ -54,7 +54,8 @@ pub fn selections(modules: &Yaml) -> Result<Vec<Selection>, ConfigError> {
             return Err(bad(key, "is there twice; keep one"));
         }
         chosen.push(Selection {
-            enabled: enabled(block).map_err(|reason| bad(format!("{key}.enabled"), reason))?,
+            enabled: enabled(block, environment)
+                .map_err(|reason| bad(format!("{key}.enabled"), reason))?,
             settings: serde_yaml::from_value(block.clone())
                 .map_err(|error| bad(&key, error.to_string()))?,
             id,
@@ -64,13 +65,17 @@ pub fn selections(modules: &Yaml) -> Result<Vec<Selection>, ConfigError> {
 }
 
 /// `enabled` stands beside `config`, or in it.
-fn enabled(block: &Yaml) -> Result<bool, String> {
+fn enabled(block: &Yaml, lookup: impl Fn(&str) -> Option<String>) -> Result<bool, String> {
     let said = block
         .get("enabled")
         .or_else(|| block.get("config").and_then(|config| config.get("enabled")));
     match said {
-        None => Ok(true),
+        None | Some(Yaml::Null) => Ok(true),
         Some(Yaml::Bool(enabled)) => Ok(*enabled),
+        Some(Yaml::String(text)) => expand(text, lookup)?
+            .trim()
+            .parse()
+            .map_err(|_| "should be true or false".to_owned()),
         Some(_) => Err("should be true or false".to_owned()),
     }
 }
@@ -100,6 +105,30 @@ mod tests {
         assert_eq!(
             read("[{id: b, config: {enabled: true}}, {id: a, config: {enabled: false}}, {id: c}]"),
             expected
+        );
+    }
+
+    #[test]
+    fn enabled_may_come_from_the_environment() {
+        let lookup = |name: &str| match name {
+            "ON" => Some("true".to_owned()),
+            "OFF" => Some("false".to_owned()),
+            "ODD" => Some("maybe".to_owned()),
+            _ => None,
+        };
+        let said = |yaml: &str| enabled(&serde_yaml::from_str(yaml).unwrap(), lookup);
+        assert_eq!(said("{enabled: '${ON}'}"), Ok(true));
+        assert_eq!(said("{config: {enabled: '${OFF}'}}"), Ok(false));
+        assert_eq!(said("{enabled: 'false'}"), Ok(false));
+        assert!(
+            said("{enabled: '${ODD}'}")
+                .unwrap_err()
+                .contains("true or false")
+        );
+        assert!(
+            said("{enabled: '${NONE}'}")
+                .unwrap_err()
+                .contains("NONE is not set")
         );
     }
 

@@ -2,6 +2,7 @@
 
 use crate::ffi::Text;
 use abi_stable::StableAbi;
+use chrono::{DateTime, Datelike as _, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     fmt,
@@ -81,15 +82,11 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 with nanoseconds. Times before 1970 show as seconds.
+    /// RFC 3339 with nanoseconds; as seconds for a year that it cannot express.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since = u64::try_from(self.seconds)
-            .ok()
-            .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::new(seconds, self.nanos)));
-        match since {
-            // The formatter rejects years past 9999.
-            Some(time) if self.seconds < 253_402_300_800 => {
-                write!(f, "{}", humantime::format_rfc3339_nanos(time))
+        match DateTime::from_timestamp(self.seconds, self.nanos) {
+            Some(time) if (0..=9999).contains(&time.year()) => {
+                f.write_str(&time.to_rfc3339_opts(SecondsFormat::Nanos, true))
             }
             _ => write!(f, "{}s{}ns since 1970", self.seconds, self.nanos),
         }
@@ -99,10 +96,22 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = String;
 
+    /// Reads RFC 3339, with any offset; without one it is UTC.
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_rfc3339_weak(text)
-            .map(Self::from)
-            .map_err(|error| format!("\"{text}\" is not a time like 2026-01-31T12:00:00Z: {error}"))
+        let time = DateTime::parse_from_rfc3339(text)
+            .or_else(|error| DateTime::parse_from_rfc3339(&format!("{text}Z")).map_err(|_| error))
+            .map_err(|error| {
+                format!(
+                    "\"{text}\" is not a time like 2026-01-31T12:00:00Z or \
+                     2026-01-31T13:00:00+01:00: {error}"
+                )
+            })?;
+        // A leap second has more nanoseconds than fit in a second.
+        let start = Self {
+            seconds: time.timestamp(),
+            nanos: 0,
+        };
+        Ok(start.after(Duration::from_nanos(time.timestamp_subsec_nanos().into())))
     }
 }
 
@@ -151,5 +160,31 @@ mod tests {
             nanos: 123_456_789,
         };
         assert_eq!(time.to_string().parse(), Ok(time));
+    }
+
+    #[test]
+    fn times_have_any_offset_and_may_be_before_1970() {
+        let time = |seconds, nanos| Timestamp { seconds, nanos };
+        for (text, expected) in [
+            ("1970-01-01T01:00:00+01:00", time(0, 0)),
+            ("1969-12-31T23:59:59.25Z", time(-1, 250_000_000)),
+            ("1969-12-31T18:30:00-05:00", time(-1800, 0)),
+            ("1970-01-01 00:00:01", time(1, 0)),
+            ("1970-01-01T00:00:01", time(1, 0)),
+            ("0001-01-01T00:00:00Z", time(-62_135_596_800, 0)),
+            ("2016-12-31T23:59:60Z", time(1_483_228_800, 0)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+            assert_eq!(expected.to_string().parse(), Ok(expected), "{expected}");
+        }
+        let early = time(-1, 250_000_000);
+        assert_eq!(early.to_string(), "1969-12-31T23:59:59.250000000Z");
+        for wrong in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01"] {
+            let error = Timestamp::from_str(wrong).err();
+            assert!(error.is_some_and(|text| text.contains("+01:00")), "{wrong}");
+        }
+        for extreme in [i64::MIN, i64::MAX, 253_402_300_800] {
+            assert!(time(extreme, 0).to_string().contains("since 1970"));
+        }
     }
 }

@@ -9,19 +9,27 @@
 use crate::{
     errors,
     target::{Address, Credentials, Target, Timeouts},
-    value,
+    tls, value,
 };
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     value::{Object, Value},
 };
 use secrecy::ExposeSecret as _;
-use std::{fmt, fs::File, future::IntoFuture, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    fs::File,
+    future::IntoFuture,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use surrealdb::{
     Surreal,
     engine::any::{self, Any},
     opt::{Config, WebsocketConfig, auth},
+    types::Variables,
 };
+use tokio::sync::Mutex;
 
 /// An open connection, signed in and at its namespace and database. Clones
 /// share it; it closes when the last one is dropped.
@@ -32,6 +40,15 @@ use surrealdb::{
 pub struct Connection {
     client: Arc<Surreal<Any>>,
     address: Address,
+    /// None if what was signed in stays so.
+    expiring: Option<Arc<ExpiringSession>>,
+}
+
+/// A session that ends after a while (`DURATION FOR SESSION` of the user), and
+/// then has to be signed in again.
+struct ExpiringSession {
+    target: Target,
+    signed_in: Mutex<Instant>,
 }
 
 impl fmt::Debug for Connection {
@@ -57,22 +74,24 @@ impl Connection {
         let address = target.address()?;
         let doing = format!("connecting to {}", address.as_str());
         let opening = async {
-            let client = any::connect((address.as_str(), configuration(&address)?))
+            let client = any::connect((address.as_str(), configuration(target, &address)?))
                 .await
                 .map_err(|error| unreachable_server(&error))?;
             if let Some(credentials) = &target.credentials {
                 sign_in(&client, target, credentials).await?;
             }
-            client
-                .use_ns(target.namespace.as_str())
-                .use_db(target.database.as_str())
-                .await
-                .map_err(|error| errors::storage_error(&error))?;
-            let connection = Self {
+            select_database(&client, target).await?;
+            let mut connection = Self {
                 client: Arc::new(client),
                 address: address.clone(),
+                expiring: None,
             };
-            connection.check_database(target).await?;
+            if connection.check_database(target).await? {
+                connection.expiring = Some(Arc::new(ExpiringSession {
+                    target: target.clone(),
+                    signed_in: Mutex::new(Instant::now()),
+                }));
+            }
             Ok(connection)
         };
         within(timeouts.connect, opening)
@@ -107,11 +126,29 @@ impl Connection {
         timeout: Duration,
     ) -> StorageResult<Vec<Value>> {
         let parameters = value::to_parameters(parameters)?;
-        let query = self.client.query(sql).bind(parameters);
-        let mut results = within(timeout, async {
-            query.await.map_err(|error| errors::storage_error(&error))
+        let began = Instant::now();
+        within(timeout, async {
+            let Some(session) = &self.expiring else {
+                return self
+                    .run(sql, parameters)
+                    .await
+                    .map_err(|error| errors::storage_error(&error));
+            };
+            match self.run(sql, parameters.clone()).await {
+                // Nothing was done: the server checks this first.
+                Err(error) if errors::is_expired(&error) => {
+                    self.sign_in_again(session, began).await?;
+                    self.run(sql, parameters).await
+                }
+                answer => answer,
+            }
+            .map_err(|error| errors::storage_error(&error))
         })
-        .await?;
+        .await
+    }
+
+    async fn run(&self, sql: &str, parameters: Variables) -> surrealdb::Result<Vec<Value>> {
+        let mut results = self.client.query(sql).bind(parameters).await?;
         let mut values = Vec::with_capacity(results.num_statements());
         let mut follow_up = None;
         // Taken results are gone, and a statement may have none (KILL).
@@ -124,13 +161,27 @@ impl Connection {
                 Err(error) if errors::is_follow_up(&error) => {
                     follow_up.get_or_insert(error);
                 }
-                Err(error) => return Err(errors::storage_error(&error)),
+                Err(error) => return Err(error),
             }
         }
         match follow_up {
-            Some(error) => Err(errors::storage_error(&error)),
+            Some(error) => Err(error),
             None => Ok(values),
         }
+    }
+
+    /// Signs in again, unless another call has done so since `began`.
+    async fn sign_in_again(&self, session: &ExpiringSession, began: Instant) -> StorageResult<()> {
+        let mut signed_in = session.signed_in.lock().await;
+        if *signed_in > began {
+            return Ok(());
+        }
+        if let Some(credentials) = &session.target.credentials {
+            sign_in(&self.client, &session.target, credentials).await?;
+        }
+        select_database(&self.client, &session.target).await?;
+        *signed_in = Instant::now();
+        Ok(())
     }
 
     /// Checks that the server answers.
@@ -154,7 +205,9 @@ impl Connection {
     /// # Errors
     /// `Timeout` if the database is still in use after that.
     pub async fn close(self, timeout: Duration) -> StorageResult<()> {
-        let Self { client, address } = self;
+        let Self {
+            client, address, ..
+        } = self;
         let (Ok(client), Some(directory)) = (Arc::try_unwrap(client), address.directory()) else {
             return Ok(());
         };
@@ -172,13 +225,14 @@ impl Connection {
     }
 
     /// Selecting a missing database does not fail for a user who lacks the right
-    /// to create it; only the first query does.
-    async fn check_database(&self, target: &Target) -> StorageResult<()> {
+    /// to create it; only the first query does. True if the session expires.
+    async fn check_database(&self, target: &Target) -> StorageResult<bool> {
         let result = self
             .client
-            .query("INFO FOR DB")
+            .query("INFO FOR DB; RETURN $session.exp != NONE;")
             .await
-            .and_then(surrealdb::IndexedResults::check);
+            .and_then(surrealdb::IndexedResults::check)
+            .and_then(|mut results| results.take::<Option<bool>>(1));
         match result.map_err(|error| errors::storage_error(&error)) {
             Err(error) if error.kind == ErrorKind::NOT_FOUND => {
                 Err(StorageError::invalid_input(format!(
@@ -196,9 +250,18 @@ impl Connection {
                 "the namespace {} and database {}",
                 target.namespace, target.database
             ))),
-            Ok(_) => Ok(()),
+            Ok(expires) => Ok(expires == Some(true)),
         }
     }
+}
+
+async fn select_database(client: &Surreal<Any>, target: &Target) -> StorageResult<()> {
+    client
+        .use_ns(target.namespace.as_str())
+        .use_db(target.database.as_str())
+        .await
+        .map(drop)
+        .map_err(|error| errors::storage_error(&error))
 }
 
 /// Runs `call` for at most `timeout`.
@@ -218,25 +281,29 @@ pub(crate) async fn within<T>(
 /// half that is less than a document of 3,000 chunks with embeddings.
 const MESSAGE_BYTES: usize = 128 << 20;
 
-fn configuration(address: &Address) -> StorageResult<Config> {
-    if address.is_encrypted() {
-        // If another one is installed already, that is used.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    }
-    Config::new()
+fn configuration(target: &Target, address: &Address) -> StorageResult<Config> {
+    let config = Config::new()
         .websocket(WebsocketConfig::new().max_message_size(MESSAGE_BYTES))
-        .map_err(|error| errors::storage_error(&error))
+        .map_err(|error| errors::storage_error(&error))?;
+    Ok(match address.is_encrypted() {
+        true => config.rustls(tls::client_config(target.ca_file.as_deref())?),
+        false => config,
+    })
 }
 
 /// A connection that could not be opened is a `Connection` error, whatever the
-/// SDK calls it; only for an incompatible version a retry would not help.
+/// SDK calls it; only for an incompatible version or a wrong address a retry
+/// would not help.
 fn unreachable_server(error: &surrealdb::Error) -> StorageError {
     let error = errors::storage_error(error);
-    match error.kind {
-        ErrorKind::INTERNAL if !error.message.contains("does not match the range") => {
+    match errors::wrong_address(&error.message) {
+        Some(hint) => StorageError::invalid_input(format!("{}; {hint}", error.message)),
+        None if error.kind == ErrorKind::INTERNAL
+            && !error.message.contains("does not match the range") =>
+        {
             StorageError::connection(error.message)
         }
-        _ => error,
+        None => error,
     }
 }
 

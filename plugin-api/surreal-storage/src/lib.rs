@@ -14,6 +14,7 @@
 //! | `methods` | what each of the 64 methods does |
 //! | `rows` | rows of the database, read column by column |
 //! | `errors`, `retry` | the meaning of the database's errors; retrying after a conflict |
+//! | `tls` | which certificates of servers are accepted |
 //! | `blocking` | from a thread that may block into the async runtime and back |
 
 mod blocking;
@@ -26,9 +27,11 @@ pub mod schema;
 pub mod storage;
 pub mod table_scan;
 pub mod target;
+mod tls;
 pub mod value;
 
 pub use connection::Connection;
+pub use methods::check_document_path;
 pub use rows::{optional_embedding, record_id, stored_embedding, stored_floats};
 pub use storage::SurrealStorage;
 pub use target::{Credentials, Target, Timeouts};

@@ -17,6 +17,9 @@ pub struct Target {
     pub url: String,
     /// None for a database that requires none, such as an embedded one.
     pub credentials: Option<Credentials>,
+    /// A file with the certificates, in PEM, of authorities that the
+    /// certificate of a `wss` server may be of, beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// The namespace; created if it is missing and the user has the right to.
     pub namespace: String,
     /// The database; created if it is missing and the user has the right to.
@@ -209,6 +212,7 @@ mod tests {
         Target {
             url: url.to_owned(),
             credentials: None,
+            ca_file: None,
             namespace: "n".to_owned(),
             database: "d".to_owned(),
         }

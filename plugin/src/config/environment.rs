@@ -3,7 +3,7 @@
 //! This is all that is expanded: a `$` without a brace is kept, as passwords
 //! have them, which the crates for shell-like expansion would replace, too.
 
-use super::ConfigError;
+use super::{ConfigError, ConfigErrors, key::join};
 use plugin_api::value::Value;
 
 /// Looks up a variable; tests pass their own.
@@ -15,33 +15,36 @@ pub fn of_process(name: &str) -> Option<String> {
 }
 
 /// `value` with every `${NAME}` in its strings replaced, at any depth. `$${`
-/// stands for `${` itself. The value of a variable is not expanded again.
-///
-/// # Errors
-/// The variable that is not set and the key that refers to it.
-pub fn expand(key: &str, value: Value, environment: Environment<'_>) -> Result<Value, ConfigError> {
-    Ok(match value {
-        Value::String(text) if text.contains("${") => {
-            Value::from(expand_text(key, &text, environment)?)
-        }
+/// stands for `${` itself. The value of a variable is not expanded again. A
+/// string with an error, such as a variable that is not set, becomes none.
+pub(super) fn expand(
+    key: &str,
+    value: Value,
+    environment: Environment<'_>,
+    errors: &mut ConfigErrors,
+) -> Value {
+    match value {
+        Value::String(text) if text.contains("${") => match expand_text(key, &text, environment) {
+            Ok(text) => text.into(),
+            Err(error) => {
+                errors.push(error);
+                Value::None
+            }
+        },
         Value::Array(items) => items
             .into_iter()
             .enumerate()
-            .map(|(at, item)| expand(&format!("{key}[{at}]"), item, environment))
-            .collect::<Result<Vec<_>, _>>()?
-            .into(),
+            .map(|(at, item)| expand(&format!("{key}[{at}]"), item, environment, errors))
+            .collect(),
         Value::Object(object) => {
             let entries = object.into_iter().map(|(name, item)| {
-                let key = match key {
-                    "" => name.to_string(),
-                    key => format!("{key}.{name}"),
-                };
-                Ok((name, expand(&key, item, environment)?))
+                let item = expand(&join(key, &name), item, environment, errors);
+                (name, item)
             });
-            Value::Object(entries.collect::<Result<_, ConfigError>>()?)
+            Value::Object(entries.collect())
         }
         other => other,
-    })
+    }
 }
 
 fn expand_text(key: &str, text: &str, environment: Environment<'_>) -> Result<String, ConfigError> {

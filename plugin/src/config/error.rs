@@ -1,6 +1,7 @@
-//! Configuration errors.
+//! Configuration errors: all of a block, told at once.
 
 use plugin_api::error::StorageError;
+use std::fmt;
 use thiserror::Error;
 
 /// An error in the module's block. Its message names the key and how to fix it,
@@ -56,8 +57,66 @@ fn hint(suggestion: &Option<String>) -> String {
     }
 }
 
-impl From<ConfigError> for StorageError {
+impl ConfigError {
+    /// The key that it is about, if it is about one.
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Value { key, .. }
+            | Self::UnknownKey { key, .. }
+            | Self::Environment { key, .. } => Some(key),
+            Self::Duplicate { .. } | Self::Block(_) => None,
+        }
+    }
+}
+
+/// All errors of a block, in the order of its keys. It shows one as it is, and
+/// several in lines of their own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Error)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Adds an error, unless there is one about the same key: the first names
+    /// the cause.
+    pub(super) fn push(&mut self, error: ConfigError) {
+        if !error.key().is_some_and(|key| self.is_about(key)) {
+            self.0.push(error);
+        }
+    }
+
+    /// Is there an error about this key?
+    pub(super) fn is_about(&self, key: &str) -> bool {
+        self.0.iter().any(|error| error.key() == Some(key))
+    }
+
+    /// The value, if there is no error.
+    pub(super) fn or<T>(self, value: T) -> Result<T, Self> {
+        match self.0.is_empty() {
+            true => Ok(value),
+            false => Err(self),
+        }
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
     fn from(error: ConfigError) -> Self {
-        Self::invalid_input(error.to_string())
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [error] => error.fmt(f),
+            errors => {
+                write!(f, "{} errors:", errors.len())?;
+                errors.iter().try_for_each(|error| write!(f, "\n  {error}"))
+            }
+        }
+    }
+}
+
+impl From<ConfigErrors> for StorageError {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::invalid_input(errors.to_string())
     }
 }

@@ -10,12 +10,14 @@
 //! | [`environment`] | `${NAME}` |
 //! | [`secondary`] | the secondaries that the keys describe |
 //! | [`host`] | what the host contributes to the defaults |
-//! | `error` | [`ConfigError`]: each names the key and how to fix it |
+//! | `merge_keys` | YAML's `<<` |
+//! | `error` | [`ConfigErrors`]: each error names the key and how to fix it |
 
 pub mod environment;
 mod error;
 pub mod host;
 mod key;
+mod merge_keys;
 pub mod secondary;
 pub mod settings;
 pub mod tables;
@@ -24,7 +26,7 @@ mod tests;
 mod value_types;
 
 pub use environment::Environment;
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrors};
 pub use host::HostContext;
 pub use key::Key;
 pub use secondary::SecondaryConfig;
@@ -33,7 +35,7 @@ pub use tables::TableSelection;
 
 pub(crate) use key::nearest;
 use plugin_api::value::{Object, Value};
-use settings::Envelope;
+use settings::{Envelope, FORMER_KEYS, FormerKey};
 use std::path::{Component, Path, PathBuf};
 pub(crate) use tables::selectable;
 
@@ -54,33 +56,50 @@ impl Config {
     /// says `enabled: false`; its other keys are not checked then.
     ///
     /// # Errors
-    /// The first error found.
+    /// All errors of the block.
     pub fn read(
         block: &Value,
         host: HostContext<'_>,
         environment: Environment<'_>,
-    ) -> Result<Option<Self>, ConfigError> {
-        let Some(keys) = unwrap(block, environment)? else {
-            return Ok(None);
+    ) -> Result<Option<Self>, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let Some(mut given) = unwrap(block, environment, &mut errors)? else {
+            return errors.or(None);
         };
-        let expanded = environment::expand("", Value::Object(keys), environment)?;
-        let keys = expanded.as_object().cloned().unwrap_or_default();
-        let mut settings = Settings::read("", &keys)?;
-        settings.queue_dir = queue_dir(&settings.queue_dir, host.data_dir)?;
-        let secondaries = secondary::resolve(&settings, host)?;
-        let warnings = warnings(&settings, &secondaries);
-        Ok(Some(Self {
-            settings,
-            secondaries,
-            warnings,
-        }))
+        let former: Vec<FormerKey> = FORMER_KEYS
+            .iter()
+            .filter(|former| given.remove(former.name).is_some())
+            .copied()
+            .collect();
+        let keys = environment::expand("", given.clone().into(), environment, &mut errors);
+        let keys = keys.as_object().cloned().unwrap_or_default();
+        let Some(mut settings) = Settings::read("", &keys, &mut errors) else {
+            return Err(errors);
+        };
+        match queue_dir(&settings.queue_dir, host.data_dir) {
+            Ok(directory) => settings.queue_dir = directory,
+            Err(error) => errors.push(error),
+        }
+        let secondaries = secondary::resolve(&settings, &given, host, &mut errors);
+        let warnings = warnings(&settings, &secondaries, &former);
+        errors
+            .or(Self {
+                settings,
+                secondaries,
+                warnings,
+            })
+            .map(Some)
     }
 }
 
 /// The module's own keys in the host's entry; none if it is disabled.
-fn unwrap(block: &Value, environment: Environment<'_>) -> Result<Option<Object>, ConfigError> {
-    let outer = match block {
-        Value::None | Value::Null => &Object::new(),
+fn unwrap(
+    block: &Value,
+    environment: Environment<'_>,
+    errors: &mut ConfigErrors,
+) -> Result<Option<Object>, ConfigError> {
+    let outer = match merge_keys::resolve(block.clone())? {
+        Value::None | Value::Null => Object::new(),
         Value::Object(object) => object,
         _ => {
             return Err(ConfigError::Block(
@@ -96,31 +115,40 @@ fn unwrap(block: &Value, environment: Environment<'_>) -> Result<Option<Object>,
             entry
         }
         Some(_) => {
-            if let Some(key) = entry.keys().find(|key| {
-                let is_in =
-                    |keys: &[Key]| keys.iter().flat_map(Key::names).any(|name| name == *key);
-                !is_in(Envelope::KEYS) && is_in(Settings::KEYS)
-            }) {
-                return Err(ConfigError::Block(format!(
+            let is_in =
+                |name: &str, keys: &[Key]| keys.iter().flat_map(Key::names).any(|key| key == name);
+            let misplaced: Vec<String> = entry
+                .keys()
+                .filter(|key| !is_in(key, Envelope::KEYS) && is_in(key, Settings::KEYS))
+                .map(str::to_owned)
+                .collect();
+            for key in misplaced {
+                errors.push(ConfigError::Block(format!(
                     "{key} is next to config; move it into config"
                 )));
+                entry.remove(&key);
             }
-            Envelope::read("", &entry)?.config.unwrap_or_default()
+            let envelope = Envelope::read("", &entry, errors);
+            envelope
+                .and_then(|envelope| envelope.config)
+                .unwrap_or_default()
         }
     };
     let inner_enabled = inner.remove("enabled");
     let enabled = match (enabled, inner_enabled) {
         (Some(_), Some(_)) => {
-            return Err(ConfigError::Duplicate {
+            errors.push(ConfigError::Duplicate {
                 first: "enabled".to_owned(),
                 second: "config.enabled".to_owned(),
             });
+            Value::None
         }
         (one, other) => one.or(other).unwrap_or_default(),
     };
-    let enabled = environment::expand("enabled", enabled, environment)?;
+    let enabled = environment::expand("enabled", enabled, environment, errors);
     let enabled: Object = [("enabled", enabled)].into_iter().collect();
-    Ok(Envelope::read("", &enabled)?.enabled.then_some(inner))
+    let is_enabled = Envelope::read("", &enabled, errors).is_some_and(|it| it.enabled);
+    Ok(is_enabled.then_some(inner))
 }
 
 fn queue_dir(written: &Path, data_dir: &str) -> Result<PathBuf, ConfigError> {
@@ -144,8 +172,15 @@ fn queue_dir(written: &Path, data_dir: &str) -> Result<PathBuf, ConfigError> {
     Ok(Path::new(data_dir).join(written))
 }
 
-fn warnings(settings: &Settings, secondaries: &[SecondaryConfig]) -> Vec<String> {
-    let mut warnings: Vec<String> = secondaries
+fn warnings(
+    settings: &Settings,
+    secondaries: &[SecondaryConfig],
+    former: &[FormerKey],
+) -> Vec<String> {
+    let former = former.iter().map(|FormerKey { name, instead }| {
+        format!("{name} has no effect any more: {instead}; remove it from the configuration")
+    });
+    let exposed = secondaries
         .iter()
         .filter(|secondary| secondary.address.is_exposed())
         .map(|secondary| {
@@ -155,8 +190,8 @@ fn warnings(settings: &Settings, secondaries: &[SecondaryConfig]) -> Vec<String>
                 secondary.name,
                 secondary.address.as_str()
             )
-        })
-        .collect();
+        });
+    let mut warnings: Vec<String> = former.chain(exposed).collect();
     if !settings.sync_enabled && !settings.merge_reads {
         warnings.push(
             "sync_enabled and merge_reads are both false: the module does nothing".to_owned(),

@@ -1,11 +1,13 @@
 //! The secondaries that the keys describe.
 
 use super::{
-    ConfigError, HostContext,
+    ConfigError, ConfigErrors, HostContext,
+    key::Key,
     settings::{SecondaryEntry, Settings},
-    value_types::Entry,
+    value_types,
 };
-use std::collections::HashMap;
+use plugin_api::value::Object;
+use std::{collections::HashMap, path::PathBuf};
 use surreal_storage::{Credentials, Target, target::Address};
 
 /// The name of the secondary that `secondary_url` describes.
@@ -20,6 +22,8 @@ pub struct SecondaryConfig {
     pub address: Address,
     /// The user and password to sign in with, if any.
     pub credentials: Option<Credentials>,
+    /// Certificates of authorities, beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// Its namespace.
     pub namespace: String,
     /// Its database.
@@ -34,122 +38,164 @@ impl SecondaryConfig {
         Target {
             url: self.address.as_str().to_owned(),
             credentials: self.credentials.clone(),
+            ca_file: self.ca_file.clone(),
             namespace: self.namespace.clone(),
             database: self.database.clone(),
         }
     }
 }
 
-/// All secondaries by rank.
+/// All secondaries by rank, as far as they have no errors. `given` is the block
+/// as it was written: a key with an error counts as given.
 pub(super) fn resolve(
     settings: &Settings,
+    given: &Object,
     host: HostContext<'_>,
-) -> Result<Vec<SecondaryConfig>, ConfigError> {
-    let mut secondaries = match (&settings.secondary_url, &settings.secondary_databases) {
-        (Some(url), None) => vec![from_entry(
-            "secondary_",
-            SecondaryEntry {
-                name: SINGLE_NAME.to_owned(),
-                url: url.clone(),
-                username: settings.secondary_user.clone(),
-                password: settings.secondary_pass.clone(),
-                namespace: settings.secondary_namespace.clone(),
-                database: settings.secondary_database.clone(),
-                priority: 100,
-            },
-            host,
-        )?],
-        (None, Some(entries)) => {
-            if let Some(key) = single_form_key(settings) {
-                return Err(ConfigError::Block(format!(
+    errors: &mut ConfigErrors,
+) -> Vec<SecondaryConfig> {
+    let is_given = |name: &str| {
+        let key = Settings::KEYS.iter().find(|key| key.name == name);
+        let mut names = key.into_iter().flat_map(Key::names);
+        names.any(|name| given.get(name).is_some_and(|value| !value.is_nullish()))
+    };
+    let mut secondaries = match (is_given("secondary_url"), is_given("secondary_databases")) {
+        (true, false) => single(settings, host, errors).into_iter().collect(),
+        (false, true) => {
+            if let Some(key) = SINGLE_FORM_KEYS.into_iter().find(|key| is_given(key)) {
+                errors.push(ConfigError::Block(format!(
                     "{key} belongs to secondary_url; with secondary_databases, set it in the entries"
                 )));
             }
-            let read = |(at, entry): (usize, &Entry)| {
-                let path = format!("secondary_databases[{at}]");
-                let entry = SecondaryEntry::read(&path, &entry.0)?;
-                from_entry(&format!("{path}."), entry, host)
-            };
-            entries
-                .iter()
-                .enumerate()
-                .map(read)
-                .collect::<Result<_, _>>()?
+            listed(settings, host, errors)
         }
-        (Some(_), Some(_)) => {
-            return Err(ConfigError::Block(
+        (true, true) => {
+            errors.push(ConfigError::Block(
                 "secondary_url and secondary_databases are both given; keep one of them".to_owned(),
             ));
+            listed(settings, host, errors)
         }
-        (None, None) => {
-            return Err(ConfigError::Block(
+        (false, false) => {
+            errors.push(ConfigError::Block(
                 "secondary_url is required: the address of the secondary, such as \
                  ws://secondary-db:8000 (or secondary_databases for several)"
                     .to_owned(),
             ));
+            Vec::new()
         }
     };
-    reject_duplicates(&secondaries)?;
+    reject_duplicates(&secondaries, errors);
     // Stable: equal priorities stay as listed.
-    secondaries.sort_by_key(|secondary| secondary.priority);
-    Ok(secondaries)
+    secondaries.sort_by_key(|(_, secondary)| secondary.priority);
+    secondaries
+        .into_iter()
+        .map(|(_, secondary)| secondary)
+        .collect()
 }
 
-/// A key that belongs to `secondary_url` and is given without it.
-fn single_form_key(settings: &Settings) -> Option<&'static str> {
-    [
-        ("secondary_user", settings.secondary_user.is_some()),
-        ("secondary_pass", settings.secondary_pass.is_some()),
-        (
-            "secondary_namespace",
-            settings.secondary_namespace.is_some(),
-        ),
-        ("secondary_database", settings.secondary_database.is_some()),
-    ]
-    .into_iter()
-    .find_map(|(key, given)| given.then_some(key))
+/// The keys that belong to `secondary_url`.
+const SINGLE_FORM_KEYS: [&str; 5] = [
+    "secondary_user",
+    "secondary_pass",
+    "secondary_ca_file",
+    "secondary_namespace",
+    "secondary_database",
+];
+
+/// A secondary, and the name in the block of its entry.
+type Entry = (String, SecondaryConfig);
+
+/// The secondary that `secondary_url` describes.
+fn single(settings: &Settings, host: HostContext<'_>, errors: &mut ConfigErrors) -> Option<Entry> {
+    let entry = SecondaryEntry {
+        name: SINGLE_NAME.to_owned(),
+        url: settings.secondary_url.clone()?,
+        username: settings.secondary_user.clone(),
+        password: settings.secondary_pass.clone(),
+        ca_file: settings.secondary_ca_file.clone(),
+        namespace: settings.secondary_namespace.clone(),
+        database: settings.secondary_database.clone(),
+        priority: 100,
+    };
+    let names = CredentialKeys {
+        user: &["secondary_user", "secondary_username"],
+        pass: &["secondary_pass", "secondary_password"],
+    };
+    let secondary = from_entry("", names, entry, host, errors);
+    Some(("secondary_url".to_owned(), secondary))
+}
+
+/// The secondaries of `secondary_databases`.
+fn listed(settings: &Settings, host: HostContext<'_>, errors: &mut ConfigErrors) -> Vec<Entry> {
+    let names = CredentialKeys {
+        user: &["username", "user"],
+        pass: &["password", "pass"],
+    };
+    let entries = settings.secondary_databases.iter().flatten().enumerate();
+    let read = |(at, entry): (usize, &value_types::Entry)| {
+        let path = format!("secondary_databases[{at}]");
+        let entry = SecondaryEntry::read(&path, &entry.0, errors)?;
+        let secondary = from_entry(&format!("{path}."), names, entry, host, errors);
+        Some((path, secondary))
+    };
+    entries.filter_map(read).collect()
+}
+
+/// The names of the keys for user and password, the usual one first.
+#[derive(Clone, Copy)]
+struct CredentialKeys {
+    user: &'static [&'static str],
+    pass: &'static [&'static str],
 }
 
 fn from_entry(
     prefix: &str,
+    names: CredentialKeys,
     entry: SecondaryEntry,
     host: HostContext<'_>,
-) -> Result<SecondaryConfig, ConfigError> {
-    let credentials = match (entry.username, entry.password) {
-        (Some(username), Some(password)) => Some(Credentials { username, password }),
-        (None, None) => None,
-        (user, _) => {
-            let (given, missing) = match (prefix, user.is_some()) {
-                ("secondary_", true) => ("user", "pass"),
-                ("secondary_", false) => ("pass", "user"),
-                (_, true) => ("username", "password"),
-                (_, false) => ("password", "username"),
-            };
-            return Err(ConfigError::Block(format!(
+    errors: &mut ConfigErrors,
+) -> SecondaryConfig {
+    let mut incomplete = |given: &[&str], missing: &[&str]| {
+        // One that was given with an error is not missing.
+        let has_error = |name: &&str| errors.is_about(&format!("{prefix}{name}"));
+        if !missing.iter().any(has_error) {
+            let (given, missing) = (given[0], missing[0]);
+            errors.push(ConfigError::Block(format!(
                 "{prefix}{given} is given without {prefix}{missing}; set both or neither"
             )));
         }
     };
-    Ok(SecondaryConfig {
+    let credentials = match (entry.username, entry.password) {
+        (Some(username), Some(password)) => Some(Credentials { username, password }),
+        (None, None) => None,
+        (Some(_), None) => {
+            incomplete(names.user, names.pass);
+            None
+        }
+        (None, Some(_)) => {
+            incomplete(names.pass, names.user);
+            None
+        }
+    };
+    SecondaryConfig {
         name: entry.name,
         address: entry.url,
         credentials,
+        ca_file: entry.ca_file,
         namespace: entry.namespace.unwrap_or_else(|| host.namespace.to_owned()),
         database: entry.database.unwrap_or_else(|| host.database.to_owned()),
         priority: entry.priority,
-    })
+    }
 }
 
 /// A name identifies a secondary's position in the log, and a database keeps
 /// one position: neither may be used twice.
-fn reject_duplicates(secondaries: &[SecondaryConfig]) -> Result<(), ConfigError> {
+fn reject_duplicates(secondaries: &[Entry], errors: &mut ConfigErrors) {
     let mut names = HashMap::new();
     let mut databases = HashMap::new();
-    for (at, secondary) in secondaries.iter().enumerate() {
-        if let Some(before) = names.insert(&secondary.name, at) {
-            return Err(ConfigError::Block(format!(
-                "secondary_databases[{before}].name and secondary_databases[{at}].name are both \
-                 {:?}; give each its own name",
+    for (entry, secondary) in secondaries {
+        if let Some(before) = names.insert(&secondary.name, entry) {
+            errors.push(ConfigError::Block(format!(
+                "{before}.name and {entry}.name are both {:?}; give each its own name",
                 secondary.name
             )));
         }
@@ -158,12 +204,10 @@ fn reject_duplicates(secondaries: &[SecondaryConfig]) -> Result<(), ConfigError>
             &secondary.namespace,
             &secondary.database,
         );
-        if let Some(before) = databases.insert(database, at) {
-            return Err(ConfigError::Block(format!(
-                "secondary_databases[{before}] and secondary_databases[{at}] are the same \
-                 database; list it once"
+        if let Some(before) = databases.insert(database, entry) {
+            errors.push(ConfigError::Block(format!(
+                "{before} and {entry} are the same database; list it once"
             )));
         }
     }
-    Ok(())
 }

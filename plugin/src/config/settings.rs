@@ -1,12 +1,12 @@
 //! The keys of the module's block: names, aliases, defaults and meaning.
 
 use super::{
-    ConfigError, TableSelection,
-    key::{Key, keys, read_key, reject_unknown_keys},
+    ConfigErrors, TableSelection,
+    key::{Key, keys},
     tables::Tables,
     value_types::{
-        Boolean, ByteSize, Choice, Directory, DurationRange, Entries, Entry, Integer, Map, Name,
-        Optional, Secret, ServerUrl, Text, ValueType,
+        Boolean, ByteSize, Choice, Directory, DurationRange, Entries, Entry, File, Integer, Map,
+        Name, Optional, Secret, ServerUrl, Text, ValueType,
     },
 };
 use plugin_api::value::Object;
@@ -49,8 +49,43 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 const fn duration(min: Duration, max: Duration) -> DurationRange {
-    DurationRange { min, max }
+    DurationRange {
+        min,
+        max,
+        whole_seconds: false,
+    }
 }
+
+/// A duration that the former module also took as a number of seconds.
+const fn seconds(min: Duration, max: Duration) -> DurationRange {
+    DurationRange {
+        whole_seconds: true,
+        ..duration(min, max)
+    }
+}
+
+/// A key of the former module that has nothing to set here. It is accepted with
+/// a warning, whatever its value.
+#[derive(Clone, Copy, Debug)]
+pub struct FormerKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What takes its place.
+    pub instead: &'static str,
+}
+
+/// The keys that only the former module had.
+pub const FORMER_KEYS: &[FormerKey] = &[
+    FormerKey {
+        name: "queue_size",
+        instead: "operations wait on disk, not in memory: queue_max_bytes limits their size",
+    },
+    FormerKey {
+        name: "sync_interval",
+        instead: "operations are replicated as soon as they are written: sync_batch_timeout is \
+                  the longest wait for a batch to fill",
+    },
+];
 
 keys! {
     /// The host's `modules` entry, around the module's own keys.
@@ -76,16 +111,18 @@ keys! {
         secondary_user [secondary_username]: Option<String> = Optional(Text);
         /// The user's password.
         secondary_pass [secondary_password]: Option<SecretString> = Optional(Secret);
+        /// The certificates of the authorities that a `wss` secondary's certificate may be of, in PEM, beside the system's.
+        secondary_ca_file []: Option<PathBuf> = Optional(File);
         /// The namespace on the secondary; by default the primary's.
         secondary_namespace []: Option<String> = Optional(Text);
         /// The database on the secondary; by default the primary's.
         secondary_database []: Option<String> = Optional(Text);
-        /// Several secondaries, instead of the five keys above.
+        /// Several secondaries, instead of the six keys above.
         secondary_databases []: Option<Vec<Entry>> = Optional(Entries);
         /// `false`: reads are merged, nothing is replicated. Once it is `true` again, every table is compared with the primary.
         sync_enabled []: bool = Boolean, default "true";
         /// The delay before the first retry of an operation that a secondary rejected; it doubles with each retry.
-        sync_retry_interval []: Duration = duration(MILLISECOND, HOUR), default "5s";
+        sync_retry_interval []: Duration = seconds(MILLISECOND, HOUR), default "5s";
         /// The maximum number of operations that are applied in one transaction on a secondary.
         sync_batch_size [batch_size]: u32 = Integer { min: 1, max: 10_000 }, default "100";
         /// The longest wait for a batch to fill.
@@ -95,9 +132,9 @@ keys! {
         /// The number of batches that are applied concurrently to each secondary.
         sync_workers [worker_count]: u32 = Integer { min: 1, max: 64 }, default "4";
         /// The interval between health checks of a secondary.
-        health_check_interval []: Duration = duration(MILLISECOND, HOUR), default "30s";
+        health_check_interval []: Duration = seconds(MILLISECOND, HOUR), default "30s";
         /// The longest wait between two connection attempts; the backoff starts shorter.
-        reconnect_backoff [retry_backoff]: Duration = duration(MILLISECOND, HOUR), default "10s";
+        reconnect_backoff [retry_backoff]: Duration = seconds(MILLISECOND, HOUR), default "10s";
         /// The timeout of a connection attempt and of a health check.
         connect_timeout []: Duration = duration(MILLISECOND, 10 * MINUTE), default "10s";
         /// The timeout of a call to a secondary; batches are made so small that they take about a fifth of it.
@@ -149,6 +186,8 @@ keys! {
         username [user]: Option<String> = Optional(Text);
         /// The user's password.
         password [pass]: Option<SecretString> = Optional(Secret);
+        /// As `secondary_ca_file`.
+        ca_file []: Option<PathBuf> = Optional(File);
         /// The namespace on the secondary; by default the primary's.
         namespace []: Option<String> = Optional(Text);
         /// The database on the secondary; by default the primary's.

@@ -46,9 +46,7 @@ impl ValueType for Tables {
             .as_array()
             .ok_or_else(|| format!("{} is neither all nor a list of tables", show(value)))?;
         if items.is_empty() {
-            return Err(
-                "the list is empty; to replicate nothing, set sync_enabled to false".to_owned(),
-            );
+            return Ok(TableSelection::All);
         }
         items
             .iter()
@@ -67,6 +65,6 @@ impl ValueType for Tables {
 
     fn accepts(&self) -> String {
         let names: Vec<&str> = selectable().collect();
-        format!("all, or a list of {}", names.join(", "))
+        format!("all or [] for all, or a list of {}", names.join(", "))
     }
 }

@@ -16,10 +16,14 @@
 //! | --- | --- |
 //! | [`worker`] | a worker's own connection |
 //! | `sign_of_life` | when a secondary is due to be asked whether it is there |
+//! | `loop_detector` | whether a secondary is the primary, or replicates to it |
+//! | `permissions` | which functions a server does not allow |
 //! | `port` | whether a server still listens |
 //! | `backoff` | waits between attempts |
 
 mod backoff;
+mod loop_detector;
+mod permissions;
 mod port;
 mod sign_of_life;
 #[cfg(test)]
@@ -33,6 +37,7 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 pub(crate) use backoff::{Backoff, jitter};
+pub(crate) use loop_detector::LoopDetector;
 use plugin_api::error::{StorageError, StorageResult};
 use sign_of_life::{PING_TIMEOUT, SignsOfLife};
 use std::{
@@ -99,6 +104,9 @@ pub struct Session {
     pub connection: Connection,
     /// What preparing its tables found.
     pub schema: SchemaReport,
+    /// Functions of SurrealQL that the server does not allow, of those that the
+    /// module calls.
+    pub denied_functions: Vec<&'static str>,
     /// Counts the sessions of this secondary, from 1.
     pub generation: u64,
 }
@@ -116,6 +124,7 @@ pub struct SecondaryConnectionManager {
 struct Shared {
     config: SecondaryConfig,
     policy: ConnectionPolicy,
+    loops: Option<Arc<LoopDetector>>,
     /// The open session. Written only inside a change of `machine`, so that the
     /// two never disagree; read without a lock.
     session: ArcSwapOption<Session>,
@@ -124,11 +133,18 @@ struct Shared {
 }
 
 impl SecondaryConnectionManager {
-    /// Begins to connect, and returns at once.
-    pub fn start(config: SecondaryConfig, policy: ConnectionPolicy, runtime: Handle) -> Arc<Self> {
+    /// Begins to connect, and returns at once. Without a detector, a secondary
+    /// that is the primary is not noticed.
+    pub(crate) fn start(
+        config: SecondaryConfig,
+        policy: ConnectionPolicy,
+        loops: Option<Arc<LoopDetector>>,
+        runtime: Handle,
+    ) -> Arc<Self> {
         let shared = Arc::new(Shared {
             config,
             policy,
+            loops,
             session: ArcSwapOption::empty(),
             machine: watch::Sender::new(StateMachine::new(policy.replicates)),
             signs_of_life: SignsOfLife::default(),
@@ -322,6 +338,7 @@ impl Shared {
     async fn open(&self, generation: u64, runtime: &Handle) -> StorageResult<Session> {
         let timeouts = self.policy.timeouts;
         let connection = Connection::open(&self.config.target(), &timeouts).await?;
+        self.check_for_loop(&connection).await?;
         let schema = match schema::initialize(&connection, timeouts.operation).await {
             Ok(report) => report,
             Err(error) => {
@@ -336,12 +353,21 @@ impl Shared {
                 SchemaReport::default()
             }
         };
+        let denied_functions = permissions::denied(&connection, timeouts.operation).await?;
         Ok(Session {
+            denied_functions,
             storage: SurrealStorage::from_connection(connection.clone(), timeouts, runtime.clone()),
             connection,
             schema,
             generation,
         })
+    }
+
+    async fn check_for_loop(&self, connection: &Connection) -> StorageResult<()> {
+        match &self.loops {
+            Some(loops) => loops.check(connection, self.policy.replicates).await,
+            None => Ok(()),
+        }
     }
 
     fn begin(&self, session: Session) -> Instant {
@@ -387,6 +413,10 @@ impl Shared {
                         },
                         None,
                     );
+                    // What made it one may have come since the session began.
+                    if let Err(error) = self.check_for_loop(&session.connection).await {
+                        self.lose(generation, &Failure::of(Call::HealthCheck, error));
+                    }
                 }
                 Err(error) => {
                     let error = error.context("health check");

@@ -45,6 +45,7 @@ mod tests {
         let target = Target {
             url: format!("ws://{}/prefix", listener.local_addr().unwrap()),
             credentials: None,
+            ca_file: None,
             namespace: "n".to_owned(),
             database: "d".to_owned(),
         };

@@ -29,7 +29,7 @@ async fn reaches(
 
 fn start(server: &SecondaryServer, password: &str) -> Arc<SecondaryConnectionManager> {
     let secondary = test_server::secondary(server, "root", password);
-    SecondaryConnectionManager::start(secondary, QUICK, Handle::current())
+    SecondaryConnectionManager::start(secondary, QUICK, None, Handle::current())
 }
 
 fn is(wanted: SecondaryState) -> impl Fn(&StateMachine) -> bool {
@@ -150,7 +150,7 @@ async fn a_late_answer_has_the_secondary_asked_once_a_second_and_a_dead_one_noti
         ..QUICK
     };
     let secondary = test_server::secondary(&server, "root", "root");
-    let manager = SecondaryConnectionManager::start(secondary, policy, Handle::current());
+    let manager = SecondaryConnectionManager::start(secondary, policy, None, Handle::current());
     manager.connected().await.unwrap();
     let check = || {
         let manager = Arc::clone(&manager);
@@ -214,6 +214,7 @@ async fn a_user_who_may_only_read_is_enough_where_nothing_is_replicated() {
         SecondaryConnectionManager::start(
             test_server::secondary(&server, "reader", "reader"),
             policy,
+            None,
             Handle::current(),
         )
     };

@@ -25,6 +25,7 @@ fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
         replicated: Progress::default(),
         retries: 0,
         dead_letters: 0,
+        denied_functions: Vec::new(),
         resync: Vec::new(),
     }
 }

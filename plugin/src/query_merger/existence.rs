@@ -1,6 +1,10 @@
 //! Which rows a database has: one query for any number of them.
 
-use super::{backend::Backend, row::Identity};
+use super::{
+    QueryMerger,
+    backend::Backend,
+    row::{Identity, PartialRow},
+};
 use crate::dedup::Key;
 use plugin_api::{
     error::StorageResult,
@@ -61,6 +65,42 @@ pub(super) fn existing(
         existing.extend(found.map(|((key, _), _)| (*key).clone()));
     }
     Ok(existing)
+}
+
+impl QueryMerger {
+    /// The row of this key that a merged read would return, with its table, where
+    /// the primary has none; whole, with its id.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub(crate) fn row_of_secondary(
+        &self,
+        context: &CallContext,
+        key: &Key,
+    ) -> StorageResult<Option<(String, Object)>> {
+        let (table, values) = key.parts();
+        let names = (0..values.len()).map(|at| format!("k{at}"));
+        let parameters: Object = names.zip(values).collect();
+        let sql = match Table::of(&table).key {
+            ["id"] => "SELECT * FROM $k0".to_owned(),
+            columns => {
+                let columns = columns.iter().enumerate();
+                let conditions: Vec<String> = columns
+                    .map(|(at, column)| format!("{column} = $k{at}"))
+                    .collect();
+                format!("SELECT * FROM {table} WHERE {}", conditions.join(" AND "))
+            }
+        };
+        let row = self.point(context, {
+            let table = table.clone();
+            move |backend: &dyn Backend, context: &CallContext| {
+                let answer = backend.query(context, &sql, &parameters)?;
+                let row = answer.first_rows().first();
+                Ok(row.and_then(|row| PartialRow::of_query(&table, row)))
+            }
+        })?;
+        Ok(row.map(|row| (table, row.columns)))
+    }
 }
 
 /// A closure from the values of a key to whether `table` has the row. It does

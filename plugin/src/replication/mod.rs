@@ -25,7 +25,7 @@ use crate::{
     config::{
         Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings, TableSelection,
     },
-    connection::{ConnectionPolicy, SecondaryConnectionManager},
+    connection::{ConnectionPolicy, LoopDetector, SecondaryConnectionManager},
     key_locks::KeyLocks,
     logging::Log,
     merged_storage::MergedStorage,
@@ -69,6 +69,7 @@ pub struct Replication {
     locks: Arc<KeyLocks>,
     tombstones: Arc<Tombstones>,
     connections: Vec<Arc<SecondaryConnectionManager>>,
+    loops: Arc<LoopDetector>,
     /// None with `sync_enabled: false`.
     pipeline: Option<Pipeline>,
     handle: Handle,
@@ -127,8 +128,14 @@ impl Replication {
             settings.primary_request_lifetime,
         ));
         let policy = ConnectionPolicy::from(settings);
+        let loops = LoopDetector::new(primary.clone(), settings.health_check_interval);
         let start = |secondary: &SecondaryConfig| {
-            SecondaryConnectionManager::start(secondary.clone(), policy, runtime.handle().clone())
+            SecondaryConnectionManager::start(
+                secondary.clone(),
+                policy,
+                Some(Arc::clone(&loops)),
+                runtime.handle().clone(),
+            )
         };
         let connections: Vec<_> = config.secondaries.iter().map(start).collect();
         let selection = settings.tables.clone();
@@ -159,6 +166,7 @@ impl Replication {
             locks: Arc::default(),
             tombstones,
             connections,
+            loops,
             pipeline,
             handle: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
@@ -247,6 +255,7 @@ impl Replication {
         for connection in &self.connections {
             connection.shutdown();
         }
+        self.loops.clear();
         if let Some(Pipeline { queue, .. }) = pipeline {
             for name in self.secondaries() {
                 let waiting = queue.backlog_operations(&name);

@@ -53,8 +53,13 @@ impl Replication {
 
     fn status_of(&self, connection: &SecondaryConnectionManager) -> SecondaryStatus {
         let config = connection.config();
+        let session = connection.session();
+        let denied_functions = session.map_or(Vec::new(), |it| it.denied_functions.clone());
         let Some(Pipeline { queue, executor }) = &self.pipeline else {
-            return SecondaryStatus::of_connection(config, &connection.snapshot());
+            return SecondaryStatus {
+                denied_functions,
+                ..SecondaryStatus::of_connection(config, &connection.snapshot())
+            };
         };
         let name = connection.name();
         // In the order in which work moves, so that none is missed between two
@@ -78,6 +83,7 @@ impl Replication {
             replicated: executor.progress(name).unwrap_or_default(),
             retries: rejected.retries,
             dead_letters: rejected.dead_letters,
+            denied_functions,
             resync: resync.collect(),
             ..SecondaryStatus::of_connection(config, &snapshot)
         }

@@ -62,6 +62,17 @@ impl SecondaryStatus {
                  /api/db-sync/dead-letters/replay or /discard",
             ));
         }
+        if !self.denied_functions.is_empty() {
+            let functions = self.denied_functions.join(", ");
+            reasons.push(reason(
+                format!(
+                    "the server does not allow the functions {functions}: merged reads and \
+                     comparisons that call them do without the secondary; writes are replicated"
+                ),
+                "action required: allow them on the server, with --allow-funcs or without \
+                 --deny-funcs (docs/operations.md)",
+            ));
+        }
         if !self.resync.is_empty() {
             let tables: Vec<String> = self
                 .resync

@@ -105,10 +105,12 @@ pub(super) async fn apply(
     );
     let results = connection.query(&sql, parameters, timeout).await?;
     let at = reached(&results, source, range.from)?;
-    Ok(match at.get("position").and_then(Value::as_int) < position_value(range.to).as_int() {
-        true => Applied::Now,
-        false => Applied::AlreadyApplied,
-    })
+    Ok(
+        match at.get("position").and_then(Value::as_int) < position_value(range.to).as_int() {
+            true => Applied::Now,
+            false => Applied::AlreadyApplied,
+        },
+    )
 }
 
 /// Where a transaction found a partition of the secondary.

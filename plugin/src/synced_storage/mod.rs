@@ -91,6 +91,7 @@ impl SyncedStorage {
         write: &WriteSpec<'_>,
         call: impl FnOnce(&FullStorage) -> StorageResult<WriteReceipt>,
     ) -> StorageResult<WriteReceipt> {
+        write.check()?;
         let _guard = self.lock(&[write.table], &write.lock_scope);
         let Some(queue) = self.queue_for(write.table) else {
             let receipt = call(&self.primary)?;

@@ -88,6 +88,17 @@ impl LockScope {
 }
 
 impl WriteSpec<'_> {
+    /// Checks that what is written has one order key. The row of a chunk would
+    /// have two, its document's and its own, if it could be saved as a document.
+    pub(super) fn check(&self) -> StorageResult<()> {
+        let LockScope::Document(key) = &self.lock_scope else {
+            return Ok(());
+        };
+        let (_, values) = key.parts();
+        let path = values.first().and_then(Value::as_str).unwrap_or_default();
+        surreal_storage::check_document_path(path)
+    }
+
     /// The key of each row of a receipt. Those that were locked are not encoded
     /// again: a receipt has a row for each of them, in their order.
     pub(super) fn row_keys(&self, receipt: &WriteReceipt) -> Vec<Key> {

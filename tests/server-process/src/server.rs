@@ -68,6 +68,7 @@ pub enum ServerStorage {
 pub struct SecondaryServer {
     program: PathBuf,
     storage: ServerStorage,
+    arguments: Vec<String>,
     address: SocketAddr,
     log: tempfile::NamedTempFile,
     child: Option<Child>,
@@ -101,6 +102,17 @@ impl SecondaryServer {
         }
     }
 
+    /// Starts a server with further arguments, such as `--deny-all`.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub fn start_with(storage: ServerStorage, arguments: &[&str]) -> Result<Self, ServerError> {
+        let mut server = Self::new(&program()?, storage)?;
+        server.arguments = arguments.iter().map(|&it| it.to_owned()).collect();
+        server.restart()?;
+        Ok(server)
+    }
+
     /// A server that is not started yet: nothing listens on its port.
     ///
     /// # Errors
@@ -113,6 +125,7 @@ impl SecondaryServer {
         Ok(Self {
             program: program.to_owned(),
             storage,
+            arguments: Vec::new(),
             address: free_address().map_err(system("looking for a free port"))?,
             log: tempfile::NamedTempFile::new().map_err(system("opening the server's log"))?,
             child: None,
@@ -135,6 +148,7 @@ impl SecondaryServer {
             .args(["start", "--no-banner", "--log", "warn"])
             .args(["--bind", &self.address.to_string()])
             .args(["--user", USER, "--pass", PASSWORD])
+            .args(&self.arguments)
             .arg(path)
             .env(EXIT_AT_END_OF_INPUT, "true")
             // Closed when this process ends, however that happens.

@@ -22,6 +22,24 @@ use plugin_api::{
 const REMOVE_OTHER_ROWS: &str = "DELETE knowledge_base
     WHERE (file_path = $path OR source_file = $path) AND file_path NOT IN $keys.file_path;";
 
+/// Checks that a document may be saved under this path: the names of chunks are
+/// those of another document's rows, which would have two owners then.
+///
+/// # Errors
+/// `InvalidInput` for the name of a chunk, with the path of its document.
+pub fn check_document_path(path: &str) -> StorageResult<()> {
+    let document = path
+        .rsplit_once("#chunk")
+        .filter(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+    match document {
+        None => Ok(()),
+        Some((document, _)) => Err(StorageError::invalid_input(format!(
+            "{path:?} is the name of a chunk of the document {document:?}: save the document \
+             under its own path, or choose a path that does not end in #chunk and a number"
+        ))),
+    }
+}
+
 fn document(row: &Row) -> StorageResult<Document> {
     Ok(Document {
         id: row.id()?,
@@ -45,6 +63,7 @@ impl Call {
         embedding: Vec<f32>,
         metadata: Object,
     ) -> StorageResult<WriteReceipt> {
+        check_document_path(&file_path)?;
         let row = parameters! {
             file_path: file_path.as_str(),
             content: content,
@@ -64,6 +83,7 @@ impl Call {
         embeddings: Vec<RVec<f32>>,
         metadata: Object,
     ) -> StorageResult<WriteReceipt> {
+        check_document_path(&file_path)?;
         if chunks.is_empty() || chunks.len() != embeddings.len() {
             return Err(StorageError::invalid_input(format!(
                 "{} chunks with {} embeddings: give one embedding (it may be empty) for each chunk, and at least one chunk",

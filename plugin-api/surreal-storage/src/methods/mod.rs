@@ -14,6 +14,8 @@ mod traversal;
 mod upsert;
 mod vectors;
 
+pub use documents::check_document_path;
+
 use plugin_api::{
     error::{StorageError, StorageResult},
     records::WriteReceipt,

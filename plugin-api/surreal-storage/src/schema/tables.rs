@@ -257,6 +257,10 @@ pub const DIRTY_FLAG_TABLE: &str = "db_sync_log";
 /// and partition, in that secondary.
 pub const POSITION_TABLE: &str = "db_sync_position";
 
+/// Where the replication module marks which running instances of it use a database
+/// as their primary, and which replicate to it.
+pub const INSTANCE_TABLE: &str = "db_sync_instance";
+
 /// Tables of the host and of the replication module that hold no memories: no
 /// relationship can have such a name, and they are neither replicated nor merged.
 pub(crate) const OTHER_TABLES: &[&str] = &[
@@ -265,6 +269,7 @@ pub(crate) const OTHER_TABLES: &[&str] = &[
     RELATIONSHIPS.name,
     DIRTY_FLAG_TABLE,
     POSITION_TABLE,
+    INSTANCE_TABLE,
 ];
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ const BUILDS_INDEXES: &str = "initialize_schema";
 /// let target = Target {
 ///     url: "ws://localhost:8000".to_owned(),
 ///     credentials: None,
+///     ca_file: None,
 ///     namespace: "memory".to_owned(),
 ///     database: "agents".to_owned(),
 /// };

@@ -17,6 +17,7 @@ pub(crate) fn target(server: &SecondaryServer, username: &str, password: &str) -
             username: username.to_owned(),
             password: password.into(),
         }),
+        ca_file: None,
         namespace: "test".to_owned(),
         database: "test".to_owned(),
     }

@@ -26,6 +26,7 @@ pub(crate) fn target(url: &str) -> Target {
     Target {
         url: url.to_owned(),
         credentials: None,
+        ca_file: None,
         namespace: "test".to_owned(),
         database: "test".to_owned(),
     }

@@ -37,6 +37,24 @@ fn every_form_of_the_block_is_read() {
 }
 
 #[test]
+fn merge_keys_of_yaml_are_resolved_wherever_they_are() {
+    let config = read(
+        "{<<: [{sync_workers: 2, sync_max_retries: 7}, {sync_workers: 3}], \
+          sync_max_retries: 5, \
+          secondary_databases: [{<<: {username: u, password: p}, name: a, url: 'ws://h'}]}",
+    )
+    .unwrap();
+    assert_eq!(config.settings.sync_workers, 2);
+    assert_eq!(config.settings.sync_max_retries, 5);
+    assert_eq!(
+        config.secondaries[0].credentials.as_ref().unwrap().username,
+        "u"
+    );
+    let error = with("<<: 7").unwrap_err();
+    assert!(error.contains("<<: it is neither a map"), "{error}");
+}
+
+#[test]
 fn unknown_keys_are_rejected_with_a_suggestion() {
     for (key, suggestion) in [
         ("sync_worker", "sync_workers"),

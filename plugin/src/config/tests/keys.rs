@@ -29,13 +29,13 @@ macro_rules! key_tests {
 
 key_tests! {
     sync_enabled = true; "false" => false, "'true'" => true, "'${OFF}'" => false; "maybe" => "\"maybe\"", "1" => "1 is neither";
-    sync_retry_interval = 5 * SECOND; "1m30s" => 90 * SECOND; "0s" => "out of range", "5" => "without a unit", "soon" => "\"soon\"";
+    sync_retry_interval = 5 * SECOND; "1m30s" => 90 * SECOND, "7" => 7 * SECOND, "'7'" => 7 * SECOND; "0s" => "out of range", "0" => "out of range", "-5" => "out of range", "1.5" => "without a unit", "soon" => "\"soon\"";
     sync_batch_size = 100; "1" => 1, "'10000'" => 10_000; "0" => "out of range", "10001" => "out of range", "-1" => "-1", "1.5" => "1.5", "many" => "\"many\"";
-    sync_batch_timeout = Duration::from_millis(50); "1ms" => Duration::from_millis(1); "0ms" => "out of range", "2m" => "out of range";
+    sync_batch_timeout = Duration::from_millis(50); "1ms" => Duration::from_millis(1); "0ms" => "out of range", "2m" => "out of range", "50" => "without a unit";
     sync_max_retries = 3; "0" => 0, "9" => 9; "-1" => "-1", "'99999999999999999999'" => "out of range";
     sync_workers = 4; "64" => 64, "'${WORKERS}'" => 7; "0" => "from 1 to 64", "65" => "from 1 to 64";
-    health_check_interval = 30 * SECOND; "500ms" => SECOND / 2; "0s" => "out of range", "[1s]" => "a list";
-    reconnect_backoff = 10 * SECOND; "1m" => 60 * SECOND; "0s" => "out of range", "1 fortnight" => "1 fortnight";
+    health_check_interval = 30 * SECOND; "500ms" => SECOND / 2, "5" => 5 * SECOND; "0s" => "out of range", "[1s]" => "a list";
+    reconnect_backoff = 10 * SECOND; "1m" => 60 * SECOND, "1" => SECOND; "0s" => "out of range", "1 fortnight" => "1 fortnight";
     connect_timeout = 10 * SECOND; "3s" => 3 * SECOND; "0s" => "out of range", "true" => "true is not";
     operation_timeout = 30 * SECOND; "3s" => 3 * SECOND; "0s" => "out of range", "11m" => "out of range";
     query_timeout = 2 * SECOND; "3s" => 3 * SECOND; "0s" => "out of range", "{s: 1}" => "a map";
@@ -52,8 +52,8 @@ key_tests! {
     merge_reads = true; "false" => false; "2" => "neither true nor false";
     merge_raw_queries = false; "true" => true; "plain" => "neither true nor false";
     tables = TableSelection::All;
-        "all" => TableSelection::All, "[events, relationships]" => TableSelection::Only(BTreeSet::from(["events", "relationships"]));
-        "[]" => "sync_enabled", "[event]" => "did you mean events?", "[7]" => "7 is no table", "events" => "a list of";
+        "all" => TableSelection::All, "[]" => TableSelection::All, "[events, relationships]" => TableSelection::Only(BTreeSet::from(["events", "relationships"]));
+        "[event]" => "did you mean events?", "[7]" => "7 is no table", "events" => "a list of";
     shutdown_drain_timeout = 5 * SECOND; "0s" => Duration::ZERO, "1m" => 60 * SECOND; "11m" => "out of range", "5" => "without a unit";
 }
 

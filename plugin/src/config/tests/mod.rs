@@ -2,6 +2,8 @@
 
 mod arbitrary_input;
 mod block;
+mod documented;
+mod errors;
 mod keys;
 mod secondaries;
 
@@ -25,7 +27,7 @@ fn variables(name: &str) -> Option<String> {
     }
 }
 
-fn read_value(block: &Value) -> Result<Option<Config>, ConfigError> {
+fn read_value(block: &Value) -> Result<Option<Config>, ConfigErrors> {
     Config::read(block, HOST, &variables)
 }
 

@@ -79,6 +79,15 @@ fn credentials_are_given_together_and_never_shown() {
 }
 
 #[test]
+fn a_ca_file_is_an_absolute_path() {
+    let secondary = only("{secondary_url: wss://h, secondary_ca_file: /etc/ca.pem}");
+    assert_eq!(secondary.ca_file.unwrap().to_str(), Some("/etc/ca.pem"));
+    let secondary = only("secondary_databases: [{name: a, url: wss://h, ca_file: /etc/ca.pem}]");
+    assert!(secondary.ca_file.is_some());
+    assert_rejected("secondary_ca_file: ca.pem", &["relative", "absolute path"]);
+}
+
+#[test]
 fn namespace_and_database_default_to_the_primarys() {
     let secondary = only("secondary_url: ws://localhost");
     assert_eq!(secondary.namespace, "primary_ns");

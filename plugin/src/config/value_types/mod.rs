@@ -7,7 +7,7 @@ mod text;
 
 pub(super) use map::{Entries, Entry, Map};
 pub(super) use scalar::{Boolean, ByteSize, Choice, DurationRange, Integer};
-pub(super) use text::{Directory, Name, Secret, ServerUrl, Text};
+pub(super) use text::{Directory, File, Name, Secret, ServerUrl, Text};
 
 use plugin_api::value::Value;
 

@@ -60,6 +60,9 @@ impl ValueType for Integer {
 pub(in crate::config) struct DurationRange {
     pub(in crate::config) min: Duration,
     pub(in crate::config) max: Duration,
+    /// Is a whole number a number of seconds? It was so for some keys of the
+    /// former module; elsewhere nobody could tell seconds from milliseconds.
+    pub(in crate::config) whole_seconds: bool,
 }
 
 impl ValueType for DurationRange {
@@ -67,6 +70,10 @@ impl ValueType for DurationRange {
 
     fn parse(&self, value: &Value) -> Result<Duration, String> {
         let duration = match value {
+            _ if self.whole_seconds && whole_number(value).is_some() => {
+                let seconds = whole_number(value).and_then(|number| u64::try_from(number).ok());
+                Duration::from_secs(seconds.ok_or_else(|| invalid(value, "out of range"))?)
+            }
             Value::String(text) => humantime::parse_duration(text.trim())
                 .map_err(|_| invalid(value, "not a duration"))?,
             Value::Int(_) | Value::Float(_) => {
@@ -81,8 +88,12 @@ impl ValueType for DurationRange {
     }
 
     fn accepts(&self) -> String {
+        let seconds = match self.whole_seconds {
+            true => "a duration such as 5s, 500ms or 1m30s, or a number of seconds",
+            false => "a duration such as 5s, 500ms or 1m30s",
+        };
         format!(
-            "a duration such as 5s, 500ms or 1m30s, from {} to {}",
+            "{seconds}, from {} to {}",
             humantime::format_duration(self.min),
             humantime::format_duration(self.max)
         )

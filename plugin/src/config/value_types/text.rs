@@ -74,22 +74,45 @@ impl ValueType for Directory {
     type Out = PathBuf;
 
     fn parse(&self, value: &Value) -> Result<PathBuf, String> {
-        let text = Text.parse(value)?;
-        if text.starts_with('~') {
-            return Err(invalid(
-                value,
-                "not expanded by the module; write ${HOME}/…",
-            ));
-        }
-        if text.contains('\0') {
-            return Err(invalid(value, "not a path"));
-        }
-        Ok(text.into())
+        path(value)
     }
 
     fn accepts(&self) -> String {
         "a path, absolute or relative to the host's data directory".to_owned()
     }
+}
+
+/// A file that the module reads.
+pub(in crate::config) struct File;
+
+impl ValueType for File {
+    type Out = PathBuf;
+
+    fn parse(&self, value: &Value) -> Result<PathBuf, String> {
+        let path = path(value)?;
+        match path.is_absolute() {
+            true => Ok(path),
+            false => Err(invalid(value, "relative")),
+        }
+    }
+
+    fn accepts(&self) -> String {
+        "an absolute path".to_owned()
+    }
+}
+
+fn path(value: &Value) -> Result<PathBuf, String> {
+    let text = Text.parse(value)?;
+    if text.starts_with('~') {
+        return Err(invalid(
+            value,
+            "not expanded by the module; write ${HOME}/…",
+        ));
+    }
+    if text.contains('\0') {
+        return Err(invalid(value, "not a path"));
+    }
+    Ok(text.into())
 }
 
 /// A server's address, normalised. It holds no user, password or query, so it
@@ -113,6 +136,7 @@ impl ValueType for ServerUrl {
         let target = Target {
             url: url.to_owned(),
             credentials: None,
+            ca_file: None,
             namespace: String::new(),
             database: String::new(),
         };

@@ -53,6 +53,7 @@ pub(crate) fn database() -> SurrealStorage {
     let target = Target {
         url: "mem://".to_owned(),
         credentials: None,
+        ca_file: None,
         namespace: "test".to_owned(),
         database: "test".to_owned(),
     };

@@ -213,7 +213,13 @@ impl Copier {
                     changes.retain(|change| !page.watch.is_written(&change.operation.key));
                     let mut connection = self.connection();
                     let (copied, attempt) = self
-                        .attempt(&session, &mut connection, partition, &changes, &page.creates)
+                        .attempt(
+                            &session,
+                            &mut connection,
+                            partition,
+                            &changes,
+                            &page.creates,
+                        )
                         .await?;
                     changes.drain(..copied);
                     match attempt {
@@ -282,7 +288,10 @@ impl Copier {
                 }
             };
             let began = Instant::now();
-            let failure = match self.write(session, &client, partition, piece, creates).await {
+            let failure = match self
+                .write(session, &client, partition, piece, creates)
+                .await
+            {
                 Ok(Attempt::Copied) => {
                     self.limiter.committed(bytes, began.elapsed());
                     connection.succeeded();

@@ -1,0 +1,34 @@
+//! The servers, topologies and habits that users have, through the loaded library.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `loops` | a secondary that is the primary, or that replicates to it |
+//! | `tls` | certificates, wrong schemes and wrong paths |
+//! | `hardened` | servers that deny functions, sessions that expire |
+//! | `writes` | updates of rows that only a secondary has; documents named like chunks |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "setups/hardened.rs"]
+mod hardened;
+#[path = "setups/loops.rs"]
+mod loops;
+#[path = "setups/tls.rs"]
+mod tls;
+#[path = "setups/writes.rs"]
+mod writes;
+
+use host_harness::host::Host;
+use replication_tests::{site::secondaries, wait};
+use serde_json::Value as Json;
+
+/// Waits until the first secondary is in this state, and returns its status.
+fn reaches(host: &Host, state: &str) -> Json {
+    let first = || secondaries(host).remove(0);
+    wait::until(state, first, |status| status["state"] == state)
+}
+
+/// The latest error of a secondary's connection.
+fn error(status: &Json) -> &str {
+    status["last_error"]["message"].as_str().unwrap()
+}
