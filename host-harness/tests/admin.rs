@@ -87,7 +87,7 @@ fn replication_is_paused_and_resumed_in_process_and_over_http() {
         assert!(message.contains("nobody here"), "{message}");
         assert_eq!(
             admin.get("dead-letters", &[]).unwrap(),
-            json!({"dead_letters": []})
+            json!({"dead_letters": [], "next": null})
         );
         let wrong = admin.post("resync", &json!({"tables": ["kv_memorys"]}));
         let Err(AdminError::Rejected {

@@ -583,6 +583,7 @@ mod tests {
         let target = Target {
             url: "mem://".to_owned(),
             credentials: None,
+            ca_file: None,
             namespace: "test".to_owned(),
             database: "test".to_owned(),
         };
