@@ -288,9 +288,14 @@ impl Copier {
                 }
             };
             let began = Instant::now();
-            let failure = match self
-                .write(session, &client, partition, piece, creates)
+            let written = async {
+                Ok(self
+                    .write(session, &client, partition, piece, creates)
+                    .await)
+            };
+            let failure = match catch_panic("copying rows", written)
                 .await
+                .unwrap_or_else(|panic| Err(Failure::of(Call::Apply, panic)))
             {
                 Ok(Attempt::Copied) => {
                     self.limiter.committed(bytes, began.elapsed());
