@@ -10,7 +10,7 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`files`] | opening a database's files, and moving corrupt ones aside |
-//! | [`format`] | the version of their format, checked before anything else is read |
+//! | [`mod@format`] | the version of their format, checked before anything else is read |
 //! | [`preflight`] | checks for corruption that would abort the process in fjall |
 //! | [`blocking`] | waiting for the disk without stalling the runtime |
 //! | [`group_sync`] | one fsync for all commits that wait for one |

@@ -224,15 +224,19 @@ fn requests_that_arrive_late_have_no_effect() {
     let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], TIMEOUTS));
     for round in 1..=3 {
         let load = load(round).start(host.storage());
-        more_replicated(&host);
-        // A batch: the SDK sends health checks as well. On any connection: one may
-        // have been closed just now.
+        // A batch: the SDK sends health checks as well. If none was under way while the
+        // connections were held, they are lost without one, and held again.
         let batch = ["UPSERT", "db_sync_position"];
-        let hold = || {
+        while !proxy.holds(&batch) {
+            proxy.deliver();
+            more_replicated(&host);
             proxy.hold();
-            proxy.holds(&batch)
-        };
-        wait::until("a held batch", hold, |holds| *holds);
+            wait::until(
+                "a held batch, or the loss of the session",
+                || (proxy.holds(&batch), replication(&host).is_connected()),
+                |(holds, is_connected)| *holds || !is_connected,
+            );
+        }
         lost(&host);
         // Now the same keys get newer rows over another connection. Then the
         // server receives the older ones, from a client that has given up.

@@ -4,7 +4,7 @@
 //! The flag says that the log misses writes that the primary has committed. The
 //! primary is the one place that is available whenever there is such a write,
 //! and it is as durable as the write itself. Both are columns of a row in a table
-//! of the module's own. It is named after the [`queue_id`], which is a file in
+//! of the module's own. It is named after the `queue_id`, which is a file in
 //! `queue_dir` and so moves along with it.
 
 use super::{log_dir, on_own_thread, queue_id::QueueId};
