@@ -10,6 +10,7 @@ use crate::{
     http,
     output::{bar, say},
     server::{SecondaryServer, ServerStorage},
+    upgrade_export::upgrade,
 };
 use anyhow::Context;
 use plugin_api::{
@@ -17,7 +18,12 @@ use plugin_api::{
     storage::{CallContext, METHODS},
 };
 use serde_json::json;
-use std::{net::SocketAddr, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Write as _},
+    net::SocketAddr,
+    path::Path,
+};
 
 pub(super) fn run(command: Command) -> anyhow::Result<bool> {
     match command {
@@ -26,6 +32,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
         Command::Inspect { library, json } => inspect(&library, json),
         Command::Call(options) => call_one(&options),
         Command::Serve { config, bind } => serve(&config, bind),
+        Command::UpgradeExport { export } => upgrade_export(&export),
         Command::Admin(command) => admin::run(command),
     }
 }
@@ -135,6 +142,27 @@ fn serve(config: &ConfigOption, bind: SocketAddr) -> anyhow::Result<bool> {
         .block_on(http::serve(router, bind, ready, stop))
         .with_context(|| format!("cannot serve on {bind}"))?;
     host.shutdown()?;
+    Ok(true)
+}
+
+fn upgrade_export(export: &Path) -> anyhow::Result<bool> {
+    let input: Box<dyn BufRead> = if export == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = File::open(export).with_context(|| export.display().to_string())?;
+        Box::new(BufReader::with_capacity(1 << 20, file))
+    };
+    let mut changes = 0_u64;
+    upgrade(input, BufWriter::new(io::stdout().lock()), |change| {
+        changes += 1;
+        // With stderr closed there is nowhere to report to.
+        let _ = writeln!(io::stderr(), "line {}: {}", change.line, change.what);
+    })
+    .with_context(|| export.display().to_string())?;
+    let _ = writeln!(
+        io::stderr(),
+        "{changes} changes; import it with a 3.x server: surreal import"
+    );
     Ok(true)
 }
 
