@@ -76,10 +76,8 @@ impl Definitions {
             }
         }
         match words.kind() {
-            "TABLE" => {
-                if words.position("SCHEMAFULL").is_some() {
-                    self.schemafull.insert(words.name());
-                }
+            "TABLE" if words.position("SCHEMAFULL").is_some() => {
+                self.schemafull.insert(words.name());
             }
             "FIELD" => self.field(&mut tokens, &words, &mut changed),
             "INDEX" => index(&mut tokens, &words, &mut changed),

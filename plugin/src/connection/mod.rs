@@ -261,7 +261,7 @@ impl Shared {
     async fn open(&self, generation: u64, runtime: &Handle) -> StorageResult<Session> {
         let timeouts = self.policy.timeouts;
         let connection = Connection::open(&self.config.target(), &timeouts).await?;
-        let schema = match schema::initialize(&connection, timeouts.operation).await {
+        let schema = match schema::initialize_replica(&connection, timeouts.operation).await {
             Ok(report) => report,
             Err(error) => {
                 let policy = error_policy::of(Call::PrepareSchema, error.kind);

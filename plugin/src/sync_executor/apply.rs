@@ -227,6 +227,7 @@ impl Applier {
                 range,
                 changes,
                 |table| remove_same_key || session.schema.without_unique_index.contains(&table),
+                &session.schema,
                 self.timeout(),
             )
             .await;

@@ -10,7 +10,7 @@ use plugin_api::{
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use surreal_storage::{
     Connection,
-    schema::{DOCUMENTS, POSITION_TABLE},
+    schema::{DOCUMENTS, POSITION_TABLE, SchemaReport},
 };
 
 /// Which log, and which partition of it.
@@ -73,6 +73,7 @@ pub(super) async fn apply(
     range: PositionRange,
     changes: &[Change],
     replaces_same_key: impl Fn(&str) -> bool,
+    schema: &SchemaReport,
     timeout: Duration,
 ) -> StorageResult<Applied> {
     let mut rows: BTreeMap<&str, Vec<RowImage>> = BTreeMap::new();
@@ -115,6 +116,20 @@ pub(super) async fn apply(
             steps,
             "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
         );
+        // A new row gets the secondary's defaults for columns that it has not got;
+        // writing it again removes them.
+        let incomplete: Value = rows
+            .iter()
+            .filter(|row| schema.adds_to(table, &row.columns))
+            .map(|row| row.clone().into_object())
+            .collect();
+        if incomplete.as_array().is_some_and(|rows| !rows.is_empty()) {
+            let _ = writeln!(
+                steps,
+                "FOR $row IN $incomplete{at} {{ UPDATE $row.id CONTENT $row RETURN NONE; }};"
+            );
+            parameters.insert(format!("incomplete{at}"), incomplete);
+        }
         let rows: Value = rows.into_iter().map(RowImage::into_object).collect();
         parameters.insert(format!("rows{at}"), rows);
     }

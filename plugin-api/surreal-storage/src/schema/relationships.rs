@@ -4,6 +4,7 @@
 //! the entities' ids), `relationship_type`, `properties` and `created_at`.
 
 use super::{
+    existing::ExistingTable,
     identifier, table,
     tables::{OTHER_TABLES, TABLES},
 };
@@ -149,6 +150,15 @@ impl Found {
         self.relationships
             .extend(edges.filter_map(|(name, from)| (!from.is_nullish()).then_some(name)));
     }
+}
+
+/// Does a table that is not one of [`TABLES`] hold relationships, or is it defined
+/// to? `row` is its row in `INFO FOR DB STRUCTURE`.
+pub(super) fn is_relationship(row: &Row, table: &ExistingTable) -> bool {
+    let name = &table.name;
+    !is_taken(name)
+        && identifier("a table", name).is_ok()
+        && (row.text("comment") == COMMENT || table.has_ends())
 }
 
 /// The tables in an answer to `INFO FOR DB STRUCTURE`.

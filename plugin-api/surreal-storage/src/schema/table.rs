@@ -80,6 +80,15 @@ pub enum Rule {
     Legacy,
 }
 
+impl Column {
+    /// The SurrealQL expression that a row gets which another program writes
+    /// without this column: the times of a row are set by default.
+    pub fn default(&self) -> Option<&'static str> {
+        let sets_time = matches!(self.rule, Rule::GivenOrNow | Rule::Created | Rule::Updated);
+        sets_time.then_some("time::now()")
+    }
+}
+
 impl Table {
     /// The table of that name: one of [`TABLES`], or else [`RELATIONSHIPS`],
     /// since every other replicated table belongs to a relationship type.
