@@ -26,6 +26,7 @@ fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
         retries: 0,
         dead_letters: 0,
         resync: Vec::new(),
+        schema_problems: Vec::new(),
     }
 }
 
@@ -44,6 +45,7 @@ fn status(secondaries: Vec<SecondaryStatus>) -> Status {
             ..LogStatus::default()
         },
         secondaries,
+        not_replicated: Vec::new(),
     }
 }
 

@@ -6,11 +6,13 @@
 //! | `admin` | pausing, dead letters, resyncs: what an operator can ask for |
 //! | `status` | the status and what the metrics need |
 //! | [`verify`] | comparing the secondaries with the primary |
+//! | `not_replicated` | which tables of the primary are not replicated |
 //! | `dirty_flag` | the flag in the primary that says that the log misses writes |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
 
 mod admin;
 mod dirty_flag;
+mod not_replicated;
 mod recovery_task;
 mod status;
 mod verify;
@@ -32,6 +34,7 @@ use crate::{
     tombstones::Tombstones,
 };
 use dirty_flag::{DisabledMarker, PrimaryFlag};
+use not_replicated::NotReplicated;
 use parking_lot::Mutex;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -64,6 +67,7 @@ pub struct Replication {
     tables: TableFilter,
     locks: Arc<KeyLocks>,
     tombstones: Arc<Tombstones>,
+    not_replicated: NotReplicated,
     connections: Vec<Arc<SecondaryConnectionManager>>,
     /// None with `sync_enabled: false`.
     pipeline: Option<Pipeline>,
@@ -115,6 +119,12 @@ impl Replication {
             Arc::clone(&tombstones),
             settings.queue_fsync,
         ));
+        let not_replicated = NotReplicated::default();
+        runtime.spawn(not_replicated::watch(
+            primary.clone(),
+            settings.operation_timeout,
+            Arc::clone(&not_replicated),
+        ));
         let policy = ConnectionPolicy::from(settings);
         let start = |secondary: &SecondaryConfig| {
             SecondaryConnectionManager::start(secondary.clone(), policy, runtime.handle().clone())
@@ -147,6 +157,7 @@ impl Replication {
             tables,
             locks: Arc::default(),
             tombstones,
+            not_replicated,
             connections,
             pipeline,
             handle: runtime.handle().clone(),

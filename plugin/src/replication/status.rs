@@ -42,6 +42,7 @@ impl Replication {
                 tombstones_fault: self.tombstones.fault(),
             },
             secondaries,
+            not_replicated: self.not_replicated.lock().clone(),
         }
         .with_health()
     }
@@ -74,6 +75,10 @@ impl Replication {
             retries,
             dead_letters,
             resync: resync.collect(),
+            schema_problems: connection
+                .session()
+                .map(|session| session.schema.problems.clone())
+                .unwrap_or_default(),
             ..SecondaryStatus::of_connection(config, &snapshot)
         }
     }

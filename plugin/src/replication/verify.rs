@@ -1,8 +1,9 @@
 //! Comparing the secondaries with the primary, row by row.
 
-use super::Replication;
+use super::{Replication, not_replicated};
 use crate::{
     connection::Session,
+    status::UnreplicatedTable,
     sync_queue::SyncQueue,
     sync_types::{self, SyncOperation},
     table_scan::{TableScan, rows_by_id},
@@ -27,6 +28,12 @@ pub struct VerifyReport {
     pub tables: Vec<TableReport>,
     /// Secondaries that could not be compared, each with the reason.
     pub skipped: BTreeMap<String, String>,
+    /// Tables of the primary with rows that are not replicated and so were not
+    /// compared.
+    pub not_replicated: Vec<UnreplicatedTable>,
+    /// By secondary, what its own schema does to rows and cannot be mended: such
+    /// rows differ again after every repair.
+    pub schema_problems: BTreeMap<String, Vec<String>>,
     /// Rows that are being replicated again because they differ.
     pub repairing: usize,
 }
@@ -72,6 +79,10 @@ impl Replication {
                     .insert(name.to_owned(), "the secondary is not connected".to_owned());
                 continue;
             };
+            let problems = session.schema.problems.clone();
+            if !problems.is_empty() {
+                report.schema_problems.insert(name.to_owned(), problems);
+            }
             for table in &tables {
                 match self.compare(&session, queue, name, table) {
                     Ok(compared) => {
@@ -86,6 +97,11 @@ impl Replication {
                 }
             }
         }
+        report.not_replicated =
+            not_replicated::find(&self.primary, self.config.settings.operation_timeout)?;
+        self.not_replicated
+            .lock()
+            .clone_from(&report.not_replicated);
         report.equal = report.skipped.is_empty() && report.repairing == 0;
         tracing::info!(
             equal = report.equal,

@@ -30,6 +30,7 @@ fn secondary(state: SecondaryState) -> SecondaryStatus {
         retries: 0,
         dead_letters: 0,
         resync: Vec::new(),
+        schema_problems: Vec::new(),
     }
 }
 
@@ -49,6 +50,7 @@ fn status(secondary: SecondaryStatus) -> Status {
             ..LogStatus::default()
         },
         secondaries: vec![secondary],
+        not_replicated: Vec::new(),
     }
 }
 

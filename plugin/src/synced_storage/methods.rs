@@ -98,7 +98,7 @@ delete_methods! { $
     delete_document(path)                     => [DOCUMENTS],    Document(document_key(path)),              rows([]),                             Scope::of_document(path);
     delete_event(id, user)                    => [EVENTS],       Tables,                                    row_of_user(EVENTS, id, user),        vec![];
     delete_code_project(id)                   => [PROJECTS, FILES, SYMBOLS, CHUNKS, JOBS], Tables,          rows([project(id)]),                  Scope::of_project(id);
-    delete_code_file(project_id, path)        => [FILES],        keys([file(project_id, path)]),            Locked,                               vec![];
+    delete_code_file(project_id, path)        => [FILES, SYMBOLS, CHUNKS], Tables,                        rows([file(project_id, path)]),       Scope::of_file(project_id, path);
     delete_symbols_by_file(project_id, path)  => [SYMBOLS],      Tables,                                    in_file(SYMBOLS, project_id, path),   vec![Scope::symbols_of_file(project_id, path)];
     delete_chunks_by_symbol(symbol_id)        => [CHUNKS],       Tables,                                    rows([]),                             vec![Scope::chunks_of_symbol(symbol_id)];
     delete_chunks_by_file(project_id, path)   => [CHUNKS],       Tables,                                    in_file(CHUNKS, project_id, path),    vec![Scope::chunks_of_file(project_id, path)];

@@ -70,6 +70,8 @@ pub enum Rule {
     Given,
     /// Sets what the caller gives, or else the time of the write.
     GivenOrNow,
+    /// Sets what the caller gives, or else keeps what is there.
+    GivenOrKept,
     /// Keeps what is there; of a new row, sets what the caller gives.
     Kept,
     /// Keeps what is there; of a new row, sets the time of the write.

@@ -505,7 +505,7 @@ fn a_job_goes_from_pending_to_completed() {
             .map(|job| job.record.project_id.to_string())
             .collect::<Vec<_>>()
     };
-    assert_eq!(active(), ["p", "q"]);
+    assert_eq!(active(), ["q", "p"]);
 
     let id = one(&created).id.to_string();
     let update = |status: &str, progress, files, error: &str| {
