@@ -108,6 +108,7 @@ fn replicate(schema: &str, prepare_secondary: impl FnOnce(&Site, &SecondaryServe
     site.assert_equal(&host, &secondary);
 
     assert_readable(&host);
+    site.assert_equal(&host, &secondary);
     one_of_each(host.storage(), "31");
     for sql in RAW {
         ask(&host, sql);

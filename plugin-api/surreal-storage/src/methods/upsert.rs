@@ -1,7 +1,7 @@
 //! Storing rows under their keys: what all methods that do so share.
 
 use crate::{
-    rows::receipt,
+    rows::whole_receipt,
     schema::{Kind, Rule, Table, upsert_parameters, upsert_statement},
     storage::Call,
 };
@@ -95,7 +95,7 @@ impl Call {
         let answer: Value = self
             .write(&upsert_statement(table, before, kept), all)
             .await?;
-        let mut written = receipt(answer)?.rows;
+        let mut written = whole_receipt(answer)?.rows;
         for (row, _) in written.iter_mut().zip(&gives).filter(|(_, given)| **given) {
             row.columns.remove("embedding");
         }
