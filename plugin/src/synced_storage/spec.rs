@@ -149,7 +149,11 @@ impl DeleteSpec<'_> {
                 let sql = "SELECT VALUE user_id FROM $id";
                 let answer = primary.query(context, sql, &row)?;
                 let mut owner = answer.first_rows().iter();
-                let is_anothers = owner.any(|owner| *owner != Value::from(*user_id));
+                // A row of no user is an empty user's.
+                let is_anothers = owner.any(|owner| match owner.is_nullish() {
+                    true => !user_id.is_empty(),
+                    false => *owner != Value::from(*user_id),
+                });
                 Ok(match is_anothers {
                     true => Vec::new(),
                     false => vec![Key::of_id(id)],
