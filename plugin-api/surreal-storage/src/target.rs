@@ -179,7 +179,7 @@ fn remote(text: &str) -> StorageResult<Address> {
                     "{scheme}:// is an engine that this build does not have; export the database \
                      with the program that wrote it, and import it into one of those accepted"
                 ),
-                _ => format!("the scheme \"{scheme}\" is not known"),
+                _ => format!("\"{scheme}\" is none of ws, wss, http and https"),
             };
             return Err(invalid(shown, &reason));
         }
@@ -286,7 +286,7 @@ mod tests {
         for (url, reason) in [
             ("", "no scheme"),
             ("localhost:8000", "no scheme"),
-            ("ftp://host", "the scheme \"ftp\" is not known"),
+            ("ftp://host", "\"ftp\" is none of"),
             ("/var/lib/memories.db", "accepted are ws://"),
             ("./memories", "no scheme"),
             ("rocksdb:///var/lib/memories", "rocksdb:// is an engine"),
