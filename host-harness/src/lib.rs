@@ -19,6 +19,7 @@
 //! | [`embedder`] | turns text into 768 floats |
 //! | [`corpus`] | reads a project as records for every table |
 //! | [`demo`] | replication at work, on a project's own text |
+//! | [`upgrade_export`] | makes an export of SurrealDB 2.x one for 3.x |
 //! | [`cli`] | the command line |
 //! | [`artifacts`] | finds and builds the plugin's library |
 
@@ -39,3 +40,4 @@ pub mod modules;
 mod nearest;
 mod output;
 pub mod server;
+pub mod upgrade_export;

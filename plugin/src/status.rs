@@ -46,6 +46,18 @@ pub struct Status {
     pub log: LogStatus,
     /// Each secondary, the one that wins first.
     pub secondaries: Vec<SecondaryStatus>,
+    /// Tables of the primary with rows that are not replicated, because no method
+    /// of the host reads them; looked up from time to time, and by verify.
+    pub not_replicated: Vec<UnreplicatedTable>,
+}
+
+/// A table of the primary that is not replicated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreplicatedTable {
+    /// Its name.
+    pub table: String,
+    /// How many rows it has.
+    pub rows: u64,
 }
 
 /// The log on disk, with the operations that are still to be replicated.
@@ -118,6 +130,9 @@ pub struct SecondaryStatus {
     pub denied_functions: Vec<&'static str>,
     /// Tables that are to be resynced.
     pub resync: Vec<ResyncStatus>,
+    /// What the secondary's own schema does to rows and cannot be mended, as found
+    /// when the session began; each with its remedy.
+    pub schema_problems: Vec<String>,
 }
 
 /// A table that is to be resynced.
@@ -186,6 +201,7 @@ impl SecondaryStatus {
             dead_letters: 0,
             denied_functions: Vec::new(),
             resync: Vec::new(),
+            schema_problems: Vec::new(),
         }
     }
 }

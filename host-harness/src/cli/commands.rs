@@ -11,6 +11,7 @@ use crate::{
     http,
     output::{bar, say},
     server::{SecondaryServer, ServerStorage},
+    upgrade_export::upgrade,
 };
 use anyhow::Context;
 use plugin_api::{
@@ -18,7 +19,13 @@ use plugin_api::{
     storage::{CallContext, METHODS},
 };
 use serde_json::json;
-use std::{borrow::Cow, io, net::SocketAddr, path::Path};
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Write as _},
+    net::SocketAddr,
+    path::Path,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn run(command: Command) -> anyhow::Result<bool> {
@@ -28,6 +35,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<bool> {
         Command::Inspect { library, json } => inspect(&library, json),
         Command::Call(options) => call_one(&options),
         Command::Serve { config, bind } => serve(&config, bind),
+        Command::UpgradeExport { export } => upgrade_export(&export),
         Command::Admin(command) => admin::run(command),
     }
 }
@@ -175,6 +183,27 @@ fn asked_to_end() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
             _ = hang_up.recv() => {}
         }
     })
+}
+
+fn upgrade_export(export: &Path) -> anyhow::Result<bool> {
+    let input: Box<dyn BufRead> = if export == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = File::open(export).with_context(|| export.display().to_string())?;
+        Box::new(BufReader::with_capacity(1 << 20, file))
+    };
+    let mut changes = 0_u64;
+    upgrade(input, BufWriter::new(io::stdout().lock()), |change| {
+        changes += 1;
+        // With stderr closed there is nowhere to report to.
+        let _ = writeln!(io::stderr(), "line {}: {}", change.line, change.what);
+    })
+    .with_context(|| export.display().to_string())?;
+    let _ = writeln!(
+        io::stderr(),
+        "{changes} changes; import it with a 3.x server: surreal import"
+    );
+    Ok(true)
 }
 
 fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {

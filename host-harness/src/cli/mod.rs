@@ -2,7 +2,7 @@
 //!
 //! | module | what it has |
 //! | --- | --- |
-//! | `commands` | demo, exercise, inspect, call, serve |
+//! | `commands` | demo, exercise, inspect, call, serve, upgrade-export |
 //! | `admin` | status, pause, resume, dead-letters, resync, verify |
 //! | `session` | the host and the library that a command works with |
 
@@ -36,6 +36,7 @@ Examples:
   host-harness serve --config host.yaml             serves HTTP routes on 127.0.0.1:7878
   host-harness status --url http://127.0.0.1:7878   asks the host that serves there
   host-harness verify --config host.yaml            starts a host, asks it, and stops it
+  host-harness upgrade-export old.surql > new.surql SurrealDB 2.x to 3.x
 
 A host's configuration (host.yaml):
   primary: {url: surrealkv://data/primary}
@@ -88,6 +89,13 @@ enum Command {
         /// connect controls replication.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
         bind: SocketAddr,
+    },
+    /// Makes an export of SurrealDB 2.x importable by a 3.x server, and prints it:
+    /// what 3.x writes differently in DEFINE statements is rewritten, the rows stay
+    /// as they are. What was changed goes to stderr. Reads stdin if the file is -.
+    UpgradeExport {
+        /// The export: what `surreal export` of 2.x wrote.
+        export: PathBuf,
     },
     #[command(flatten)]
     Admin(AdminCommand),

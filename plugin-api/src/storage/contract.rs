@@ -140,7 +140,8 @@ macro_rules! storage_methods {
         /// Indexed code: projects, files, symbols, chunks, jobs.
         trait CodeStorage via StableCodeStorage {
             /// Stores a project, replacing one with the same project_id. The
-            /// `watcher_enabled` of an existing one stays as it is.
+            /// `watcher_enabled` of an existing one stays as it is, and its
+            /// `last_indexed_at` unless one is given.
             [write "code_projects"] fn create_code_project(project: CodeProject) -> WriteReceipt;
             /// A project, if there is one.
             [read "code_projects"] fn get_code_project(project_id: str) -> MaybeProject;
@@ -162,10 +163,12 @@ macro_rules! storage_methods {
             [read "code_files"] fn get_code_file(project_id: str, file_path: str) -> MaybeFile;
             /// The files of a project, sorted by path.
             [read "code_files"] fn list_code_files(project_id: str) -> Files;
-            /// Deletes a file; no error if there is none.
+            /// Deletes a file with its symbols and chunks; no error if there is none.
             [delete "code_files"] fn delete_code_file(project_id: str, file_path: str) -> Unit;
 
-            /// Stores a symbol, replacing one with the same project and name_path.
+            /// Stores a symbol, replacing one with the same project and name_path. What
+            /// is not given (source_code, signature, doc_string, embedding, parent_id,
+            /// metadata) stays as it is.
             [write "code_symbols"] fn save_code_symbol(symbol: CodeSymbol) -> WriteReceipt;
             /// Stores several symbols, all or none.
             [write "code_symbols"] fn save_code_symbols(symbols: [CodeSymbol]) -> WriteReceipt;
@@ -206,7 +209,7 @@ macro_rules! storage_methods {
             [write "code_indexing_jobs"] fn update_indexing_job(job_id: str, status: str, progress: f64, files_indexed: u32, error: str) -> WriteReceipt;
             /// A job, if there is one.
             [read "code_indexing_jobs"] fn get_indexing_job(job_id: str) -> MaybeJob;
-            /// The jobs that are pending or in progress, the oldest first.
+            /// The jobs that are pending or in progress, the newest first.
             [read "code_indexing_jobs"] fn list_active_indexing_jobs() -> Jobs;
         }
     } };

@@ -20,6 +20,8 @@ use std::{
     fmt,
     fs::File,
     future::IntoFuture,
+    io::Read as _,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -69,10 +71,14 @@ impl Connection {
     /// # Errors
     /// `Connection` for an unreachable server, `Timeout` for one that does not
     /// answer within `timeouts.connect`, `InvalidInput` for a wrong address,
-    /// wrong credentials, or a user without the right to use the database.
+    /// wrong credentials, or a user without the right to use the database,
+    /// `Unsupported` for a database or a server of SurrealDB 2.x.
     pub async fn open(target: &Target, timeouts: &Timeouts) -> StorageResult<Self> {
         let address = target.address()?;
         let doing = format!("connecting to {}", address.as_str());
+        if let Some(directory) = address.directory() {
+            check_directory(directory)?;
+        }
         let opening = async {
             let client = any::connect((address.as_str(), configuration(target, &address)?))
                 .await
@@ -297,14 +303,57 @@ fn configuration(target: &Target, address: &Address) -> StorageResult<Config> {
 fn unreachable_server(error: &surrealdb::Error) -> StorageError {
     let error = errors::storage_error(error);
     match errors::wrong_address(&error.message) {
+        _ if error.message.contains("does not match the range") => StorageError::new(
+            ErrorKind::UNSUPPORTED,
+            format!("{}; {UPGRADE}", error.message),
+        ),
         Some(hint) => StorageError::invalid_input(format!("{}; {hint}", error.message)),
-        None if error.kind == ErrorKind::INTERNAL
-            && !error.message.contains("does not match the range") =>
-        {
-            StorageError::connection(error.message)
-        }
+        None if error.kind == ErrorKind::INTERNAL => StorageError::connection(error.message),
         None => error,
     }
+}
+
+/// The way from a database of 2.x to one that can be opened.
+const UPGRADE: &str = "this build needs SurrealDB 3.x. To move a database of 2.x: export it with \
+    the 2.x program (surreal export), convert the export (host-harness upgrade-export OLD.surql > \
+    NEW.surql), and import that with a 3.x server (surreal import)";
+
+/// Looks into the directory of a database before the engine does, which would
+/// leave files in a directory that it cannot read.
+///
+/// # Errors
+/// `Unsupported` for a database of 2.x, or of another engine.
+fn check_directory(directory: &Path) -> StorageResult<()> {
+    let unsupported = |what: &str| {
+        Err(StorageError::new(
+            ErrorKind::UNSUPPORTED,
+            format!("{} {what}; {UPGRADE}", directory.display()),
+        ))
+    };
+    if directory.is_file() {
+        return Err(StorageError::invalid_input(format!(
+            "{} is a file; surrealkv:// takes a directory",
+            directory.display()
+        )));
+    }
+    if directory.join("CURRENT").is_file() {
+        return unsupported("holds a RocksDB database, which this build cannot open");
+    }
+    if directory.join("clog").is_dir() || has_old_manifest(&directory.join("manifest")) {
+        return unsupported("holds a database of SurrealDB 2.x");
+    }
+    Ok(())
+}
+
+/// Is there a manifest of the format that 2.x had? Since 3.0 each begins with the
+/// number of its format, as two bytes, from 1.
+fn has_old_manifest(directory: &Path) -> bool {
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    files.map(|file| file.path()).any(|path| {
+        let mut format = [0; 2];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut format));
+        read.is_ok() && u16::from_be_bytes(format) == 0
+    })
 }
 
 async fn sign_in(
@@ -343,4 +392,63 @@ async fn sign_in(
             )),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_server_of_2_is_named_with_the_way_out() {
+        // As the SDK says it.
+        let text = "server version `2.3.10` does not match the range supported by the client `>=3.0.0, <4.0.0`";
+        let error = unreachable_server(&surrealdb::Error::internal(text.to_owned()));
+        assert_eq!(error.kind, ErrorKind::UNSUPPORTED);
+        for part in ["2.3.10", "upgrade-export", "surreal import"] {
+            assert!(error.message.contains(part), "{error}");
+        }
+        let other = unreachable_server(&surrealdb::Error::internal("no route".to_owned()));
+        assert_eq!(other.kind, ErrorKind::CONNECTION);
+    }
+
+    #[test]
+    fn a_directory_of_another_engine_is_named_and_left_as_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let listed = |directory: &Path| -> Vec<_> {
+            let files = fs::read_dir(directory).unwrap().flatten();
+            files.map(|file| file.file_name()).collect()
+        };
+        for (file, content, name) in [
+            (
+                "manifest/00000000000000000000.manifest",
+                &[0_u8; 64][..],
+                "SurrealDB 2.x",
+            ),
+            ("clog/00000000000000000000.clog", b"x", "SurrealDB 2.x"),
+            ("CURRENT", b"MANIFEST-000005\n", "RocksDB"),
+        ] {
+            let directory = home
+                .path()
+                .join(name.replace(' ', "-") + file.split('/').next().unwrap());
+            let file = directory.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, content).unwrap();
+            let before = listed(&directory);
+            let error = check_directory(&directory).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::UNSUPPORTED);
+            assert!(
+                error.message.contains(name) && error.message.contains("upgrade-export"),
+                "{error}"
+            );
+            assert_eq!(listed(&directory), before);
+        }
+        let empty = home.path().join("new");
+        check_directory(&empty).unwrap();
+        fs::create_dir_all(empty.join("manifest")).unwrap();
+        fs::write(empty.join("manifest/0.manifest"), [0, 1, 0, 0]).unwrap();
+        check_directory(&empty).unwrap();
+    }
 }

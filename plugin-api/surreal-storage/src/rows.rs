@@ -143,9 +143,14 @@ impl Row {
 
     /// The row as a receipt carries it.
     fn stored(mut self) -> StorageResult<StoredRow> {
+        self.0.remove("embedding");
+        self.stored_whole()
+    }
+
+    /// The same with its embedding.
+    fn stored_whole(mut self) -> StorageResult<StoredRow> {
         let id = self.id()?;
         self.0.remove("id");
-        self.0.remove("embedding");
         Ok(StoredRow {
             id,
             columns: self.0,
@@ -156,6 +161,15 @@ impl Row {
 /// A receipt for the rows of an answer.
 pub(crate) fn receipt(answer: Value) -> StorageResult<WriteReceipt> {
     let rows: StorageResult<RVec<_>> = Row::all(answer).into_iter().map(Row::stored).collect();
+    Ok(WriteReceipt { rows: rows? })
+}
+
+/// The same with the embeddings that the answer has.
+pub(crate) fn whole_receipt(answer: Value) -> StorageResult<WriteReceipt> {
+    let rows: StorageResult<RVec<_>> = Row::all(answer)
+        .into_iter()
+        .map(Row::stored_whole)
+        .collect();
     Ok(WriteReceipt { rows: rows? })
 }
 

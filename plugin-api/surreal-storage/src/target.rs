@@ -128,9 +128,17 @@ impl Address {
 
 fn invalid(url: &str, reason: &str) -> StorageError {
     StorageError::invalid_input(format!(
-        "\"{url}\" is not a database address: {reason}; write it like ws://localhost:8000 or wss://db.example.com"
+        "\"{url}\" is not a database address: {reason}; accepted are {ACCEPTED}"
     ))
 }
+
+/// The addresses that this build accepts.
+const ACCEPTED: &str = if cfg!(feature = "embedded") {
+    "ws://, wss://, http:// and https:// with a server (ws://localhost:8000), surrealkv:// with a \
+     directory (surrealkv:///var/lib/memories), and mem://"
+} else {
+    "ws://, wss://, http:// and https:// with a server, such as ws://localhost:8000"
+};
 
 fn embedded(text: &str) -> StorageResult<Address> {
     if !cfg!(feature = "embedded") {
@@ -169,10 +177,25 @@ fn remote(text: &str) -> StorageResult<Address> {
         Some(scheme) if scheme == "ws" || scheme == "http" => "ws",
         Some(scheme) if scheme == "wss" || scheme == "https" => "wss",
         Some(scheme) => {
-            let reason = format!("\"{scheme}\" is none of ws, wss, http and https");
+            let reason = match &*scheme {
+                "rocksdb" | "file" | "speedb" => format!(
+                    "{scheme}:// is an engine that this build does not have; export the database \
+                     with the program that wrote it, and import it into one of those accepted"
+                ),
+                _ => format!("\"{scheme}\" is none of ws, wss, http and https"),
+            };
             return Err(invalid(shown, &reason));
         }
-        None => return Err(invalid(shown, "it has no scheme such as ws://")),
+        None => {
+            let reason =
+                "it has no scheme such as ws://; for a directory, put surrealkv:// before it";
+            let reason = if cfg!(feature = "embedded") && !shown.is_empty() {
+                reason
+            } else {
+                "it has no scheme such as ws://"
+            };
+            return Err(invalid(shown, reason));
+        }
     };
     let after = text.split_once("://").map_or("", |(_, after)| after);
     let mut url = Url::parse(&format!("{scheme}://{after}"))
@@ -268,6 +291,10 @@ mod tests {
             ("", "no scheme"),
             ("localhost:8000", "no scheme"),
             ("ftp://host", "\"ftp\" is none of"),
+            ("/var/lib/memories.db", "accepted are ws://"),
+            ("./memories", "no scheme"),
+            ("rocksdb:///var/lib/memories", "rocksdb:// is an engine"),
+            ("file:///var/lib/memories", "file:// is an engine"),
             ("ws://", "empty host"),
             ("ws://host:99999", "invalid port"),
             ("ws://host/rpc?token=1", "nothing may follow"),

@@ -339,7 +339,7 @@ impl Shared {
         let timeouts = self.policy.timeouts;
         let connection = Connection::open(&self.config.target(), &timeouts).await?;
         self.check_for_loop(&connection).await?;
-        let schema = match schema::initialize(&connection, timeouts.operation).await {
+        let schema = match schema::initialize_replica(&connection, timeouts.operation).await {
             Ok(report) => report,
             Err(error) => {
                 let policy = error_policy::of(Call::PrepareSchema, error.kind);

@@ -27,6 +27,7 @@ fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
         dead_letters: 0,
         denied_functions: Vec::new(),
         resync: Vec::new(),
+        schema_problems: Vec::new(),
     }
 }
 
@@ -45,6 +46,7 @@ fn status(secondaries: Vec<SecondaryStatus>) -> Status {
             ..LogStatus::default()
         },
         secondaries,
+        not_replicated: Vec::new(),
     }
 }
 

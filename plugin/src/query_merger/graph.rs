@@ -21,13 +21,18 @@ use std::{
 };
 use surreal_storage::schema::relationships;
 
-/// The tables that hold edges: those that a relationship type can name and whose
-/// rows have ends. `$only` is one type, or empty for all.
+/// The tables that hold edges: those that a relationship type can name and that
+/// this crate's storage has made, or that have a row with ends, whatever their
+/// other rows are. `$only` is one type, or empty for all.
 macro_rules! relationship_tables {
     () => {
-        "(INFO FOR DB).tables.keys().filter(|$table| $table NOT IN $known \
-            AND (!$only OR $table = $only) \
-            AND (SELECT VALUE from_entity FROM type::table($table) LIMIT 1)[0] != NONE)"
+        "(INFO FOR DB STRUCTURE).tables.filter(|$table| $table.name NOT IN $known \
+            AND (!$only OR $table.name = $only) \
+            AND ($table.comment = 'relationship' \
+                OR (SELECT VALUE id FROM type::table($table.name) \
+                    WHERE from_entity != NONE AND from_entity != NULL \
+                    AND to_entity != NONE AND to_entity != NULL LIMIT 1)[0] != NONE)\
+            ).map(|$table| $table.name)"
     };
 }
 

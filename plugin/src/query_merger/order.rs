@@ -115,7 +115,7 @@ pub(super) fn chunk(a: &Stored<CodeChunk>, b: &Stored<CodeChunk>) -> Ordering {
 
 pub(super) fn job(a: &Stored<IndexingJob>, b: &Stored<IndexingJob>) -> Ordering {
     let started = |job: &Stored<IndexingJob>| job.record.started_at.into_option();
-    started(a).cmp(&started(b)).then_with(|| by_id(a, b))
+    started(b).cmp(&started(a)).then_with(|| by_id(a, b))
 }
 
 pub(super) fn fact(a: &PartialRow, b: &PartialRow) -> Ordering {

@@ -90,7 +90,7 @@ read_specs! {
     get_chunks_by_symbol ["code_chunks"], "chunk_index", None, UNION;
     search_chunks_by_similarity ["code_chunks"], "similarity, then id", Some(10), TOP;
     get_indexing_job ["code_indexing_jobs"], "", None, POINT;
-    list_active_indexing_jobs ["code_indexing_jobs"], "oldest first, then id", None, UNION;
+    list_active_indexing_jobs ["code_indexing_jobs"], "newest first, then id", None, UNION;
 }
 
 /// The table of `docs/merged-reads.md`.

@@ -6,6 +6,7 @@
 //! | `admin` | pausing, dead letters, resyncs: what an operator can ask for |
 //! | `status` | the status and what the metrics need |
 //! | [`verify`] | comparing the secondaries with the primary |
+//! | `not_replicated` | which tables of the primary are not replicated |
 //! | `dirty_flag` | what the primary keeps about the log: that it misses writes, and its epoch |
 //! | `queue_id` | the name of a `queue_dir`, which moves along with it |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
@@ -13,6 +14,7 @@
 
 mod admin;
 mod dirty_flag;
+mod not_replicated;
 mod queue_id;
 mod recovery_task;
 mod settlement_task;
@@ -36,6 +38,7 @@ use crate::{
     tombstones::Tombstones,
 };
 use dirty_flag::{DisabledMarker, PrimaryFlag};
+use not_replicated::NotReplicated;
 use parking_lot::Mutex;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -68,6 +71,7 @@ pub struct Replication {
     tables: TableFilter,
     locks: Arc<KeyLocks>,
     tombstones: Arc<Tombstones>,
+    not_replicated: NotReplicated,
     connections: Vec<Arc<SecondaryConnectionManager>>,
     loops: Arc<LoopDetector>,
     /// None with `sync_enabled: false`.
@@ -127,6 +131,12 @@ impl Replication {
             Arc::clone(&tombstones),
             settings.primary_request_lifetime,
         ));
+        let not_replicated = NotReplicated::default();
+        runtime.spawn(not_replicated::watch(
+            primary.clone(),
+            settings.operation_timeout,
+            Arc::clone(&not_replicated),
+        ));
         let policy = ConnectionPolicy::from(settings);
         let loops = LoopDetector::new(primary.clone(), settings.health_check_interval);
         let start = |secondary: &SecondaryConfig| {
@@ -165,6 +175,7 @@ impl Replication {
             tables,
             locks: Arc::default(),
             tombstones,
+            not_replicated,
             connections,
             loops,
             pipeline,

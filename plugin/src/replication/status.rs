@@ -47,6 +47,7 @@ impl Replication {
                 tombstones_fault: self.tombstones.fault(),
             },
             secondaries,
+            not_replicated: self.not_replicated.lock().clone(),
         }
         .with_health()
     }
@@ -85,6 +86,10 @@ impl Replication {
             dead_letters: rejected.dead_letters,
             denied_functions,
             resync: resync.collect(),
+            schema_problems: connection
+                .session()
+                .map(|session| session.schema.problems.clone())
+                .unwrap_or_default(),
             ..SecondaryStatus::of_connection(config, &snapshot)
         }
     }

@@ -4,8 +4,8 @@
 //! digests of its rows. Values travel only where digests differ. Rows that are
 //! missing or different are copied at once, as a resync copies them.
 
-use super::Replication;
-use crate::{connection::Session, sync_queue::SyncQueue};
+use super::{Replication, not_replicated};
+use crate::{connection::Session, status::UnreplicatedTable, sync_queue::SyncQueue};
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::CallContext,
@@ -37,6 +37,12 @@ pub struct VerifyReport {
     pub tables: Vec<TableReport>,
     /// Secondaries that could not be compared, each with the reason.
     pub skipped: BTreeMap<String, String>,
+    /// Tables of the primary with rows that are not replicated and so were not
+    /// compared.
+    pub not_replicated: Vec<UnreplicatedTable>,
+    /// By secondary, what its own schema does to rows and cannot be mended: such
+    /// rows differ again after every repair.
+    pub schema_problems: BTreeMap<String, Vec<String>>,
     /// Rows that were copied again because they differ.
     pub repairing: usize,
 }
@@ -82,6 +88,10 @@ impl Replication {
                     .insert(name.to_owned(), "the secondary is not connected".to_owned());
                 continue;
             };
+            let problems = session.schema.problems.clone();
+            if !problems.is_empty() {
+                report.schema_problems.insert(name.to_owned(), problems);
+            }
             for table in &tables {
                 match self.compare(&session, queue, name, table) {
                     Ok(compared) => {
@@ -96,6 +106,11 @@ impl Replication {
                 }
             }
         }
+        report.not_replicated =
+            not_replicated::find(&self.primary, self.config.settings.operation_timeout)?;
+        self.not_replicated
+            .lock()
+            .clone_from(&report.not_replicated);
         report.equal = report.skipped.is_empty() && report.repairing == 0;
         tracing::info!(
             equal = report.equal,

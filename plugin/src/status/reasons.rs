@@ -73,6 +73,13 @@ impl SecondaryStatus {
                  --deny-funcs (docs/operations.md)",
             ));
         }
+        for problem in &self.schema_problems {
+            reasons.push(reason(
+                format!("the secondary's schema: {problem}"),
+                "action required: run the statement on the secondary and restart it or the host, \
+                 then POST /api/db-sync/verify",
+            ));
+        }
         if !self.resync.is_empty() {
             let tables: Vec<String> = self
                 .resync

@@ -31,6 +31,7 @@ fn secondary(state: SecondaryState) -> SecondaryStatus {
         dead_letters: 0,
         denied_functions: Vec::new(),
         resync: Vec::new(),
+        schema_problems: Vec::new(),
     }
 }
 
@@ -50,6 +51,7 @@ fn status(secondary: SecondaryStatus) -> Status {
             ..LogStatus::default()
         },
         secondaries: vec![secondary],
+        not_replicated: Vec::new(),
     }
 }
 

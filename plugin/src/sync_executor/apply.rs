@@ -7,7 +7,7 @@ use super::{
     context::Context,
     refresh,
     rejection::RetryQueue,
-    statement::{self, Applied, PositionRange},
+    statement::{self, Applied, PositionRange, Write, Writing},
 };
 use crate::{
     connection::{Session, WorkerConnection, jitter},
@@ -255,7 +255,7 @@ impl Applier {
                 &source,
                 nothing,
                 &[],
-                |_| false,
+                &Writing::nothing(&session.schema),
                 timeout,
             )
             .await
@@ -367,8 +367,13 @@ impl Applier {
                 &source,
                 range,
                 changes,
-                |table| {
-                    conflicts.count() > 0 || session.schema.without_unique_index.contains(&table)
+                &Writing {
+                    write: Write::Upsert,
+                    replaces_same_key: &|table| {
+                        conflicts.count() > 0
+                            || session.schema.without_unique_index.contains(&table)
+                    },
+                    schema: &session.schema,
                 },
                 self.timeout(),
             )

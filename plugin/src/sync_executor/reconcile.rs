@@ -249,7 +249,7 @@ mod tests {
     use crate::{
         sync_executor::{
             batch,
-            statement::{self, Applied, PositionRange},
+            statement::{self, Applied, PositionRange, Writing},
         },
         sync_queue::Watermark,
         sync_types::{RowImage, SyncOperation},
@@ -257,7 +257,7 @@ mod tests {
     };
     use plugin_api::value::RecordId;
     use server_process::SecondaryServer;
-    use surreal_storage::Timeouts;
+    use surreal_storage::{Timeouts, schema::SchemaReport};
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -350,7 +350,9 @@ mod tests {
                 to: Position(to),
             };
             let source = partitions(epoch).remove(0);
-            statement::apply(&connection, &source, range, &changes, |_| false, TIMEOUT).await
+            let schema = SchemaReport::default();
+            let writing = Writing::nothing(&schema);
+            statement::apply(&connection, &source, range, &changes, &writing, TIMEOUT).await
         };
         let value = async || {
             let sql = "SELECT VALUE value FROM kv_memories:k";

@@ -15,7 +15,7 @@ use plugin_api::{
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use surreal_storage::{
     Connection,
-    schema::{DOCUMENTS, POSITION_TABLE},
+    schema::{DOCUMENTS, POSITION_TABLE, SchemaReport},
 };
 
 /// A partition of a log, as a secondary knows it.
@@ -73,10 +73,6 @@ pub(super) enum Applied {
 /// already, or past it, does nothing, so a late or repeated request is harmless.
 /// So does one whose positions another epoch has claimed.
 ///
-/// In tables for which `replaces_same_key` is true, rows that hold the same key
-/// under another id are removed first. That costs a lookup per row, so it is for
-/// the tables that need it.
-///
 /// # Errors
 /// The database's. `NotFound` if the secondary has to be reconciled: another
 /// epoch has claimed its positions, or it is not even where the range begins.
@@ -85,10 +81,10 @@ pub(super) async fn apply(
     source: &LogPartition,
     range: PositionRange,
     changes: &[Change],
-    replaces_same_key: impl Fn(&str) -> bool,
+    writing: &Writing<'_>,
     timeout: Duration,
 ) -> StorageResult<Applied> {
-    let (steps, parameters) = steps(changes, replaces_same_key, Write::Upsert);
+    let (steps, parameters) = steps(changes, writing);
     let parameters = parameters
         .with("source", source.position_row())
         .with("epoch", source.epoch.to_int())
@@ -161,11 +157,10 @@ pub(super) async fn copy(
     source: &LogPartition,
     point: CopyPoint,
     changes: &[Change],
-    replaces_same_key: impl Fn(&str) -> bool,
-    write: Write,
+    writing: &Writing<'_>,
     timeout: Duration,
 ) -> StorageResult<CopyPoint> {
-    let (steps, parameters) = steps(changes, replaces_same_key, write);
+    let (steps, parameters) = steps(changes, writing);
     let parameters = parameters
         .with("source", source.position_row())
         .with("epoch", source.epoch.to_int())
@@ -198,11 +193,37 @@ pub(super) enum Write {
     Create,
 }
 
+/// How the rows of a transaction are written to a secondary.
+pub(super) struct Writing<'a> {
+    /// With which statement.
+    pub(super) write: Write,
+    /// In tables for which this is true, rows that hold the same key under another id
+    /// are removed first. That costs a lookup per row, so it is for the tables that
+    /// need it.
+    pub(super) replaces_same_key: &'a (dyn Fn(&str) -> bool + Sync),
+    /// What the secondary's own definitions do to rows.
+    pub(super) schema: &'a SchemaReport,
+}
+
+impl<'a> Writing<'a> {
+    /// For a transaction that only moves or reads the position.
+    pub(super) fn nothing(schema: &'a SchemaReport) -> Self {
+        Self {
+            write: Write::Upsert,
+            replaces_same_key: &|_| false,
+            schema,
+        }
+    }
+}
+
 /// The steps that bring changes about, and their parameters.
 fn steps(
     changes: &[Change],
-    replaces_same_key: impl Fn(&str) -> bool,
-    write: Write,
+    Writing {
+        write,
+        replaces_same_key,
+        schema,
+    }: &Writing<'_>,
 ) -> (String, Object) {
     let mut rows: BTreeMap<&str, Vec<RowImage>> = BTreeMap::new();
     let mut documents = Vec::new();
@@ -247,6 +268,20 @@ fn steps(
             steps,
             "FOR $row IN $rows{at} {{ {verb} $row.id CONTENT $row RETURN NONE; }};"
         );
+        // A new row gets the secondary's defaults for columns that it has not got;
+        // writing it again removes them.
+        let incomplete: Value = rows
+            .iter()
+            .filter(|row| schema.adds_to(table, &row.columns))
+            .map(|row| row.clone().into_object())
+            .collect();
+        if incomplete.as_array().is_some_and(|rows| !rows.is_empty()) {
+            let _ = writeln!(
+                steps,
+                "FOR $row IN $incomplete{at} {{ UPDATE $row.id CONTENT $row RETURN NONE; }};"
+            );
+            parameters.insert(format!("incomplete{at}"), incomplete);
+        }
         let rows: Value = rows.into_iter().map(RowImage::into_object).collect();
         parameters.insert(format!("rows{at}"), rows);
     }

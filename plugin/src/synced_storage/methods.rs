@@ -98,10 +98,10 @@ delete_methods! { $
     delete_document(path)                     => [DOCUMENTS],    Document(document_key(path)),              rows([]),                             Scope::of_document(path);
     delete_event(id, user)                    => [EVENTS],       Tables,                                    row_of_user(EVENTS, id, user),        vec![];
     delete_code_project(id)                   => [PROJECTS, FILES, SYMBOLS, CHUNKS, JOBS], Tables,          rows([project(id)]),                  Scope::of_project(id);
-    delete_code_file(project_id, path)        => [FILES],        keys([file(project_id, path)]),            Locked,                               vec![];
-    delete_symbols_by_file(project_id, path)  => [SYMBOLS],      Tables,                                    in_file(SYMBOLS, project_id, path),   vec![Scope::symbols_of_file(project_id, path)];
+    delete_code_file(project_id, path)        => [FILES, SYMBOLS, CHUNKS], Tables,                        in_file([FILES, SYMBOLS, CHUNKS], project_id, path), Scope::of_file(project_id, path);
+    delete_symbols_by_file(project_id, path)  => [SYMBOLS],      Tables,                                    in_file([SYMBOLS], project_id, path),   vec![Scope::symbols_of_file(project_id, path)];
     delete_chunks_by_symbol(symbol_id)        => [CHUNKS],       Tables,                                    rows([]),                             vec![Scope::chunks_of_symbol(symbol_id)];
-    delete_chunks_by_file(project_id, path)   => [CHUNKS],       Tables,                                    in_file(CHUNKS, project_id, path),    vec![Scope::chunks_of_file(project_id, path)];
+    delete_chunks_by_file(project_id, path)   => [CHUNKS],       Tables,                                    in_file([CHUNKS], project_id, path),    vec![Scope::chunks_of_file(project_id, path)];
 }
 
 fn fact(user_id: &str, key: &str) -> Key {
@@ -167,9 +167,13 @@ fn row_of_user<'a>(table: Table, id: &str, user_id: &'a str) -> DeleteTarget<'a>
     }
 }
 
-fn in_file<'a>(table: Table, project_id: &'a str, file_path: &'a str) -> DeleteTarget<'a> {
+fn in_file<'a, const N: usize>(
+    tables: [Table; N],
+    project_id: &'a str,
+    file_path: &'a str,
+) -> DeleteTarget<'a> {
     DeleteTarget::InFile {
-        table: table.name,
+        tables: tables.map(|table| table.name).into(),
         project_id,
         file_path,
     }

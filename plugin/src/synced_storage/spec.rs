@@ -51,8 +51,8 @@ pub(super) enum DeleteTarget<'a> {
     /// Those that the primary has in a file of code. A scope over the file
     /// would miss a secondary's copy from before a row moved into it.
     InFile {
-        /// The table of the rows.
-        table: &'a str,
+        /// The tables of the rows.
+        tables: Vec<&'a str>,
         /// The file's project.
         project_id: &'a str,
         /// The file.
@@ -160,28 +160,36 @@ impl DeleteSpec<'_> {
                 let sql = "SELECT VALUE user_id FROM $id";
                 let answer = primary.query(context, sql, &row)?;
                 let mut owner = answer.first_rows().iter();
-                let is_anothers = owner.any(|owner| *owner != Value::from(*user_id));
+                // A row of no user is an empty user's.
+                let is_anothers = owner.any(|owner| match owner.is_nullish() {
+                    true => !user_id.is_empty(),
+                    false => *owner != Value::from(*user_id),
+                });
                 Ok(match is_anothers {
                     true => Vec::new(),
                     false => vec![Key::of_id(id)],
                 })
             }
             DeleteTarget::InFile {
-                table,
+                tables,
                 project_id,
                 file_path,
             } => {
                 let file = Object::new()
                     .with("project_id", *project_id)
                     .with("file_path", *file_path);
-                let columns = key_columns(table).join(", ");
-                let sql = format!(
-                    "SELECT {columns} FROM {table} \
-                     WHERE project_id = $project_id AND file_path = $file_path"
-                );
-                let answer = primary.query(context, &sql, &file)?;
-                let rows = answer.first_rows().iter().filter_map(Value::as_object);
-                Ok(rows.map(|row| Key::of_columns(table, row)).collect())
+                let mut keys = Vec::new();
+                for table in tables {
+                    let columns = key_columns(table).join(", ");
+                    let sql = format!(
+                        "SELECT {columns} FROM {table} \
+                         WHERE project_id = $project_id AND file_path = $file_path"
+                    );
+                    let answer = primary.query(context, &sql, &file)?;
+                    let rows = answer.first_rows().iter().filter_map(Value::as_object);
+                    keys.extend(rows.map(|row| Key::of_columns(table, row)));
+                }
+                Ok(keys)
             }
         }
     }

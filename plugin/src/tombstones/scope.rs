@@ -31,15 +31,23 @@ impl Scope {
 
     /// The symbols of a file.
     pub fn symbols_of_file(project_id: &str, file_path: &str) -> Self {
-        Self::of_file(SYMBOLS.name, project_id, file_path)
+        Self::in_file(SYMBOLS.name, project_id, file_path)
     }
 
     /// The chunks of a file's symbols.
     pub fn chunks_of_file(project_id: &str, file_path: &str) -> Self {
-        Self::of_file(CHUNKS.name, project_id, file_path)
+        Self::in_file(CHUNKS.name, project_id, file_path)
     }
 
-    fn of_file(table: &str, project_id: &str, file_path: &str) -> Self {
+    /// The symbols and chunks of a file.
+    pub fn of_file(project_id: &str, file_path: &str) -> Vec<Self> {
+        vec![
+            Self::symbols_of_file(project_id, file_path),
+            Self::chunks_of_file(project_id, file_path),
+        ]
+    }
+
+    fn in_file(table: &str, project_id: &str, file_path: &str) -> Self {
         let conditions = [
             ("project_id", project_id.into()),
             ("file_path", file_path.into()),

@@ -1,8 +1,8 @@
 //! Storing rows under their keys: what all methods that do so share.
 
 use crate::{
-    rows::receipt,
-    schema::{Table, upsert_parameters, upsert_statement},
+    rows::whole_receipt,
+    schema::{Kind, Rule, Table, upsert_parameters, upsert_statement},
     storage::Call,
 };
 use plugin_api::{
@@ -50,6 +50,17 @@ fn key_text(table: &Table, row: &Object) -> String {
     columns.map(|value| format!("{value}\u{0}")).collect()
 }
 
+fn gives_embedding(row: &Object) -> bool {
+    row.get("embedding")
+        .is_some_and(|value| !value.is_nullish())
+}
+
+/// Does a row keep its embedding where none is given?
+fn keeps_embedding(table: &Table) -> bool {
+    let mut columns = table.columns.iter();
+    columns.any(|column| column.kind == Kind::Embedding && column.rule == Rule::GivenOrKept)
+}
+
 impl Call {
     /// Stores rows by their keys, all or none. The receipt has a row for each
     /// one given; of several with the same key the last one is stored.
@@ -73,12 +84,21 @@ impl Call {
             return Ok(WriteReceipt::default());
         }
         let Deduplicated { rows, positions } = Deduplicated::of(table, rows);
+        // An embedding that was given is known to the caller. One that was kept has
+        // to be read.
+        let gives: Vec<bool> = rows.iter().map(gives_embedding).collect();
+        let kept = keeps_embedding(table) && gives.contains(&false);
         let mut all = upsert_parameters(table, rows);
         for (name, value) in parameters {
             all.insert(name, value);
         }
-        let answer: Value = self.write(&upsert_statement(table, before), all).await?;
-        let written = receipt(answer)?.rows;
+        let answer: Value = self
+            .write(&upsert_statement(table, before, kept), all)
+            .await?;
+        let mut written = whole_receipt(answer)?.rows;
+        for (row, _) in written.iter_mut().zip(&gives).filter(|(_, given)| **given) {
+            row.columns.remove("embedding");
+        }
         let rows = positions.iter().filter_map(|&at| written.get(at).cloned());
         Ok(WriteReceipt {
             rows: rows.collect(),

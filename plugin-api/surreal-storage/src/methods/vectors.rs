@@ -14,9 +14,10 @@ use plugin_api::{
     value::Object,
 };
 
+/// The row; an empty user is none.
 fn row(user_id: &str, content: String, embedding: &[f32], metadata: Object) -> Object {
     parameters! {
-        user_id: user_id,
+        user_id: Some(user_id).filter(|user| !user.is_empty()),
         content: content,
         embedding: stored_embedding(embedding),
         metadata: metadata,
@@ -63,10 +64,16 @@ impl Call {
         query_embedding: &[f32],
         limit: u32,
     ) -> StorageResult<FoundVectors> {
+        // Only the first uses the index.
+        let of_user = if user_id.is_empty() {
+            "(user_id ?? '') = ''"
+        } else {
+            "user_id = $user"
+        };
         let rows = self
             .nearest(
                 VECTORS.name,
-                "user_id = $user",
+                of_user,
                 parameters! { user: user_id },
                 query_embedding,
                 limit_or(limit, 10),
@@ -90,7 +97,7 @@ impl Call {
         let statement = format!(
             "{{
                 LET $now = time::now();
-                LET $written = (UPDATE $id SET {assignments} WHERE user_id = $row.user_id RETURN VALUE id);
+                LET $written = (UPDATE $id SET {assignments} WHERE (user_id ?? '') = ($row.user_id ?? '') RETURN VALUE id);
                 RETURN SELECT * OMIT embedding FROM $written;
             }}"
         );
@@ -107,7 +114,7 @@ impl Call {
     pub(crate) async fn delete_vector(self, id: String, user_id: String) -> StorageResult<()> {
         let record = record_id(VECTORS.name, &id)?;
         self.write(
-            "DELETE $id WHERE user_id = $user",
+            "DELETE $id WHERE (user_id ?? '') = $user",
             parameters! { id: record, user: user_id },
         )
         .await

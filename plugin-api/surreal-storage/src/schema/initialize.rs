@@ -2,16 +2,21 @@
 
 use super::{
     TEXT_ANALYZER,
-    relationships::table_rows,
-    table::{Column, Kind, Rule, Table},
-    tables::TABLES,
+    existing::{ExistingTable, Role},
+    relationships::{is_relationship, table_rows},
+    table::{Column, Kind, Table, table},
+    tables::{RELATIONSHIPS, TABLES},
 };
 use crate::{Connection, connection::within, retry::while_in_conflict, rows::Row};
 use plugin_api::{
     error::StorageResult,
     value::{Object, Value},
 };
-use std::{collections::HashSet, fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+    time::Duration,
+};
 
 /// What [`initialize`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,27 +24,81 @@ pub struct SchemaReport {
     /// Tables whose key has no unique index, because existing rows share a key.
     /// Writes still find rows by their key.
     pub without_unique_index: Vec<&'static str>,
+    /// What the database's own definitions do to rows, and cannot be mended; each
+    /// with its remedy.
+    pub problems: Vec<String>,
+    /// By table, the columns that a new row gets if it comes without them. A copy
+    /// of a row that lacks one has to be written twice.
+    pub defaults: BTreeMap<String, Vec<String>>,
 }
 
-/// Creates missing tables, columns and indexes, and redefines the columns that an
-/// older host defined in a way that changes or rejects what is written: times that
-/// the server overwrites on every write, objects without free keys. Rows stay as
-/// they are. Idempotent.
+impl SchemaReport {
+    /// Does the database give a new row a column that this one has not got?
+    pub fn adds_to(&self, table: &str, row: &Object) -> bool {
+        let columns = self.defaults.get(table).map_or(&[][..], Vec::as_slice);
+        let lacks = |column: &String| matches!(row.get(column), None | Some(Value::None));
+        columns.iter().any(lacks)
+    }
+
+    /// Columns that are about to be defined.
+    fn add_defaults_of_new_columns(&mut self) {
+        for table in TABLES {
+            let defaults = self.defaults.entry(table.name.to_owned()).or_default();
+            for column in table.columns {
+                let known = defaults.iter().any(|name| name == column.name);
+                if column.default().is_some() && !known {
+                    defaults.push(column.name.to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// Prepares the host's own database: creates missing tables, columns and indexes,
+/// and alters what an older host defined in a way that changes or refuses what is
+/// written: times that the server overwrites on every write, types without room
+/// for nothing, objects without free keys. Defaults, assertions and permissions
+/// stay, and rows stay as they are. Idempotent.
 ///
 /// # Errors
 /// The database's; `Timeout` if it takes longer than `timeout` in all.
 pub async fn initialize(connection: &Connection, timeout: Duration) -> StorageResult<SchemaReport> {
+    initialize_as(connection, timeout, Role::Primary).await
+}
+
+/// The same for a copy of another database, which takes whatever rows that has:
+/// its tables become schemaless, too, and its columns may be written again.
+///
+/// # Errors
+/// Those of [`initialize`].
+pub async fn initialize_replica(
+    connection: &Connection,
+    timeout: Duration,
+) -> StorageResult<SchemaReport> {
+    initialize_as(connection, timeout, Role::Replica).await
+}
+
+async fn initialize_as(
+    connection: &Connection,
+    timeout: Duration,
+    role: Role,
+) -> StorageResult<SchemaReport> {
     // Another host may be initialising the same database.
-    let attempts = while_in_conflict(|| attempt(connection, timeout));
+    let attempts = while_in_conflict(|| attempt(connection, timeout, role));
     within(timeout, attempts).await
 }
 
-async fn attempt(connection: &Connection, timeout: Duration) -> StorageResult<SchemaReport> {
+async fn attempt(
+    connection: &Connection,
+    timeout: Duration,
+    role: Role,
+) -> StorageResult<SchemaReport> {
     let run = |sql: String| async move { connection.query(&sql, Object::new(), timeout).await };
     let existing = table_rows(run("INFO FOR DB STRUCTURE".to_owned()).await?);
+    let mut report = mend(connection, timeout, role, &existing).await?;
     let schemafull: HashSet<String> = existing
         .iter()
-        .filter(|table| table.flag("schemafull"))
+        .filter(|table| role == Role::Primary && table.flag("schemafull"))
         .map(|table| table.text("name").into_string())
         .collect();
     run(definitions(&schemafull)).await?;
@@ -48,7 +107,6 @@ async fn attempt(connection: &Connection, timeout: Duration) -> StorageResult<Sc
         .iter()
         .map(|table| format!("INFO FOR TABLE {} STRUCTURE;", table.name))
         .collect();
-    let mut report = SchemaReport::default();
     for (table, structure) in TABLES.iter().zip(run(structures).await?) {
         let present = Indexes::of(structure);
         for statement in missing_indexes(table, &present) {
@@ -72,6 +130,43 @@ async fn attempt(connection: &Connection, timeout: Duration) -> StorageResult<Sc
     Ok(report)
 }
 
+/// Alters the definitions of existing tables that would change or refuse rows.
+async fn mend(
+    connection: &Connection,
+    timeout: Duration,
+    role: Role,
+    existing: &[Row],
+) -> StorageResult<SchemaReport> {
+    let run = |sql: String| async move { connection.query(&sql, Object::new(), timeout).await };
+    let names = existing.iter().map(|table| table.text("name"));
+    let structures: String = names
+        .map(|name| format!("INFO FOR TABLE `{}` STRUCTURE;", name.replace('`', "\\`")))
+        .collect();
+    let mut report = SchemaReport::default();
+    if structures.is_empty() {
+        report.add_defaults_of_new_columns();
+        return Ok(report);
+    }
+    let mut alterations = String::new();
+    for (row, structure) in existing.iter().zip(run(structures).await?) {
+        let present = ExistingTable::new(row, &structure);
+        let table = match table(&present.name) {
+            Some(table) => table,
+            None if is_relationship(row, &present) => &RELATIONSHIPS,
+            None => continue,
+        };
+        let findings = present.findings(table, role);
+        alterations.extend(findings.alterations);
+        report.problems.extend(findings.problems);
+        report.defaults.insert(present.name, findings.defaults);
+    }
+    if !alterations.is_empty() {
+        run(alterations).await?;
+    }
+    report.add_defaults_of_new_columns();
+    Ok(report)
+}
+
 /// The analyzer, the tables and their columns.
 fn definitions(schemafull: &HashSet<String>) -> String {
     let mut sql = format!(
@@ -82,34 +177,38 @@ fn definitions(schemafull: &HashSet<String>) -> String {
         // Writing to a String cannot fail.
         let _ = write!(sql, "DEFINE TABLE IF NOT EXISTS {name} SCHEMALESS;");
         for column in table.columns {
-            let (replace, kind) = definition(column, schemafull.contains(name));
+            let flexible = match column.kind {
+                Kind::Object if schemafull.contains(name) => " FLEXIBLE",
+                _ => "",
+            };
+            let kind = kind_of(column);
             let _ = write!(
                 sql,
-                "DEFINE FIELD {replace} {} ON {name} TYPE {kind};",
+                "DEFINE FIELD IF NOT EXISTS {} ON {name} TYPE {kind}{flexible}",
                 column.name
             );
+            if let Some(default) = column.default() {
+                let _ = write!(sql, " DEFAULT {default}");
+            }
+            sql.push(';');
         }
     }
     sql
 }
 
-/// Whether a column replaces an existing definition, and its type.
-fn definition(column: &Column, schemafull: bool) -> (&'static str, &'static str) {
-    const NEW: &str = "IF NOT EXISTS";
-    const REPLACE: &str = "OVERWRITE";
+/// The type of a column.
+pub(super) fn kind_of(column: &Column) -> &'static str {
     match column.kind {
-        Kind::Key => (NEW, "string"),
-        Kind::KeyNumber => (NEW, "int"),
-        Kind::Text if column.rule == Rule::Legacy => (REPLACE, "option<null | string>"),
-        Kind::Text => (NEW, "option<null | string>"),
-        Kind::Int => (NEW, "option<null | int>"),
-        Kind::Float => (NEW, "option<null | float>"),
-        Kind::Bool => (NEW, "option<null | bool>"),
-        Kind::Embedding => (NEW, "option<null | array<float>>"),
-        Kind::Any => (REPLACE, "any"),
-        Kind::Time => (REPLACE, "option<null | datetime>"),
-        Kind::Object if schemafull => (REPLACE, "option<null | object> FLEXIBLE"),
-        Kind::Object => (REPLACE, "option<null | object>"),
+        Kind::Key => "string",
+        Kind::KeyNumber => "int",
+        Kind::Text => "option<null | string>",
+        Kind::Int => "option<null | int>",
+        Kind::Float => "option<null | float>",
+        Kind::Bool => "option<null | bool>",
+        Kind::Embedding => "option<null | array<float>>",
+        Kind::Any => "any",
+        Kind::Time => "option<null | datetime>",
+        Kind::Object => "option<null | object>",
     }
 }
 

@@ -5,16 +5,18 @@
 //! | `table` | [`Table`]: what is known of a table |
 //! | `tables` | [`TABLES`]: the tables, each with these facts |
 //! | `initialize` | [`initialize()`]: creates what a database lacks of them |
+//! | `existing` | what a database's own definitions do to rows, and what mends them |
 //! | `upsert` | the statement that stores rows under their keys |
 //! | [`relationships`] | the tables of relationship types, created on first use |
 
+mod existing;
 mod initialize;
 pub mod relationships;
 mod table;
 mod tables;
 mod upsert;
 
-pub use initialize::{SchemaReport, initialize};
+pub use initialize::{SchemaReport, initialize, initialize_replica};
 pub use table::{Column, Kind, Rule, Table, table};
 pub use tables::{
     CHUNKS, DIRTY_FLAG_TABLE, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, INSTANCE_TABLE, JOBS,

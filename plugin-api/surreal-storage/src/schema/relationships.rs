@@ -4,8 +4,9 @@
 //! the entities' ids), `relationship_type`, `properties` and `created_at`.
 
 use super::{
+    existing::ExistingTable,
     identifier, table,
-    tables::{OTHER_TABLES, TABLES},
+    tables::{DIRTY_FLAG_TABLE, OTHER_TABLES, POSITION_TABLE, TABLES},
 };
 use crate::{Connection, retry::while_in_conflict, rows::Row};
 use plugin_api::{
@@ -99,6 +100,42 @@ pub fn replicated_tables(
     Ok(tables)
 }
 
+/// The tables of a database that have rows and are not replicated, sorted, with the
+/// number of their rows: tables that no method of the host reads, and tables whose
+/// only edges are the database's own (`in` and `out`, made by RELATE).
+///
+/// # Errors
+/// The database's.
+pub fn tables_with_other_rows(
+    database: &dyn Storage,
+    context: &CallContext,
+) -> StorageResult<Vec<(String, u64)>> {
+    let replicated = replicated_tables(database, context)?;
+    let answer = database.query(context, LIST_TABLES, &Object::new())?;
+    let answers = answer.as_array().unwrap_or_default().to_vec();
+    let names = table_rows(answers)
+        .into_iter()
+        .map(|row| row.text("name").into_string());
+    let own = [DIRTY_FLAG_TABLE, POSITION_TABLE];
+    let mut others: Vec<String> = names
+        .filter(|name| !replicated.contains(name) && !own.contains(&name.as_str()))
+        .collect();
+    others.sort_unstable();
+    let count = |name: &String| {
+        let name = name.replace('\\', "\\\\").replace('`', "\\`");
+        format!("(SELECT count() FROM `{name}` GROUP ALL)[0].count ?? 0")
+    };
+    let counts: Vec<String> = others.iter().map(count).collect();
+    let sql = format!("RETURN [{}]", counts.join(", "));
+    let answer = database.query(context, &sql, &Object::new())?;
+    let counts = answer.first_rows().iter().map(|count| count.as_int());
+    let counts = counts.map(|count| count.and_then(|count| u64::try_from(count).ok()));
+    let counted = others.into_iter().zip(counts);
+    Ok(counted
+        .filter_map(|(name, count)| Some((name, count.filter(|count| *count > 0)?)))
+        .collect())
+}
+
 /// Lists the tables of a database.
 const LIST_TABLES: &str = "INFO FOR DB STRUCTURE";
 
@@ -149,6 +186,15 @@ impl Found {
         self.relationships
             .extend(edges.filter_map(|(name, from)| (!from.is_nullish()).then_some(name)));
     }
+}
+
+/// Does a table that is not one of [`TABLES`] hold relationships, or is it defined
+/// to? `row` is its row in `INFO FOR DB STRUCTURE`.
+pub(super) fn is_relationship(row: &Row, table: &ExistingTable) -> bool {
+    let name = &table.name;
+    !is_taken(name)
+        && identifier("a table", name).is_ok()
+        && (row.text("comment") == COMMENT || table.has_ends())
 }
 
 /// The tables in an answer to `INFO FOR DB STRUCTURE`.

@@ -73,6 +73,8 @@ pub enum Rule {
     Given,
     /// Sets what the caller gives, or else the time of the write.
     GivenOrNow,
+    /// Sets what the caller gives, or else keeps what is there.
+    GivenOrKept,
     /// Keeps what is there; of a new row, sets what the caller gives.
     Kept,
     /// Keeps what is there; of a new row, sets the time of the write.
@@ -81,6 +83,15 @@ pub enum Rule {
     Updated,
     /// Leaves it alone: an older host's column, only read.
     Legacy,
+}
+
+impl Column {
+    /// The SurrealQL expression that a row gets which another program writes
+    /// without this column: the times of a row are set by default.
+    pub fn default(&self) -> Option<&'static str> {
+        let sets_time = matches!(self.rule, Rule::GivenOrNow | Rule::Created | Rule::Updated);
+        sets_time.then_some("time::now()")
+    }
 }
 
 impl Table {

@@ -11,9 +11,9 @@ use plugin_api::value::{Object, Value};
 /// unique index or between their transactions, and retries.
 ///
 /// `before` runs first, in the same transaction. The answer is the rows as
-/// stored, in the order given, without their embeddings. The parameters are
+/// stored, in the order given, without their embeddings unless `with_embeddings`. The parameters are
 /// those of [`upsert_parameters`].
-pub(crate) fn upsert_statement(table: &Table, before: &str) -> String {
+pub(crate) fn upsert_statement(table: &Table, before: &str, with_embeddings: bool) -> String {
     let name = table.name;
     let fresh = format!("type::record('{name}', rand::id())");
     let id = if table.is_keyed_by_id() {
@@ -28,6 +28,11 @@ pub(crate) fn upsert_statement(table: &Table, before: &str) -> String {
         format!("(SELECT VALUE id FROM ONLY {name} WHERE {same_key} LIMIT 1) ?? {fresh}")
     };
     let assignments = assignments(table);
+    let omit = if with_embeddings {
+        ""
+    } else {
+        "OMIT embedding"
+    };
     format!(
         "{{
             {before}
@@ -36,7 +41,7 @@ pub(crate) fn upsert_statement(table: &Table, before: &str) -> String {
             FOR $row IN $rows {{
                 UPSERT $ids[$row.{POSITION}] SET {assignments} RETURN NONE;
             }};
-            RETURN SELECT * OMIT embedding FROM $ids;
+            RETURN SELECT * {omit} FROM $ids;
         }}"
     )
 }
@@ -72,6 +77,7 @@ pub(crate) fn assignments(table: &Table) -> String {
             let value = match column.rule {
                 Rule::Given => format!("$row.{name}"),
                 Rule::GivenOrNow => format!("$row.{name} ?? $now"),
+                Rule::GivenOrKept => format!("$row.{name} ?? {name}"),
                 Rule::Kept => format!("{name} ?? $row.{name}"),
                 Rule::Created => format!("{name} ?? $now"),
                 Rule::Updated => "$now".to_owned(),

@@ -281,7 +281,7 @@ fn a_file_is_saved_replaced_listed_and_deleted() {
 }
 
 #[test]
-fn a_symbol_is_read_back_whole_and_replaced_whole() {
+fn a_symbol_is_read_back_whole_and_keeps_what_is_not_given_again() {
     let s = storage();
     let full = CodeSymbol {
         source_code: Some("fn f() {}".into()).into(),
@@ -308,7 +308,17 @@ fn a_symbol_is_read_back_whole_and_replaced_whole() {
     assert_stored(&s, "code_symbols", &second);
     assert_eq!(one(&first).id, one(&second).id);
     let stored = s.get_code_symbol(&cx(), "p", "S/f").unwrap().unwrap();
-    assert_eq!(stored.record, bare);
+    let kept = CodeSymbol {
+        start_line: bare.start_line,
+        end_line: bare.end_line,
+        start_byte: 0,
+        end_byte: 0,
+        ..full
+    };
+    assert_eq!(stored.record, kept);
+    // An embedding that was kept is in the receipt; one that was given is not.
+    assert!(one(&second).columns.get("embedding").is_some());
+    assert!(one(&first).columns.get("embedding").is_none());
     assert_eq!(stored.created_at.unwrap(), time(one(&first), "created_at"));
     assert!(s.get_code_symbol(&cx(), "p", "none").unwrap().is_none());
 }
@@ -505,7 +515,7 @@ fn a_job_goes_from_pending_to_completed() {
             .map(|job| job.record.project_id.to_string())
             .collect::<Vec<_>>()
     };
-    assert_eq!(active(), ["p", "q"]);
+    assert_eq!(active(), ["q", "p"]);
 
     let id = one(&created).id.to_string();
     let update = |status: &str, progress, files, error: &str| {

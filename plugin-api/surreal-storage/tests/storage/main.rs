@@ -4,7 +4,6 @@
 mod code;
 mod documents;
 mod events;
-mod existing;
 mod facts;
 mod graph;
 mod lifecycle;

@@ -13,9 +13,22 @@ use std::sync::{
     LazyLock,
     atomic::{AtomicU32, Ordering as AtomicOrdering},
 };
-use surreal_storage::{SurrealStorage, stored_embedding};
+use surreal_storage::{SurrealStorage, schema, stored_embedding};
 
 const TABLES: &[&str] = &["code_symbols", "events", "kv_memories", "knowledge_base"];
+
+/// The database, where a row that is written without times has none: the same in
+/// every database.
+fn without_times(database: SurrealStorage) -> SurrealStorage {
+    for table in TABLES.iter().filter_map(|table| schema::table(table)) {
+        let timed = table.columns.iter().filter(|it| it.default().is_some());
+        for column in timed {
+            let sql = format!("ALTER FIELD {} ON {} DROP DEFAULT", column.name, table.name);
+            run(&database, &sql, &Object::new());
+        }
+    }
+    database
+}
 
 /// A primary, two secondaries, and the database that holds their union.
 struct Databases {
@@ -27,7 +40,7 @@ struct Databases {
 
 impl Databases {
     fn new() -> Self {
-        let backends = [database(), database(), database()];
+        let backends = [database(), database(), database()].map(without_times);
         let secondaries = [
             TestSecondary::new("second", 2, backends[2].clone()),
             TestSecondary::new("first", 1, backends[1].clone()),
@@ -36,7 +49,7 @@ impl Databases {
         Self {
             backends,
             secondaries,
-            union: database(),
+            union: without_times(database()),
             merger,
         }
     }

@@ -1,6 +1,8 @@
 //! What merged reads promise, one example each.
 
-use super::{LONG_TIMEOUT, TestSecondary, context, database, merger, rows::embedding, tombstones};
+use super::{
+    LONG_TIMEOUT, TestSecondary, context, database, merger, rows::embedding, run, tombstones,
+};
 use crate::{dedup::Key, query_merger::QueryMerger, tombstones::Scope};
 use abi_stable::std_types::{RString, RVec};
 use plugin_api::{
@@ -115,6 +117,41 @@ fn a_document_with_fewer_chunks_than_before_has_only_those() {
         .map(|found| found.document.content.as_str())
         .collect();
     assert_eq!(contents, ["new"]);
+}
+
+#[test]
+fn a_row_without_ends_hides_no_edge_of_its_table() {
+    // A table that the storage has made, and one that an older host has made.
+    for create in ["", "DEFINE TABLE knows;"] {
+        let (primary, secondary) = (database(), database());
+        for name in ["ada", "bob"] {
+            primary
+                .create_entity(&context(), "person", name, &Object::new())
+                .unwrap();
+        }
+        run(&primary, create, &Object::new());
+        primary
+            .create_relationship(&context(), "ada", "bob", "knows", &Object::new())
+            .unwrap();
+        run(&primary, "CREATE knows:0 SET note = 1", &Object::new());
+        // The archive of a secondary may have an edge more.
+        run(
+            &secondary,
+            "CREATE knows:0 SET note = 1; CREATE knows:z SET from_entity = 'entities:a', \
+             to_entity = 'entities:b'",
+            &Object::new(),
+        );
+        let merger = over(&primary, &secondary);
+        let found = merger.traverse_graph(&context(), "ada", "", 2).unwrap();
+        assert_eq!(found.len(), 2, "{create}: {found:?}");
+        let hybrid = merger
+            .hybrid_search(&context(), "u", &embedding(0), &["ada".into()], 5)
+            .unwrap();
+        assert_eq!(hybrid.graph.len(), 2);
+        let stats = merger.get_stats(&context(), "").unwrap();
+        // The primary's two rows, and the secondary's edge.
+        assert_eq!(stats.relationship_count, 3);
+    }
 }
 
 #[test]

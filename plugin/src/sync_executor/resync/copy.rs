@@ -12,7 +12,7 @@ use super::{
         catch_panic::catch_panic,
         context::Context,
         rejection::RetryQueue,
-        statement::{self, CopyPoint, PositionRange, Write},
+        statement::{self, CopyPoint, PositionRange, Write, Writing},
     },
     page::{self, CopiedPage},
 };
@@ -392,9 +392,16 @@ impl Copier {
                 from: confirmed,
                 to: watermark.position,
             };
-            statement::apply(connection, &source, range, &[], |_| false, timeout)
-                .await
-                .map_err(of_secondary)?;
+            statement::apply(
+                connection,
+                &source,
+                range,
+                &[],
+                &Writing::nothing(&session.schema),
+                timeout,
+            )
+            .await
+            .map_err(of_secondary)?;
             queue.ack(secondary, partition, watermark)?;
         }
         let mut point = CopyPoint {
@@ -415,11 +422,14 @@ impl Copier {
                     &source,
                     point,
                     changes,
-                    |table| {
-                        conflicts.count() > 1
-                            || session.schema.without_unique_index.contains(&table)
+                    &Writing {
+                        write,
+                        replaces_same_key: &|table| {
+                            conflicts.count() > 1
+                                || session.schema.without_unique_index.contains(&table)
+                        },
+                        schema: &session.schema,
                     },
-                    write,
                     timeout,
                 )
                 .await;

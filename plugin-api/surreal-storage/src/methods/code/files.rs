@@ -1,7 +1,12 @@
 //! Files of a project.
 
 use super::{all_stored, stored};
-use crate::{methods::parameters, rows::Row, schema::FILES, storage::Call};
+use crate::{
+    methods::parameters,
+    rows::Row,
+    schema::{CHUNKS, FILES, SYMBOLS},
+    storage::Call,
+};
 use abi_stable::std_types::ROption;
 use plugin_api::{
     error::StorageResult,
@@ -63,8 +68,15 @@ impl Call {
         project_id: String,
         file_path: String,
     ) -> StorageResult<()> {
+        // Whoever watches files relies on it that nothing of a file stays.
+        let parts = [CHUNKS, SYMBOLS, FILES].map(|table| table.name);
+        let deletes: String = parts
+            .map(|table| {
+                format!("DELETE {table} WHERE project_id = $project AND file_path = $path; ")
+            })
+            .concat();
         self.write(
-            "DELETE code_files WHERE project_id = $project AND file_path = $path",
+            &format!("{{ {deletes} }}"),
             parameters! { project: project_id, path: file_path },
         )
         .await

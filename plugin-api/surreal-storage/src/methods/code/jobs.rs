@@ -95,7 +95,7 @@ impl Call {
         let answer = self
             .ask(
                 "SELECT * FROM code_indexing_jobs WHERE status IN ['pending', 'in_progress']
-                 ORDER BY started_at ASC, id ASC",
+                 ORDER BY started_at DESC, id ASC",
                 Object::new(),
             )
             .await?;
