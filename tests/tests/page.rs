@@ -128,7 +128,7 @@ fn an_operator_sees_and_steers_replication_in_a_browser() {
     browser.click("#pause");
     browser.wait_for(".card .badge", "streaming");
     browser.wait_until_hidden(".resyncs");
-    browser.wait_for("#events", "a table has been scanned for a resync");
+    browser.wait_for("#events", "replication is resumed");
 
     let secondary = site.database(&server);
     // A row that the secondary rejects becomes a dead letter, and is replayed once
@@ -179,10 +179,7 @@ fn an_operator_sees_and_steers_replication_in_a_browser() {
     browser.wait_for("#verify-outcome", "1 row differs, left as they are");
     browser.click("#verify-repair");
     browser.click("#verify-start");
-    browser.wait_for(
-        "#verify-outcome",
-        "1 row differs, replicated again",
-    );
+    browser.wait_for("#verify-outcome", "1 row differs, replicated again");
     browser.wait_for("#verify-rows .differs", "kv_memories");
     caught_up(&host);
     site.assert_equal(&host, &server);
