@@ -5,7 +5,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Query, Request, State},
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
 use plugin_api::{
@@ -100,7 +100,29 @@ async fn answer(
 
 fn forward(response: HttpResponse) -> Response {
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    build(status, &response.content_type, response.body.to_vec())
+    let mut forwarded = build(status, &response.content_type, response.body.to_vec());
+    forwarded.headers_mut().extend(headers(&response));
+    forwarded
+}
+
+/// The module's headers, but for those that belong to the server and those that
+/// are not valid.
+fn headers(response: &HttpResponse) -> HeaderMap {
+    const OF_THE_SERVER: [HeaderName; 4] = [
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+    ];
+    response
+        .headers
+        .iter()
+        .filter_map(|Tuple2(name, value)| {
+            let name = HeaderName::try_from(name.as_str()).ok()?;
+            let value = HeaderValue::try_from(value.as_str()).ok()?;
+            (!OF_THE_SERVER.contains(&name)).then_some((name, value))
+        })
+        .collect()
 }
 
 fn plain(status: StatusCode, text: String) -> Response {

@@ -1,13 +1,21 @@
 //! The HTTP routes: they report the [`Status`](crate::status::Status) and
-//! control replication.
+//! control replication. The [`page`] shows it in a browser.
 //!
-//! The host serves them. Responses are JSON, except for the metrics; errors are
-//! `{"error": "…"}` with a 4xx or 5xx status.
+//! The host serves them. Responses are JSON, except for the page and the metrics;
+//! errors are `{"error": "…"}` with a 4xx or 5xx status.
 
-use crate::{metrics, replication::Replication, status::Health};
+mod page;
+
+use crate::{
+    metrics,
+    replication::Replication,
+    status::{HISTORY_INTERVAL, Health},
+};
 use plugin_api::{
     error::{ErrorKind, ModuleResult, StorageError},
+    ffi::{List, Pair, Text},
     module::{HttpEndpointProvider, HttpRequest, HttpResponse, HttpRoute},
+    value::Timestamp,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
@@ -23,7 +31,7 @@ struct Route {
     method: &'static str,
     path: &'static str,
     about: &'static str,
-    handle: fn(&Replication, &HttpRequest) -> RouteResult,
+    handle: fn(&Arc<Replication>, &HttpRequest) -> RouteResult,
 }
 
 const ROUTES: &[Route] = &[
@@ -62,7 +70,38 @@ const ROUTES: &[Route] = &[
                 status: 200,
                 content_type: metrics::CONTENT_TYPE.into(),
                 body: text.into_bytes().into(),
+                ..HttpResponse::default()
             })
+        },
+    },
+    Route {
+        method: "GET",
+        path: "/api/db-sync/history",
+        about: "Backlog, lag, throughput and apply latency of each secondary over the last 15 minutes; `?after=TIME` for what is newer.",
+        handle: |replication, request| {
+            let after = request.query("after").map(str::parse).transpose();
+            let after: Option<Timestamp> =
+                after.map_err(|error: String| HttpError::new(400, format!("after: {error}")))?;
+            json_response(
+                200,
+                &json!({
+                    "interval_seconds": HISTORY_INTERVAL.as_secs(),
+                    "secondaries": replication.history().after(after),
+                }),
+            )
+        },
+    },
+    Route {
+        method: "GET",
+        path: "/api/db-sync/events",
+        about: "The latest 200 events, such as changes of state; `?after=NEXT` for what is new since the answer that had this `next`.",
+        handle: |replication, request| {
+            let after = request.query("after").unwrap_or("0").parse();
+            let after = after.map_err(|_| {
+                HttpError::new(400, "after has to be the next of the answer before")
+            })?;
+            let (events, next) = replication.log().recent_events().after(after);
+            json_response(200, &json!({"events": events, "next": next}))
         },
     },
     Route {
@@ -128,12 +167,31 @@ const ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/api/db-sync/verify",
-        about: "Compares the secondaries with the primary and replicates differing rows again: `{\"tables\": […], \"secondary\": NAME}`.",
+        about: "Compares the secondaries with the primary and replicates differing rows again: `{\"tables\": […], \"secondary\": NAME}`; `\"repair\": false` only compares, `\"wait\": false` compares in the background.",
         handle: |replication, request| {
-            let requested: TablesBody = body(request)?;
+            let requested: VerifyBody = body(request)?;
             let secondaries = selected(replication, requested.secondary.as_deref())?;
-            let report = replication.verify(&secondaries, &requested.tables)?;
-            json_response(200, &report)
+            let VerifyBody { tables, repair, .. } = requested;
+            if requested.wait {
+                return json_response(200, &replication.verify(&secondaries, &tables, repair)?);
+            }
+            replication.start_verify(secondaries, &tables, repair)?;
+            json_response(202, &json!({"job": replication.verify_job()}))
+        },
+    },
+    Route {
+        method: "GET",
+        path: "/api/db-sync/verify",
+        about: "The comparison that is running, or the latest one: its progress and its result.",
+        handle: |replication, _| json_response(200, &json!({"job": replication.verify_job()})),
+    },
+    Route {
+        method: "POST",
+        path: "/api/db-sync/verify/cancel",
+        about: "Ends the running comparison after the present page of rows. Its result is of what was compared.",
+        handle: |replication, _| {
+            replication.cancel_verify()?;
+            json_response(200, &json!({"cancelled": true}))
         },
     },
 ];
@@ -152,6 +210,27 @@ struct DeadLetterBody {
 struct TablesBody {
     tables: Vec<String>,
     secondary: Option<String>,
+}
+
+/// A comparison that is requested.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct VerifyBody {
+    tables: Vec<String>,
+    secondary: Option<String>,
+    repair: bool,
+    wait: bool,
+}
+
+impl Default for VerifyBody {
+    fn default() -> Self {
+        Self {
+            tables: Vec::new(),
+            secondary: None,
+            repair: true,
+            wait: true,
+        }
+    }
 }
 
 /// A response with a 4xx or 5xx status.
@@ -192,7 +271,19 @@ fn json_response(status: u16, body: &impl Serialize) -> RouteResult {
         status,
         content_type: "application/json".into(),
         body: body.into(),
+        headers: api_headers(),
     })
+}
+
+/// An answer is of this moment, and nothing but JSON.
+fn api_headers() -> List<Pair<Text, Text>> {
+    [
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    .into_iter()
+    .map(|(name, value)| Pair(name.into(), value.into()))
+    .collect()
 }
 
 /// The request's body; an empty one means `{}`.
@@ -206,7 +297,7 @@ fn body<T: Default + DeserializeOwned>(request: &HttpRequest) -> Result<T, HttpE
         .map_err(|error| HttpError::new(400, format!("the body is invalid: {error}")))
 }
 
-fn health(replication: &Replication, _: &HttpRequest) -> RouteResult {
+fn health(replication: &Arc<Replication>, _: &HttpRequest) -> RouteResult {
     let status = replication.status();
     json_response(
         200,
@@ -221,7 +312,7 @@ const MAX_LIMIT: usize = 10_000;
 
 /// One page of dead letters: of the selected secondaries in order, by id. `next` is
 /// the last one's secondary and id if there may be more, for `after`.
-fn dead_letters(replication: &Replication, request: &HttpRequest) -> RouteResult {
+fn dead_letters(replication: &Arc<Replication>, request: &HttpRequest) -> RouteResult {
     let limit = match request.query("limit").map(str::parse) {
         None => DEFAULT_LIMIT,
         Some(Ok(limit @ 1..=MAX_LIMIT)) => limit,
@@ -312,13 +403,19 @@ where
     }
 
     fn route(&self, request: &HttpRequest) -> RouteResult {
+        if let Some(file) = page::file(&request.path)
+            && request.method.as_str() == "GET"
+        {
+            return Ok(file.response());
+        }
         let at_path = || {
             ROUTES
                 .iter()
                 .filter(|route| route.path == request.path.as_str())
         };
         let Some(route) = at_path().find(|route| route.method == request.method.as_str()) else {
-            let methods: Vec<&str> = at_path().map(|route| route.method).collect();
+            let mut methods: Vec<&str> = at_path().map(|route| route.method).collect();
+            methods.extend(page::file(&request.path).map(|_| "GET"));
             return Err(match methods.as_slice() {
                 [] => HttpError::new(
                     404,
@@ -351,12 +448,18 @@ where
     }
 
     fn routes(&self) -> Vec<HttpRoute> {
+        let file = |file: &page::File| HttpRoute {
+            method: "GET".into(),
+            path: file.path.into(),
+            about: file.about.into(),
+        };
         let route = |route: &Route| HttpRoute {
             method: route.method.into(),
             path: route.path.into(),
             about: route.about.into(),
         };
-        ROUTES.iter().map(route).collect()
+        let files = page::FILES.iter().map(file);
+        files.chain(ROUTES.iter().map(route)).collect()
     }
 
     fn handle(&self, request: &HttpRequest) -> ModuleResult<HttpResponse> {
@@ -366,6 +469,7 @@ where
                 status,
                 content_type: "application/json".into(),
                 body: json!({"error": message}).to_string().into_bytes().into(),
+                headers: api_headers(),
             }),
         }
     }

@@ -30,8 +30,8 @@
 //! | **operation** | |
 //! | [`status`] | the state and health of replication |
 //! | [`metrics`] | the status as Prometheus metrics |
-//! | [`http`] | the HTTP routes |
-//! | [`logging`] | forwards `tracing` events to the host's logger |
+//! | [`http`] | the HTTP routes, and the status page |
+//! | [`logging`] | forwards `tracing` events to the host's logger, and keeps the recent ones |
 //! | [`fail_points`] | steps at which tests inject failures |
 
 pub mod config;

@@ -15,6 +15,12 @@
 //! | `reason` | why something is done |
 //! | `error` | the error that occurred, as text |
 //! | `remedy` | what fixes it |
+//!
+//! [`RecentEvents`] keeps the latest of them in memory, for the status page.
+
+mod recent_events;
+
+pub use recent_events::{RecentEvent, RecentEvents};
 
 use arc_swap::ArcSwapOption;
 use plugin_api::{
@@ -48,6 +54,7 @@ static GLOBAL: Once = Once::new();
 pub struct Log {
     dispatch: Dispatch,
     logger: Arc<Logger>,
+    recent: Arc<RecentEvents>,
 }
 
 impl Log {
@@ -57,15 +64,23 @@ impl Log {
         GLOBAL.call_once(|| {
             // Fails only if the program has a subscriber already, which then
             // receives the events of threads that belong to no module.
-            let _ = tracing::dispatcher::set_global_default(dispatch(|| LATEST.load_full()));
+            let _ = tracing::dispatcher::set_global_default(dispatch(|| LATEST.load_full(), None));
         });
         let logger = Arc::new(logger);
         LATEST.store(Some(Arc::clone(&logger)));
         let own = Arc::clone(&logger);
+        let recent = Arc::<RecentEvents>::default();
+        let kept = Some(Arc::clone(&recent));
         Self {
-            dispatch: dispatch(move || Some(Arc::clone(&own))),
+            dispatch: dispatch(move || Some(Arc::clone(&own)), kept),
             logger,
+            recent,
         }
+    }
+
+    /// The latest events of this module.
+    pub fn recent_events(&self) -> &RecentEvents {
+        &self.recent
     }
 
     /// Runs `work` with its events going to this log.
@@ -102,13 +117,32 @@ impl fmt::Debug for Log {
     }
 }
 
-fn dispatch(logger: impl Fn() -> Option<Arc<Logger>> + Send + Sync + 'static) -> Dispatch {
-    Dispatch::new(Registry::default().with(HostLayer { logger }))
+fn dispatch(
+    logger: impl Fn() -> Option<Arc<Logger>> + Send + Sync + 'static,
+    recent: Option<Arc<RecentEvents>>,
+) -> Dispatch {
+    Dispatch::new(Registry::default().with(HostLayer { logger, recent }))
 }
 
-/// Forwards events, with the fields of the spans around them, to a logger.
+/// Forwards events, with the fields of the spans around them, to a logger, and
+/// keeps the recent ones.
 struct HostLayer<L> {
     logger: L,
+    recent: Option<Arc<RecentEvents>>,
+}
+
+impl<L: Fn() -> Option<Arc<Logger>>> HostLayer<L> {
+    /// Where events like this are kept; none for details.
+    fn keeps(&self, metadata: &Metadata<'_>) -> Option<&RecentEvents> {
+        self.recent
+            .as_deref()
+            .filter(|_| *metadata.level() <= Level::INFO)
+    }
+
+    /// The host's logger, if it wants events like this.
+    fn wanted_by(&self, metadata: &Metadata<'_>) -> Option<Arc<Logger>> {
+        (self.logger)().filter(|logger| logger.enabled(level(*metadata.level()), metadata.target()))
+    }
 }
 
 fn level(level: Level) -> LogLevel {
@@ -143,9 +177,8 @@ where
         // Spans of any level are kept: events inside have their fields, too.
         !is_noise(metadata)
             && (metadata.is_span()
-                || (self.logger)().is_some_and(|logger| {
-                    logger.enabled(level(*metadata.level()), metadata.target())
-                }))
+                || self.keeps(metadata).is_some()
+                || self.wanted_by(metadata).is_some())
     }
 
     fn on_new_span(
@@ -170,9 +203,8 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let Some(logger) = (self.logger)() else {
-            return;
-        };
+        let metadata = event.metadata();
+        let (recent, logger) = (self.keeps(metadata), self.wanted_by(metadata));
         let mut fields = Fields::default();
         let spans = context.event_scope(event).into_iter();
         for span in spans.flat_map(|spans| spans.from_root()) {
@@ -183,13 +215,17 @@ where
             }
         }
         event.record(&mut fields);
-        let metadata = event.metadata();
-        logger.log(
-            level(*metadata.level()),
-            metadata.target(),
-            &fields.message,
-            &fields.object,
-        );
+        if let Some(logger) = logger {
+            logger.log(
+                level(*metadata.level()),
+                metadata.target(),
+                &fields.message,
+                &fields.object,
+            );
+        }
+        if let Some(recent) = recent {
+            recent.push(*metadata.level(), fields.message, fields.object);
+        }
     }
 }
 
@@ -326,6 +362,30 @@ mod tests {
         thread.join().unwrap();
         assert_eq!(one.messages(), ["from a thread of the first"]);
         assert_eq!(other.messages(), ["from the second"]);
+    }
+
+    #[test]
+    fn events_are_kept_also_if_the_host_does_not_want_them() {
+        struct Quiet;
+        impl HostLogger for Quiet {
+            fn enabled(&self, _: LogLevel, _: &str) -> bool {
+                false
+            }
+            fn log(&self, _: LogLevel, _: &str, message: &str, _: &Object) {
+                panic!("{message}: not wanted");
+            }
+        }
+        let log = Log::new(Logger::new(Quiet));
+        log.scope(|| {
+            tracing::debug!("a detail");
+            tracing::info!(secondary = "office", "kept");
+        });
+        let (events, _) = log.recent_events().after(0);
+        let [event] = &*events else {
+            panic!("{events:?}");
+        };
+        assert_eq!(event.message, "kept");
+        assert_eq!(event.fields, Object::new().with("secondary", "office"));
     }
 
     #[test]

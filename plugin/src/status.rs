@@ -1,8 +1,11 @@
 //! [`Status`]: what replication is doing, for people and for machines.
-//! [`Reason`]: why that is a problem, and what fixes it.
+//! [`Reason`]: why that is a problem, and what fixes it. [`History`]: the last
+//! minutes.
 
+mod history;
 mod reasons;
 
+pub use history::{HISTORY_INTERVAL, History, Sample, SecondaryHistory};
 pub use reasons::Reason;
 
 use crate::{
@@ -28,6 +31,8 @@ pub enum Health {
 /// What replication is doing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
+    /// When this was the status.
+    pub at: Timestamp,
     /// Whether replication works.
     pub health: Health,
     /// Every problem with its remedy; empty if healthy.

@@ -7,6 +7,7 @@
 //! | [`load`] | threads that write and report what was acknowledged |
 //! | [`writer`] | a host in a process of its own under such a load, to be killed |
 //! | [`proxy`] | a network with faults |
+//! | [`browser`] | a headless Chromium |
 //! | [`ledger`] | the acknowledged writes, and whether a database has each once and in order |
 //! | [`damage`] | damage to files |
 //! | [`small_disk`] | a disk that can be filled |
@@ -20,7 +21,7 @@
 //! hosts have one log), `crash` (the host is killed), `panics` (a step of the
 //! plugin panics), `backlog` (what a long outage costs), `setups`
 //! (servers, topologies and habits that users have), `builds` (debug and release
-//! builds work together).
+//! builds work together), `page` (the status page in a browser).
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +31,7 @@
     reason = "a failed test panics"
 )]
 
+pub mod browser;
 #[cfg(unix)]
 pub mod damage;
 pub mod ledger;

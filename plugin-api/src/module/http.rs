@@ -67,6 +67,9 @@ growing_record! {
             content_type: Text,
             /// The body.
             body: List<u8>,
+            /// Names and values of further headers. A host may leave them out, so
+            /// an answer must be right without them.
+            headers: List<Pair<Text, Text>>,
         }
     }
 }

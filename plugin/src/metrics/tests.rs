@@ -33,6 +33,7 @@ fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
 
 fn status(secondaries: Vec<SecondaryStatus>) -> Status {
     Status {
+        at: Timestamp::default(),
         health: Health::Healthy,
         reasons: Vec::new(),
         version: "1",

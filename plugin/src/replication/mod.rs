@@ -7,9 +7,11 @@
 //! | `status` | the status and what the metrics need |
 //! | [`verify`] | comparing the secondaries with the primary |
 //! | `not_replicated` | which tables of the primary are not replicated |
+//! | `verification` | the progress and the result of a comparison; those in the background |
 //! | `dirty_flag` | what the primary keeps about the log: that it misses writes, and its epoch |
 //! | `queue_id` | the name of a `queue_dir`, which moves along with it |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
+//! | `sampling_task` | recording how each secondary does |
 //! | `settlement_task` | settling writes whose outcome on the primary is unknown |
 
 mod admin;
@@ -17,10 +19,13 @@ mod dirty_flag;
 mod not_replicated;
 mod queue_id;
 mod recovery_task;
+mod sampling_task;
 mod settlement_task;
 mod status;
+mod verification;
 mod verify;
 
+pub use verification::{VerifyJob, VerifyProgress, VerifyState};
 pub use verify::{TableReport, VerifyReport};
 
 use crate::{
@@ -32,6 +37,7 @@ use crate::{
     logging::Log,
     merged_storage::MergedStorage,
     query_merger::{QueryMerger, ReadSettings, Secondary},
+    status::History,
     sync_executor::{ExecutorConfig, SyncExecutor, TableFilter},
     sync_queue::{Fsync, QueueConfig, SyncQueue},
     synced_storage::SyncedStorage,
@@ -52,6 +58,7 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
+use verification::Verification;
 
 /// The database's futures are deep.
 const STACK_SIZE: usize = 10 << 20;
@@ -67,6 +74,8 @@ pub struct Replication {
     config: Config,
     log: Arc<Log>,
     started_at: Timestamp,
+    history: Arc<History>,
+    verification: Verification,
     primary: FullStorage,
     tables: TableFilter,
     locks: Arc<KeyLocks>,
@@ -81,6 +90,7 @@ pub struct Replication {
     runtime: Mutex<Option<Runtime>>,
 }
 
+#[derive(Clone)]
 struct Pipeline {
     queue: Arc<SyncQueue>,
     executor: Arc<SyncExecutor>,
@@ -160,6 +170,14 @@ impl Replication {
             )),
             queue,
         });
+        let history = Arc::new(History::new(names.iter().cloned()));
+        if let Some(pipeline) = &pipeline {
+            runtime.spawn(sampling_task::run(
+                pipeline.clone(),
+                names.clone(),
+                Arc::clone(&history),
+            ));
+        }
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             secondaries = names.join(", "),
@@ -171,6 +189,8 @@ impl Replication {
             config,
             log,
             started_at: Timestamp::now(),
+            history,
+            verification: Verification::default(),
             primary,
             tables,
             locks: Arc::default(),
@@ -192,6 +212,11 @@ impl Replication {
     /// Where log lines go.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// How each secondary did in the last minutes.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// The names of the secondaries, the one that wins first.
@@ -249,6 +274,7 @@ impl Replication {
         let Some(runtime) = self.runtime.lock().take() else {
             return Ok(());
         };
+        self.verification.cancel();
         let pipeline = self.pipeline.as_ref();
         let executor = pipeline.map(|pipeline| Arc::clone(&pipeline.executor));
         // On a thread of its own: the caller's may belong to a runtime, which

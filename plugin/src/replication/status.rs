@@ -5,6 +5,7 @@ use crate::{
     connection::SecondaryConnectionManager,
     status::{Health, LogStatus, ResyncStatus, SecondaryStatus, Status},
 };
+use plugin_api::value::Timestamp;
 use prometheus_client::metrics::histogram::Histogram;
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ impl Replication {
             .map(|one| self.status_of(one))
             .collect();
         Status {
+            at: Timestamp::now(),
             health: Health::Healthy,
             reasons: Vec::new(),
             version: env!("CARGO_PKG_VERSION"),

@@ -45,6 +45,8 @@ pub struct VerifyReport {
     pub schema_problems: BTreeMap<String, Vec<String>>,
     /// Rows that were copied again because they differ.
     pub repairing: usize,
+    /// True if it was stopped before it had compared everything.
+    pub cancelled: bool,
 }
 
 /// One table of one secondary, compared with the primary's.
@@ -68,18 +70,22 @@ pub struct TableReport {
 }
 
 impl Replication {
-    /// Compares tables, and copies the rows that differ again; all tables if none are
-    /// named. Rows that only a secondary has stay as they are.
-    ///
-    /// Takes as long as reading the tables on both sides does.
+    /// Compares these tables, and copies the rows that differ again if `repair`.
     ///
     /// # Errors
-    /// If a table is not replicated, or the primary or the log fails.
-    pub fn verify(&self, secondaries: &[String], tables: &[String]) -> StorageResult<VerifyReport> {
+    /// If the primary or the log fails.
+    pub(super) fn compare_all(
+        &self,
+        secondaries: &[String],
+        tables: &[String],
+        repair: bool,
+    ) -> StorageResult<VerifyReport> {
         let queue = self.queue()?;
-        let tables = self.replicated(tables)?;
         let mut report = VerifyReport::default();
+        let mut differing = 0;
         let chosen = |name: &str| secondaries.iter().any(|chosen| chosen == name);
+        let watch = &self.verification;
+        watch.goes_on(|progress| progress.tables = secondaries.len() * tables.len());
         for connection in self.connections.iter().filter(|one| chosen(one.name())) {
             let name = connection.name();
             let Some(session) = connection.session() else {
@@ -92,11 +98,12 @@ impl Replication {
             if !problems.is_empty() {
                 report.schema_problems.insert(name.to_owned(), problems);
             }
-            for table in &tables {
-                match self.compare(&session, queue, name, table) {
+            for table in tables {
+                match self.compare(&session, queue, name, table, repair) {
                     Ok(compared) => {
-                        report.repairing += compared.missing + compared.different;
+                        differing += compared.missing + compared.different;
                         report.tables.push(compared);
+                        report.cancelled = !watch.goes_on(|progress| progress.tables_done += 1);
                     }
                     Err(CompareError::Secondary(error)) => {
                         report.skipped.insert(name.to_owned(), error.message.into());
@@ -104,6 +111,12 @@ impl Replication {
                     }
                     Err(CompareError::Source(error)) => return Err(error),
                 }
+                if report.cancelled {
+                    break;
+                }
+            }
+            if report.cancelled {
+                break;
             }
         }
         report.not_replicated =
@@ -111,7 +124,8 @@ impl Replication {
         self.not_replicated
             .lock()
             .clone_from(&report.not_replicated);
-        report.equal = report.skipped.is_empty() && report.repairing == 0;
+        report.repairing = if repair { differing } else { 0 };
+        report.equal = report.skipped.is_empty() && differing == 0 && !report.cancelled;
         tracing::info!(
             equal = report.equal,
             repairing = report.repairing,
@@ -126,6 +140,7 @@ impl Replication {
         queue: &SyncQueue,
         secondary: &str,
         table: &str,
+        repair: bool,
     ) -> Result<TableReport, CompareError> {
         let timeout = self.config.settings.operation_timeout;
         let mut report = TableReport {
@@ -134,9 +149,20 @@ impl Replication {
             ..TableReport::default()
         };
         let scan = TableScan::new(table, PAGE).columns([DIGEST]);
+        let context = CallContext::with_timeout(timeout);
+        let total_rows = scan.count(&self.primary, &context).unwrap_or(0);
+        self.verification.goes_on(|progress| {
+            secondary.clone_into(&mut progress.secondary);
+            table.clone_into(&mut progress.table);
+            progress.total_rows = total_rows;
+            progress.rows = 0;
+        });
         let mut pages = scan.clone().pages(None, timeout / 3);
         let mut after: Option<RecordId> = None;
-        loop {
+        while self
+            .verification
+            .goes_on(|progress| progress.rows = report.rows)
+        {
             let page = pages.next(&self.primary).map_err(CompareError::Source)?;
             let through = page.as_ref().and_then(Page::last).cloned();
             let context = CallContext::with_timeout(timeout);
@@ -157,7 +183,7 @@ impl Replication {
             report.different += compared.different.len();
             report.only_on_secondary += on_secondary.saturating_sub(compared.found);
             let repaired: Vec<_> = [compared.missing, compared.different].concat();
-            if !repaired.is_empty() && !self.copy(secondary, table, repaired) {
+            if repair && !repaired.is_empty() && !self.copy(secondary, table, repaired) {
                 queue.request_resync(secondary, table, "verify found rows that differ");
             }
             after = through;

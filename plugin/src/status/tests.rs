@@ -37,6 +37,7 @@ fn secondary(state: SecondaryState) -> SecondaryStatus {
 
 fn status(secondary: SecondaryStatus) -> Status {
     Status {
+        at: Timestamp::default(),
         health: Health::Healthy,
         reasons: Vec::new(),
         version: "1",

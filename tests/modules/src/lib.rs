@@ -179,12 +179,14 @@ impl HttpEndpointProvider for Echo {
                 status: 405,
                 content_type: "application/json".into(),
                 body: br#"{"error":"only POST"}"#.to_vec().into(),
+                ..HttpResponse::default()
             });
         }
         Ok(HttpResponse {
             status: 200,
             content_type: "application/json".into(),
             body: request.body.clone(),
+            ..HttpResponse::default()
         })
     }
 }

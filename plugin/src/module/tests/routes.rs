@@ -70,6 +70,21 @@ fn an_invalid_request_gets_an_error_that_names_the_problem() {
         ),
         (
             "POST",
+            "/api/db-sync/verify",
+            "{\"tables\": [\"event\"], \"wait\": false}",
+            400,
+            "did you mean events?",
+        ),
+        (
+            "POST",
+            "/api/db-sync/verify/cancel",
+            "",
+            409,
+            "no comparison is running",
+        ),
+        ("POST", "/api/db-sync/", "", 405, "supports GET only"),
+        (
+            "POST",
             "/api/db-sync/dead-letters/replay",
             "[]",
             400,
@@ -85,26 +100,29 @@ fn an_invalid_request_gets_an_error_that_names_the_problem() {
 }
 
 #[test]
-fn a_wrong_page_of_dead_letters_is_refused() {
+fn a_wrong_query_is_refused() {
+    const LETTERS: &str = "/api/db-sync/dead-letters";
     let host = Host::new();
     let module = host.module(&test_server::down(), Object::new());
-    for (name, value, says) in [
-        ("limit", "0", "a number from 1 to"),
-        ("limit", "many", "a number from 1 to"),
-        ("limit", "10001", "a number from 1 to"),
-        ("after", "0123", "next"),
-        ("after", "nobody/0123", "next"),
+    for (path, name, value, says) in [
+        (LETTERS, "limit", "0", "a number from 1 to"),
+        (LETTERS, "limit", "many", "a number from 1 to"),
+        (LETTERS, "limit", "10001", "a number from 1 to"),
+        (LETTERS, "after", "0123", "next"),
+        (LETTERS, "after", "nobody/0123", "next"),
+        ("/api/db-sync/events", "after", "-1", "next"),
+        ("/api/db-sync/history", "after", "noon", "is not a time"),
     ] {
         let request = HttpRequest {
             method: "GET".into(),
-            path: "/api/db-sync/dead-letters".into(),
+            path: path.into(),
             query: vec![plugin_api::ffi::Pair(name.into(), value.into())].into(),
             body: Vec::new().into(),
         };
         let response = module.http_endpoints().unwrap().handle(&request).unwrap();
         let error = json(&response)["error"].as_str().unwrap().to_owned();
-        assert_eq!(response.status, 400, "{name}={value}: {error}");
-        assert!(error.contains(says), "{name}={value}: {error}");
+        assert_eq!(response.status, 400, "{path} {name}={value}: {error}");
+        assert!(error.contains(says), "{path} {name}={value}: {error}");
     }
     module.cleanup().unwrap();
 }
@@ -116,7 +134,7 @@ fn every_announced_route_is_served() {
     let endpoints = module.http_endpoints().unwrap();
     assert_eq!(endpoints.base_path(), "/api/db-sync");
     let routes = endpoints.routes();
-    assert_eq!(routes.len(), 11);
+    assert_eq!(routes.len(), 31);
     for route in routes {
         let response = request(&module, &route.method, &route.path, "");
         assert!(![404, 405].contains(&response.status), "{}", route.path);
