@@ -208,8 +208,8 @@ fn resync_progress(host: &Host) -> Option<(u64, Option<u64>, Option<String>)> {
 
 #[test]
 fn the_status_shows_the_progress_of_a_resync() {
-    // More rows than a scan queues for a slow secondary.
-    const ROWS: u64 = 3_000;
+    // More rows than two pages have.
+    const ROWS: u64 = 9_000;
     let site = Site::new();
     let server = site.server("a");
     let proxy = Proxy::start(server.address());
@@ -242,7 +242,7 @@ fn the_status_shows_the_progress_of_a_resync() {
     assert!(started.is_some());
 
     // It continues, but not far ahead of the secondary.
-    proxy.set(Network::Throttled(5_000));
+    proxy.set(Network::Throttled(100_000));
     let mut furthest = 0;
     let mut progress = || {
         let (scanned, total, since) = resync_progress(&host)?;

@@ -6,7 +6,7 @@
 use super::{
     existing::ExistingTable,
     identifier, table,
-    tables::{DIRTY_FLAG_TABLE, OTHER_TABLES, POSITION_TABLE, TABLES},
+    tables::{MODULE_TABLES, OTHER_TABLES, TABLES},
 };
 use crate::{Connection, retry::while_in_conflict, rows::Row};
 use plugin_api::{
@@ -41,7 +41,9 @@ fn is_taken(name: &str) -> bool {
 /// The names of other tables: no type of relationship can have them.
 pub fn taken_names() -> impl Iterator<Item = &'static str> {
     let fixed = TABLES.iter().map(|table| table.name);
-    fixed.chain(OTHER_TABLES.iter().copied())
+    fixed
+        .chain(OTHER_TABLES.iter().copied())
+        .chain(MODULE_TABLES.iter().copied())
 }
 
 /// Creates the table for relationships of a type, if it is missing.
@@ -116,9 +118,8 @@ pub fn tables_with_other_rows(
     let names = table_rows(answers)
         .into_iter()
         .map(|row| row.text("name").into_string());
-    let own = [DIRTY_FLAG_TABLE, POSITION_TABLE];
     let mut others: Vec<String> = names
-        .filter(|name| !replicated.contains(name) && !own.contains(&name.as_str()))
+        .filter(|name| !replicated.contains(name) && !MODULE_TABLES.contains(&name.as_str()))
         .collect();
     others.sort_unstable();
     let count = |name: &String| {

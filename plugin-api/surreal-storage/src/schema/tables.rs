@@ -261,16 +261,16 @@ pub const POSITION_TABLE: &str = "db_sync_position";
 /// as their primary, and which replicate to it.
 pub const INSTANCE_TABLE: &str = "db_sync_instance";
 
-/// Tables of the host and of the replication module that hold no memories: no
-/// relationship can have such a name, and they are neither replicated nor merged.
+/// The replication module's own tables: they are neither replicated nor merged.
+pub(crate) const MODULE_TABLES: &[&str] = &[DIRTY_FLAG_TABLE, POSITION_TABLE, INSTANCE_TABLE];
+
+/// Tables of the host that hold no memories: like [`MODULE_TABLES`], no relationship
+/// can have such a name, and they are neither replicated nor merged.
 pub(crate) const OTHER_TABLES: &[&str] = &[
     "user_stats",
     "schema_version",
     "semantic_memories",
     RELATIONSHIPS.name,
-    DIRTY_FLAG_TABLE,
-    POSITION_TABLE,
-    INSTANCE_TABLE,
 ];
 
 #[cfg(test)]
