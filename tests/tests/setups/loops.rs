@@ -22,6 +22,11 @@ fn a_secondary_that_is_the_primary_is_rejected_under_any_name() {
     let host = site.host_with(&site.with_primary_on(&site.yaml_for(&all, &[]), &primary));
     // The write waits in the log while the fact is deleted.
     admin_post(&host, "pause");
+    wait::until(
+        "the other secondary's tables",
+        || secondaries(&host).remove(1),
+        |status| status["state"] == "paused",
+    );
     let context = CallContext::new();
     let save = host
         .storage()
