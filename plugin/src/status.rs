@@ -212,4 +212,6 @@ impl SecondaryStatus {
 }
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
 mod tests;

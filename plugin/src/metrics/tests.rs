@@ -1,53 +1,22 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{
-    status::{BacklogStatus, LogStatus},
-    sync_executor::Progress,
-};
-use plugin_api::value::Timestamp;
+use crate::status::{BacklogStatus, fixtures};
 use std::collections::BTreeSet;
 
 fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
     SecondaryStatus {
         name: name.to_owned(),
-        address: "ws://localhost/".to_owned(),
-        namespace: "n".to_owned(),
-        database: "d".to_owned(),
-        priority: 100,
-        state,
-        since: Timestamp::default(),
         connects: 2,
-        attempts: 0,
         last_error: None,
-        latency_ms: None,
-        backlog: BacklogStatus::default(),
-        replicated: Progress::default(),
-        retries: 0,
-        dead_letters: 0,
-        denied_functions: Vec::new(),
-        resync: Vec::new(),
-        schema_problems: Vec::new(),
+        ..fixtures::secondary(state)
     }
 }
 
 fn status(secondaries: Vec<SecondaryStatus>) -> Status {
     Status {
-        at: Timestamp::default(),
-        health: Health::Healthy,
-        reasons: Vec::new(),
-        version: "1",
-        started_at: Timestamp::default(),
-        sync_enabled: true,
-        merge_reads: true,
-        paused: false,
-        log: LogStatus {
-            held_bytes: 10,
-            max_bytes: 100,
-            ..LogStatus::default()
-        },
         secondaries,
-        not_replicated: Vec::new(),
+        ..fixtures::status(secondary("office", SecondaryState::Streaming))
     }
 }
 

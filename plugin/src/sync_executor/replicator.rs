@@ -277,8 +277,8 @@ impl Replicator {
         match failure {
             Some(Failure { error, .. }) => tracing::warn!(
                 secondary, %error,
-                "the secondary answers, but accepts no further connection; it needs one for each \
-                 of sync_workers and one more; retried automatically"
+                "the secondary answers, but accepts no further connection: allow one for each of \
+                 sync_workers and five more on the server; retried automatically"
             ),
             None => tracing::info!(secondary, "the secondary accepts connections again"),
         }
