@@ -45,11 +45,20 @@ fn an_idle_module_sleeps() {
         saved.unwrap();
     }
     caught_up(&host);
+    // Whatever polls does so all the time. What else a busy machine wakes is over soon.
+    let mut woken = (0..3).map(|_| woken_within(TIME));
+    assert!(
+        woken.any(|count| count <= MOST),
+        "more than {MOST} times in {TIME:?}"
+    );
+}
+
+/// How often the module's threads are woken in this time.
+fn woken_within(time: Duration) -> u64 {
     let before = sleeps();
     assert!(!before.is_empty());
-    thread::sleep(TIME);
+    thread::sleep(time);
     let after = sleeps();
     let woken = |(thread, count): (&String, &u64)| count - before.get(thread).unwrap_or(&0);
-    let woken: u64 = after.iter().map(woken).sum();
-    assert!(woken <= MOST, "woken {woken} times in {TIME:?}");
+    after.iter().map(woken).sum()
 }

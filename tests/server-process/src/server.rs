@@ -21,6 +21,9 @@ const EXIT_AT_END_OF_INPUT: &str = "SECONDARY_SERVER_EXIT_AT_END_OF_INPUT";
 /// How long a server may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a process may take until it has stopped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Why a server did not start, or could not be signalled.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -200,12 +203,31 @@ impl SecondaryServer {
         }
     }
 
-    /// Suspends the process (SIGSTOP): it accepts connections and answers nothing.
+    /// Suspends the process (SIGSTOP): it accepts connections and answers nothing. On
+    /// Linux, this returns once each of its threads has stopped.
     ///
     /// # Errors
     /// The signal cannot be sent.
     pub fn pause(&self) -> Result<(), ServerError> {
-        self.signal("-STOP")
+        self.signal("-STOP")?;
+        let started = Instant::now();
+        while !self.has_stopped() && started.elapsed() < STOP_TIMEOUT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// True if no thread of the process runs, or that cannot be seen here.
+    fn has_stopped(&self) -> bool {
+        let process = self.child.as_ref().map_or(0, Child::id);
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+            return true;
+        };
+        threads.flatten().all(|thread| {
+            let status = std::fs::read_to_string(thread.path().join("status"));
+            // A thread that ended meanwhile has none.
+            status.map_or(true, |status| status.contains("State:\tT"))
+        })
     }
 
     /// Continues a paused process (SIGCONT).
