@@ -79,6 +79,15 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// One of the environment.
+    #[cfg(test)]
+    pub(crate) fn for_tests(problem: &str) -> Self {
+        Self {
+            problem: problem.to_owned(),
+            severity: Severity::Environment,
+        }
+    }
+
     /// What fixes it.
     pub fn remedy(&self) -> &'static str {
         match self.severity {

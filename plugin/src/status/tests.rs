@@ -4,11 +4,12 @@ use super::{
     fixtures::{secondary, status},
     *,
 };
+use std::collections::BTreeSet;
 
 /// The problem and the remedy of a status with one reason.
 fn only_reason(status: Status) -> (String, String) {
     let status = status.with_health();
-    assert_eq!(status.health, Health::Degraded);
+    assert_eq!(status.health, status.reasons[0].kind.health());
     assert_eq!(status.reasons.len(), 1, "{:?}", status.reasons);
     (
         status.reasons[0].problem.clone(),
@@ -70,4 +71,39 @@ fn every_problem_has_its_remedy() {
     let mut full = status(secondary(SecondaryState::Streaming));
     full.log.held_bytes = 95;
     assert!(only_reason(full).1.contains("queue_max_bytes"));
+}
+
+#[test]
+fn the_worst_problem_is_the_health() {
+    let fault = Fault::for_tests("the disk is full");
+    let mut unreachable = status(secondary(SecondaryState::Unreachable));
+    assert_eq!(unreachable.clone().with_health().health, Health::Degraded);
+    for faulty in [
+        LogStatus {
+            fault: Some(fault.clone()),
+            ..unreachable.log.clone()
+        },
+        LogStatus {
+            tombstones_fault: Some(fault.clone()),
+            ..unreachable.log.clone()
+        },
+    ] {
+        unreachable.log = faulty;
+        let status = unreachable.clone().with_health();
+        assert_eq!(status.health, Health::Unhealthy);
+        assert_eq!(status.reasons.len(), 2, "{:?}", status.reasons);
+    }
+}
+
+#[test]
+fn each_kind_of_problem_has_a_name_of_its_own_and_keeps_no_health_healthy() {
+    let names: BTreeSet<&str> = Problem::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(names.len(), Problem::ALL.len());
+    for kind in Problem::ALL {
+        assert_ne!(kind.health(), Health::Healthy, "{kind:?}");
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
+    for health in Health::ALL {
+        assert_eq!(serde_json::to_value(health).unwrap(), health.name());
+    }
 }

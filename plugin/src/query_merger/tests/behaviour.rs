@@ -276,7 +276,13 @@ fn without_merging_only_the_primary_is_queried() {
     };
     let primary = plugin_api::storage::FullStorage::new(with_fact("k"));
     let runtime = super::RUNTIME.handle().clone();
-    let merger = super::QueryMerger::new(primary, [secondary], None, settings, runtime);
+    let merger = super::QueryMerger::new(
+        primary,
+        [(secondary, Arc::default())],
+        None,
+        settings,
+        runtime,
+    );
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
     assert!(database.calls().is_empty());
