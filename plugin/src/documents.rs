@@ -1,7 +1,10 @@
-//! The documentation agrees with the code: its tables of keys, routes and
-//! metrics are generated, and the sample configuration is valid.
+//! The documentation agrees with the code: its tables of keys, routes, metrics and
+//! problems are generated, the sample configuration is valid, and `monitoring`, the
+//! dashboard and the alerts, use what there is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod monitoring;
 
 use crate::{
     config::{

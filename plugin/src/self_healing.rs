@@ -79,9 +79,9 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// One of the environment.
+    /// One that free space fixes.
     #[cfg(test)]
-    pub(crate) fn for_tests(problem: &str) -> Self {
+    pub(crate) fn of_the_disk(problem: &str) -> Self {
         Self {
             problem: problem.to_owned(),
             severity: Severity::Environment,

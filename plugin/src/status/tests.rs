@@ -75,7 +75,7 @@ fn every_problem_has_its_remedy() {
 
 #[test]
 fn the_worst_problem_is_the_health() {
-    let fault = Fault::for_tests("the disk is full");
+    let fault = Fault::of_the_disk("the disk is full");
     let mut unreachable = status(secondary(SecondaryState::Unreachable));
     assert_eq!(unreachable.clone().with_health().health, Health::Degraded);
     for faulty in [
