@@ -75,21 +75,14 @@ fn every_problem_has_its_remedy() {
 
 #[test]
 fn the_worst_problem_is_the_health() {
-    let fault = Fault::of_the_disk("the disk is full");
-    let mut unreachable = status(secondary(SecondaryState::Unreachable));
-    assert_eq!(unreachable.clone().with_health().health, Health::Degraded);
-    for faulty in [
-        LogStatus {
-            fault: Some(fault.clone()),
-            ..unreachable.log.clone()
-        },
-        LogStatus {
-            tombstones_fault: Some(fault.clone()),
-            ..unreachable.log.clone()
-        },
-    ] {
-        unreachable.log = faulty;
-        let status = unreachable.clone().with_health();
+    let unreachable = || status(secondary(SecondaryState::Unreachable));
+    assert_eq!(unreachable().with_health().health, Health::Degraded);
+    let fault = || Some(Fault::of_the_disk("it is full"));
+    let (mut log, mut tombstones) = (unreachable(), unreachable());
+    log.log.fault = fault();
+    tombstones.log.tombstones_fault = fault();
+    for status in [log, tombstones] {
+        let status = status.with_health();
         assert_eq!(status.health, Health::Unhealthy);
         assert_eq!(status.reasons.len(), 2, "{:?}", status.reasons);
     }

@@ -427,3 +427,24 @@ impl<'a> Conflicts<'a> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_conflict_is_counted_and_repeated_a_few_times_and_no_other_error_is() {
+        let metrics = ReplicationMetrics::default();
+        let mut conflicts = Conflicts::new(&metrics);
+        let error = |kind| Err::<(), _>(StorageError::new(kind, "in the way"));
+        assert!(!conflicts.repeats(&Ok(())).await);
+        assert!(!conflicts.repeats(&error(ErrorKind::CONNECTION)).await);
+        assert_eq!(metrics.conflicts.get(), 0);
+        let mut repeats = 0;
+        while conflicts.repeats(&error(ErrorKind::CONFLICT)).await {
+            repeats += 1;
+        }
+        assert_eq!(repeats, CONFLICT_RETRIES);
+        assert_eq!(metrics.conflicts.get(), u64::from(CONFLICT_RETRIES) + 1);
+    }
+}
