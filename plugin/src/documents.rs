@@ -1,7 +1,10 @@
-//! The documentation agrees with the code: its tables of keys, routes and
-//! metrics are generated, and the sample configuration is valid.
+//! The documentation agrees with the code: its tables of keys, routes, metrics and
+//! problems are generated, the sample configuration is valid, and `monitoring`, the
+//! dashboard and the alerts, use what there is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod monitoring;
 
 use crate::{
     config::{
@@ -10,17 +13,20 @@ use crate::{
     },
     http::Endpoints,
     metrics,
+    status::Problem,
 };
 use plugin_api::{module::HttpEndpointProvider as _, value::Value};
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The tables, each with its name in the documents.
-fn tables() -> [(&'static str, String); 4] {
+fn tables() -> [(&'static str, String); 6] {
     [
         ("keys", keys(Settings::KEYS)),
         ("secondary_databases", keys(SecondaryEntry::KEYS)),
         ("routes", routes()),
-        ("metrics", metrics()),
+        ("metrics", metrics(false)),
+        ("former metrics", metrics(true)),
+        ("problems", problems()),
     ]
 }
 
@@ -52,11 +58,31 @@ fn routes() -> String {
     table
 }
 
-fn metrics() -> String {
-    let mut table =
-        String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
-    for [name, kind, labels, help] in metrics::descriptions() {
-        writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+fn metrics(former: bool) -> String {
+    let mut table = String::from(
+        "| metric | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- |\n",
+    );
+    let all = metrics::descriptions().into_iter();
+    for metric in all.filter(|metric| metric.is_former == former) {
+        let metrics::Description {
+            name,
+            kind,
+            unit,
+            labels,
+            help,
+            ..
+        } = metric;
+        let labels = labels.join(", ");
+        writeln!(table, "| `{name}` | {kind} | {unit} | {labels} | {help} |").unwrap();
+    }
+    table
+}
+
+fn problems() -> String {
+    let mut table = String::from("| `kind` | health | when |\n| --- | --- | --- |\n");
+    for kind in Problem::ALL {
+        let (name, health, meaning) = (kind.name(), kind.health().name(), kind.meaning());
+        writeln!(table, "| `{name}` | {health} | {meaning} |").unwrap();
     }
     table
 }
@@ -113,7 +139,7 @@ fn the_sample_configuration_is_valid_and_has_every_key() {
 #[test]
 fn the_documents_have_the_generated_tables() {
     let mut all = String::new();
-    for name in ["configuration.md", "http.md"] {
+    for name in ["configuration.md", "http.md", "metrics.md"] {
         let (path, text) = document(name);
         let filled = fill(&text);
         if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -49,7 +49,7 @@ const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/db-sync/health",
-        about: "Is replication healthy, and if not, what fixes it? Always 200 while the module runs.",
+        about: "Is replication healthy, and if not, what fixes it? 503 if it is unhealthy: a promise is not kept.",
         handle: health,
     },
     Route {
@@ -61,11 +61,11 @@ const ROUTES: &[Route] = &[
     Route {
         method: "GET",
         path: "/api/db-sync/metrics",
-        about: "The status as metrics, in Prometheus' text format.",
+        about: "Metrics in Prometheus' text format.",
         handle: |replication, _| {
-            let text = metrics::encode(replication.status(), replication.batch_seconds()).map_err(
-                |error| HttpError::new(500, format!("the metrics could not be encoded: {error}")),
-            )?;
+            let text = metrics::encode(replication.scrape()).map_err(|error| {
+                HttpError::new(500, format!("the metrics could not be encoded: {error}"))
+            })?;
             Ok(HttpResponse {
                 status: 200,
                 content_type: metrics::CONTENT_TYPE.into(),
@@ -299,8 +299,12 @@ fn body<T: Default + DeserializeOwned>(request: &HttpRequest) -> Result<T, HttpE
 
 fn health(replication: &Arc<Replication>, _: &HttpRequest) -> RouteResult {
     let status = replication.status();
+    let code = match status.health {
+        Health::Healthy | Health::Degraded => 200,
+        Health::Unhealthy => 503,
+    };
     json_response(
-        200,
+        code,
         &json!({"status": status.health, "ok": status.health == Health::Healthy, "reasons": status.reasons}),
     )
 }

@@ -29,7 +29,7 @@
 //! | [`self_healing`] | a store on disk that reopens itself after a failure |
 //! | **operation** | |
 //! | [`status`] | the state and health of replication |
-//! | [`metrics`] | the status as Prometheus metrics |
+//! | [`metrics`] | what is measured, and the metrics for Prometheus |
 //! | [`http`] | the HTTP routes, and the status page |
 //! | [`logging`] | forwards `tracing` events to the host's logger, and keeps the recent ones |
 //! | [`fail_points`] | steps at which tests inject failures |

@@ -6,7 +6,7 @@ mod history;
 mod reasons;
 
 pub use history::{HISTORY_INTERVAL, History, Sample, SecondaryHistory};
-pub use reasons::Reason;
+pub use reasons::{Problem, Reason};
 
 use crate::{
     secondary_state::{ConnectionFailure, SecondaryState, StateMachine},
@@ -19,13 +19,31 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// Whether replication works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// No problem is known.
     Healthy,
-    /// The host works on, but [`Status::reasons`] has problems.
+    /// There are problems, and every promise is kept: what a secondary lacks is
+    /// on disk and reaches it later.
     Degraded,
+    /// A promise is not kept: what the module knows would be lost with the host's
+    /// process, or nothing is replicated any more.
+    Unhealthy,
+}
+
+impl Health {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Healthy, Self::Degraded, Self::Unhealthy];
+
+    /// Its name in the status and the metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
 }
 
 /// What replication is doing.
@@ -117,6 +135,8 @@ pub struct SecondaryStatus {
     pub since: Timestamp,
     /// How often it was connected.
     pub connects: u64,
+    /// When the open session began; none while there is none.
+    pub connected_since: Option<Timestamp>,
     /// Failed attempts since it was last connected.
     pub attempts: u32,
     /// The latest failure of the connection, also if it is connected again.
@@ -197,6 +217,7 @@ impl SecondaryStatus {
             state: machine.state(),
             since: machine.since(),
             connects: machine.generation(),
+            connected_since: machine.connected_since(),
             attempts: machine.attempts(),
             last_error: machine.last_error().cloned(),
             latency_ms: machine.latency().map(milliseconds),

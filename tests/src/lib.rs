@@ -8,6 +8,7 @@
 //! | [`writer`] | a host in a process of its own under such a load, to be killed |
 //! | [`proxy`] | a network with faults |
 //! | [`browser`] | a headless Chromium |
+//! | [`promtool`] | Prometheus' tool that checks metrics and rules |
 //! | [`ledger`] | the acknowledged writes, and whether a database has each once and in order |
 //! | [`damage`] | damage to files |
 //! | [`small_disk`] | a disk that can be filled |
@@ -21,7 +22,8 @@
 //! hosts have one log), `crash` (the host is killed), `panics` (a step of the
 //! plugin panics), `backlog` (what a long outage costs), `setups`
 //! (servers, topologies and habits that users have), `builds` (debug and release
-//! builds work together), `page` (the status page in a browser).
+//! builds work together), `page` (the status page in a browser),
+//! `monitoring` (metrics, health and alert rules).
 
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +38,7 @@ pub mod browser;
 pub mod damage;
 pub mod ledger;
 pub mod load;
+pub mod promtool;
 pub mod proxy;
 pub mod random;
 pub mod site;

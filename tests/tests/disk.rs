@@ -103,13 +103,13 @@ fn more_writes(writer: &mut Writer, more: u64) {
 }
 
 /// Waits until the status says that the log is unavailable, and the remedy.
-fn degraded(writer: &mut Writer) {
+fn unhealthy(writer: &mut Writer) {
     let status = wait::until(
-        "a degraded status",
+        "an unhealthy status",
         || writer.status(),
         |status| status["log"]["fault"].is_object(),
     );
-    assert_eq!(status["health"], "degraded");
+    assert_eq!(status["health"], "unhealthy");
     let reasons = status["reasons"].as_array().unwrap();
     let says = |reason: &Json| {
         let remedy = reason["remedy"].as_str().unwrap();
@@ -134,7 +134,7 @@ fn writes_continue_on_a_full_disk_and_the_log_recovers_when_space_is_freed() {
     writer.wait_for(100);
     for _ in 0..2 {
         fixture.disk.fill();
-        degraded(&mut writer);
+        unhealthy(&mut writer);
         more_writes(&mut writer, 100);
         fixture.disk.free();
         recovered(&mut writer);
@@ -149,14 +149,14 @@ fn a_host_killed_on_a_full_disk_replicates_what_the_log_is_missing() {
     let mut writer = fixture.writer();
     writer.wait_for(100);
     fixture.disk.fill();
-    degraded(&mut writer);
+    unhealthy(&mut writer);
     more_writes(&mut writer, 100);
     fixture.note(writer.kill());
 
     // The next host starts while the disk is still full, and is killed as well.
     let mut writer = fixture.writer();
     writer.wait_for(50);
-    degraded(&mut writer);
+    unhealthy(&mut writer);
     fixture.note(writer.kill());
 
     fixture.disk.free();
@@ -177,12 +177,12 @@ fn a_host_starts_with_its_log_on_a_read_only_disk() {
     fixture.disk.set_read_only(true);
     let mut writer = fixture.writer();
     writer.wait_for(100);
-    degraded(&mut writer);
+    unhealthy(&mut writer);
     fixture.note(writer.kill());
 
     let mut writer = fixture.writer();
     writer.wait_for(10);
-    degraded(&mut writer);
+    unhealthy(&mut writer);
     fixture.disk.set_read_only(false);
     recovered(&mut writer);
     more_writes(&mut writer, 10);
@@ -202,12 +202,12 @@ fn a_host_starts_with_a_file_in_the_place_of_queue_dir() {
     };
     let mut writer = Writer::spawn(program(), &config, THREADS, 1, "");
     writer.wait_for(100);
-    degraded(&mut writer);
+    unhealthy(&mut writer);
     let mut ledger = writer.kill();
 
     let mut writer = Writer::spawn(program(), &config, THREADS, 2, "");
     writer.wait_for(50);
-    degraded(&mut writer);
+    unhealthy(&mut writer);
     fs::remove_file(site.queue_dir()).unwrap();
     recovered(&mut writer);
     more_writes(&mut writer, 50);
@@ -259,7 +259,7 @@ fn the_files_of_a_newer_version_are_left_as_they_are_and_replication_continues_w
     let mut writer = Writer::spawn(program(), &config, THREADS, 2, "");
     writer.wait_for(100);
     let status = writer.status();
-    assert_eq!(status["health"], "degraded");
+    assert_eq!(status["health"], "unhealthy");
     let reasons = status["reasons"].to_string();
     for said in [
         "newer version",

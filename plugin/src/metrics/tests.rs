@@ -1,8 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
-use super::*;
-use crate::status::{BacklogStatus, fixtures};
-use std::collections::BTreeSet;
+use super::{
+    catalogue::SURREALDB_CLIENT,
+    instruments::{BreakerState, ReadOutcome},
+    *,
+};
+use crate::{
+    query_merger::read_specs::ReadMethod,
+    secondary_state::SecondaryState,
+    status::{BacklogStatus, fixtures},
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 fn secondary(name: &str, state: SecondaryState) -> SecondaryStatus {
     SecondaryStatus {
@@ -20,24 +28,58 @@ fn status(secondaries: Vec<SecondaryStatus>) -> Status {
     }
 }
 
+/// The count and the sum of a histogram.
+pub(crate) fn observed(histogram: &Histogram) -> (u64, f64) {
+    let mut registry = Registry::default();
+    registry.register("h", "h", histogram.clone());
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry).unwrap();
+    let value = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap().trim().to_owned()
+    };
+    (
+        value("h_count").parse().unwrap(),
+        value("h_sum").parse().unwrap(),
+    )
+}
+
+/// Everything that is measured, of a module with this status.
+fn scrape(status: Status) -> Scrape {
+    let of_secondary = |secondary: &SecondaryStatus| SecondaryScrape {
+        status: secondary.clone(),
+        replication: Arc::default(),
+        reads: Arc::default(),
+        evictions: 0,
+    };
+    Scrape {
+        secondaries: status.secondaries.iter().map(of_secondary).collect(),
+        status,
+        writes: Arc::default(),
+        log: Arc::default(),
+        tombstones: TombstoneMetrics {
+            stored: 0,
+            marks: 0,
+            fsync_seconds: instruments::fsync_histogram(),
+        },
+    }
+}
+
 /// What a scraper makes of an exposition.
 #[derive(Default)]
-struct Scrape {
+struct Exposition {
     /// By name: whether the help is not empty, and the type.
     families: BTreeMap<String, (bool, String)>,
     /// By name and labels, as written.
     samples: BTreeMap<String, f64>,
 }
 
-impl Scrape {
+impl Exposition {
     /// Panics at a line that a scraper would reject, and at a sample of a
     /// metric that was not described before it.
-    fn of(status: Status) -> Self {
+    fn of(measured: Scrape) -> Self {
         let mut scrape = Self::default();
-        let histogram = Histogram::new([0.1, 1.0]);
-        histogram.observe(0.25);
-        let batch_seconds = BTreeMap::from([("office".to_owned(), histogram)]);
-        for line in encode(status, batch_seconds).unwrap().lines() {
+        for line in encode(measured).unwrap().lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 let (name, help) = help.split_once(' ').unwrap();
                 let family = (!help.is_empty(), String::new());
@@ -67,17 +109,18 @@ impl Scrape {
 
 #[test]
 fn each_metric_has_a_help_and_the_type_of_its_name() {
-    let scrape = Scrape::of(status(vec![secondary("office", SecondaryState::Streaming)]));
-    let expected: BTreeSet<String> = descriptions().into_iter().map(|[name, ..]| name).collect();
-    assert!(scrape.families.keys().eq(&expected), "{expected:?}");
-    for (name, (has_help, kind)) in &scrape.families {
+    let status = status(vec![secondary("office", SecondaryState::Streaming)]);
+    let exposition = Exposition::of(scrape(status));
+    let described = descriptions();
+    let names: BTreeSet<&String> = described.iter().map(|metric| &metric.name).collect();
+    assert_eq!(names.len(), described.len(), "a name is there twice");
+    assert!(exposition.families.keys().eq(names));
+    for metric in described {
+        let name = metric.name;
+        let (has_help, kind) = &exposition.families[&name];
         assert!(has_help, "{name}");
-        let expected = match name.as_str() {
-            BATCH_NAME => "histogram",
-            name if name.ends_with("_total") => "counter",
-            _ => "gauge",
-        };
-        assert_eq!(kind, expected, "{name}");
+        assert_eq!(*kind, metric.kind, "{name}");
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
     }
 }
 
@@ -91,10 +134,18 @@ fn each_secondary_has_samples_of_its_own() {
         ..BacklogStatus::default()
     };
     office.latency_ms = Some(12.5);
-    office.replicated.applied = 30;
     (office.retries, office.dead_letters) = (3, 4);
     let archive = secondary("archive", SecondaryState::Unreachable);
-    let samples = Scrape::of(status(vec![office, archive])).samples;
+    let measured = scrape(status(vec![office, archive]));
+    let replication = &measured.secondaries[0].replication;
+    replication.applied.inc_by(30);
+    replication.batch_seconds.observe(0.25);
+    let reads = &measured.secondaries[0].reads;
+    reads
+        .outcome(ReadMethod::get_fact, ReadOutcome::TooSlow)
+        .inc();
+    reads.set_breaker(BreakerState::Open);
+    let samples = Exposition::of(measured).samples;
     for (sample, value) in [
         ("db_sync_healthy", 1.0),
         ("db_sync_paused", 0.0),
@@ -120,16 +171,32 @@ fn each_secondary_has_samples_of_its_own() {
             0.25,
         ),
         (
-            "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"0.1\"}",
+            "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"0.128\"}",
             0.0,
         ),
         (
-            "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"1\"}",
+            "db_sync_batch_duration_seconds_bucket{secondary=\"office\",le=\"0.256\"}",
             1.0,
         ),
         ("db_sync_retry_queue_operations{secondary=\"office\"}", 3.0),
         ("db_sync_dead_letters{secondary=\"office\"}", 4.0),
         ("db_sync_resync_tables{secondary=\"office\"}", 0.0),
+        (
+            "db_sync_reads_total{secondary=\"office\",method=\"get_fact\",outcome=\"too_slow\"}",
+            1.0,
+        ),
+        (
+            "db_sync_reads_total{secondary=\"archive\",method=\"get_fact\",outcome=\"too_slow\"}",
+            0.0,
+        ),
+        (
+            "db_sync_circuit_breaker_state{secondary=\"office\",state=\"open\"}",
+            1.0,
+        ),
+        (
+            "db_sync_circuit_breaker_state{secondary=\"office\",state=\"closed\"}",
+            0.0,
+        ),
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample}");
     }
@@ -149,7 +216,7 @@ fn a_secondary_is_in_one_state() {
     for state in SecondaryState::ALL {
         let json = serde_json::to_value(state).unwrap();
         assert_eq!(json, state.name(), "the status has the same name");
-        let samples = Scrape::of(status(vec![secondary("office", state)])).samples;
+        let samples = Exposition::of(scrape(status(vec![secondary("office", state)]))).samples;
         for other in &names {
             let sample =
                 format!("db_sync_secondary_state{{secondary=\"office\",state=\"{other}\"}}");
@@ -157,4 +224,29 @@ fn a_secondary_is_in_one_state() {
             assert_eq!(samples.get(&sample), Some(&expected), "{sample}");
         }
     }
+}
+
+#[test]
+fn health_is_one_of_three_and_each_problem_counts_by_its_kind() {
+    let mut office = secondary("office", SecondaryState::Unreachable);
+    office.dead_letters = 2;
+    let archive = secondary("archive", SecondaryState::Unreachable);
+    let samples = Exposition::of(scrape(status(vec![office, archive]).with_health())).samples;
+    for (sample, value) in [
+        ("db_sync_healthy", 0.0),
+        ("db_sync_health{status=\"healthy\"}", 0.0),
+        ("db_sync_health{status=\"degraded\"}", 1.0),
+        ("db_sync_health{status=\"unhealthy\"}", 0.0),
+        ("db_sync_problems{problem=\"unreachable\"}", 2.0),
+        ("db_sync_problems{problem=\"dead_letters\"}", 1.0),
+        ("db_sync_problems{problem=\"log_unavailable\"}", 0.0),
+    ] {
+        assert_eq!(samples.get(sample), Some(&value), "{sample}");
+    }
+}
+
+#[test]
+fn the_build_information_has_the_pinned_version_of_the_client() {
+    let manifest = include_str!("../../../Cargo.toml");
+    assert!(manifest.contains(&format!("surrealdb = {{ version = \"={SURREALDB_CLIENT}\"")));
 }

@@ -1,7 +1,13 @@
 //! [`CircuitBreaker`]: keeps reads from waiting for a secondary that is too slow.
 
-use super::backend::{Connected, Secondary};
-use crate::error_policy::{Action, Call, Failure};
+use super::{
+    backend::{Connected, Secondary},
+    read_specs::ReadMethod,
+};
+use crate::{
+    error_policy::{Action, Call, Failure},
+    metrics::instruments::{BreakerState, ReadMetrics, ReadOutcome},
+};
 use parking_lot::Mutex;
 use plugin_api::error::{StorageError, StorageResult};
 use std::{
@@ -19,6 +25,7 @@ pub(super) struct CircuitBreaker {
     secondary: Arc<dyn Secondary>,
     query_timeout: Duration,
     state: Mutex<State>,
+    metrics: Arc<ReadMetrics>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +50,16 @@ pub(super) struct Participant {
 }
 
 impl CircuitBreaker {
-    pub(super) fn new(secondary: Arc<dyn Secondary>, query_timeout: Duration) -> Self {
+    pub(super) fn new(
+        secondary: Arc<dyn Secondary>,
+        query_timeout: Duration,
+        metrics: Arc<ReadMetrics>,
+    ) -> Self {
         Self {
             secondary,
             query_timeout,
             state: Mutex::new(State::Closed { failing: false }),
+            metrics,
         }
     }
 
@@ -55,21 +67,30 @@ impl CircuitBreaker {
         self.secondary.priority()
     }
 
-    /// The secondary for one read; none if it is not connected, or if the
-    /// breaker is open and no probe is due.
-    pub(super) fn participant(self: &Arc<Self>) -> Option<Participant> {
-        let connected = self.secondary.connected()?;
+    /// Counts what became of the secondary's part in a read.
+    pub(super) fn count(&self, method: ReadMethod, outcome: ReadOutcome) {
+        self.metrics.outcome(method, outcome).inc();
+    }
+
+    /// The secondary for one read.
+    ///
+    /// # Errors
+    /// It is not to be asked: it is not connected, or the breaker is open and no
+    /// probe is due.
+    pub(super) fn participant(self: &Arc<Self>) -> Result<Participant, ReadOutcome> {
+        let connected = self.secondary.connected();
+        let connected = connected.ok_or(ReadOutcome::NotConnected)?;
         let awaited = match &mut *self.state.lock() {
             State::Closed { .. } => true,
             State::Open { last_probe } => {
                 if last_probe.elapsed() < self.query_timeout {
-                    return None;
+                    return Err(ReadOutcome::TooSlow);
                 }
                 *last_probe = Instant::now();
                 false
             }
         };
-        Some(Participant {
+        Ok(Participant {
             breaker: Arc::clone(self),
             connected,
             awaited,
@@ -85,6 +106,7 @@ impl CircuitBreaker {
         timeout: Duration,
         error: Option<&StorageError>,
     ) {
+        self.metrics.answer_seconds.observe(took.as_secs_f64());
         if took >= timeout {
             self.timed_out(timeout);
             return;
@@ -129,6 +151,7 @@ impl CircuitBreaker {
             *state = State::Open {
                 last_probe: Instant::now(),
             };
+            self.metrics.set_breaker(BreakerState::Open);
         }
         tracing::warn!(
             secondary = self.secondary.name(),
@@ -161,6 +184,10 @@ impl CircuitBreaker {
         let mut state = self.state.lock();
         let unchanged = matches!(*state, State::Closed { failing: before } if before == failing);
         *state = State::Closed { failing };
+        self.metrics.set_breaker(match failing {
+            true => BreakerState::Failing,
+            false => BreakerState::Closed,
+        });
         !unchanged
     }
 }

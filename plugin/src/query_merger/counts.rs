@@ -11,6 +11,7 @@ use super::{
     fan_out::{FanOut, Rank, Request},
     graph::{RELATIONSHIP_TABLES, relationship_parameters},
     merge::{Page, Pages, secondary_only_rows},
+    read_specs::ReadMethod,
     row::{Identity, MergeableRow, PartialRow},
 };
 use abi_stable::std_types::RString;
@@ -108,7 +109,8 @@ impl QueryMerger {
     pub fn list_user_ids(&self, context: &CallContext, table: &str) -> StorageResult<Names> {
         let started = Instant::now();
         let users = self.primary().list_user_ids(context, table)?;
-        let added = self.secondary_only_users(context, started, table)?;
+        let added =
+            self.secondary_only_users(ReadMethod::list_user_ids, context, started, table)?;
         if added.is_empty() {
             return Ok(users);
         }
@@ -127,7 +129,8 @@ impl QueryMerger {
     ) -> StorageResult<UserCounts> {
         let started = Instant::now();
         let users = self.primary().count_by_user_id(context, table)?;
-        let mut counts = self.secondary_only_users(context, started, table)?;
+        let mut counts =
+            self.secondary_only_users(ReadMethod::count_by_user_id, context, started, table)?;
         if counts.is_empty() {
             return Ok(users);
         }
@@ -143,6 +146,7 @@ impl QueryMerger {
     /// How many rows of `table` each user has that only secondaries have.
     fn secondary_only_users(
         &self,
+        method: ReadMethod,
         context: &CallContext,
         started: Instant,
         table: &str,
@@ -153,7 +157,7 @@ impl QueryMerger {
             return Ok(counts);
         }
         let scan = scan(table, &["user_id"]).filter("type::is_string(user_id)", &Object::new());
-        let mut fan_out = self.scan_fan_out(context, started);
+        let mut fan_out = self.scan_fan_out(method, context, started);
         for row in self.secondary_only(&mut fan_out, &[scan])? {
             *counts.entry(row.text("user_id").into()).or_default() += 1;
         }
@@ -167,7 +171,7 @@ impl QueryMerger {
     pub fn get_stats(&self, context: &CallContext, user_id: &str) -> StorageResult<MemoryStats> {
         let started = Instant::now();
         let mut stats = self.primary().get_stats(context, user_id)?;
-        let mut fan_out = self.scan_fan_out(context, started);
+        let mut fan_out = self.scan_fan_out(ReadMethod::get_stats, context, started);
         let parameters = relationship_parameters("");
         let relationship_tables: BTreeSet<String> = fan_out
             .request_all(move |backend, context| {
@@ -219,7 +223,7 @@ impl QueryMerger {
             of_project(schema::SYMBOLS, &["symbol_type"]),
             of_project(schema::CHUNKS, &[]),
         ];
-        let mut fan_out = self.scan_fan_out(context, started);
+        let mut fan_out = self.scan_fan_out(ReadMethod::get_code_project_stats, context, started);
         for row in self.secondary_only(&mut fan_out, &scans)? {
             if row.table() == schema::FILES.name {
                 stats.file_count += 1;
@@ -235,8 +239,13 @@ impl QueryMerger {
     }
 
     /// The secondaries for scans, in a call that began at `started`.
-    fn scan_fan_out<'m>(&'m self, context: &'m CallContext, started: Instant) -> FanOut<'m> {
-        FanOut::new(self, context)
+    fn scan_fan_out<'m>(
+        &'m self,
+        method: ReadMethod,
+        context: &'m CallContext,
+        started: Instant,
+    ) -> FanOut<'m> {
+        FanOut::new(self, method, context)
             .since(started)
             .with_timeout_factor(TIMEOUT_FACTOR)
     }

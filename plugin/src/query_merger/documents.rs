@@ -5,6 +5,7 @@ use super::{
     backend::Backend,
     methods::merged_reads,
     order,
+    read_specs::ReadMethod,
     row::{PartialRow, column_texts},
 };
 use plugin_api::{
@@ -34,10 +35,16 @@ impl QueryMerger {
     /// # Errors
     /// The primary's.
     pub fn list_document_paths(&self, context: &CallContext) -> StorageResult<Names> {
-        let documents = self.list(context, order::path, None, |backend, context, _| {
-            let paths = backend.list_document_paths(context)?;
-            Ok(paths.iter().map(|path| document(path)).collect())
-        })?;
+        let documents = self.list(
+            ReadMethod::list_document_paths,
+            context,
+            order::path,
+            None,
+            |backend, context, _| {
+                let paths = backend.list_document_paths(context)?;
+                Ok(paths.iter().map(|path| document(path)).collect())
+            },
+        )?;
         Ok(column_texts(&documents, "file_path"))
     }
 }

@@ -1,6 +1,9 @@
 //! Entities: by id, by name, and all of them.
 
-use super::{QueryMerger, backend::Backend, fan_out::FanOut, methods::merged_reads, order};
+use super::{
+    QueryMerger, backend::Backend, fan_out::FanOut, methods::merged_reads, order,
+    read_specs::ReadMethod,
+};
 use abi_stable::std_types::{ROption, RVec};
 use plugin_api::{
     error::StorageResult,
@@ -27,9 +30,10 @@ impl QueryMerger {
     ) -> StorageResult<MaybeEntity> {
         let started = Instant::now();
         if let ROption::RSome(found) = self.primary().get_entity(context, id_or_name)? {
+            self.not_needed(ReadMethod::get_entity);
             return Ok(ROption::RSome(found));
         }
-        let mut fan_out = FanOut::new(self, context).since(started);
+        let mut fan_out = FanOut::new(self, ReadMethod::get_entity, context).since(started);
         Ok(self.secondary_entity(&mut fan_out, id_or_name)?.into())
     }
 

@@ -1,6 +1,11 @@
 //! Events.
 
-use super::{QueryMerger, methods::merged_reads, order, read_specs};
+use super::{
+    QueryMerger,
+    methods::merged_reads,
+    order,
+    read_specs::{self, ReadMethod},
+};
 use abi_stable::std_types::ROption;
 use plugin_api::{
     error::StorageResult,
@@ -28,6 +33,7 @@ impl QueryMerger {
         let limit = read_specs::search_events.limit_or_default(search.limit);
         let search = with_absolute_start(search);
         self.list(
+            ReadMethod::search_events,
             context,
             order::event,
             limit,

@@ -3,6 +3,7 @@
 use super::{
     QueryMerger,
     backend::Backend,
+    read_specs::ReadMethod,
     row::{Identity, PartialRow},
 };
 use crate::dedup::Key;
@@ -91,7 +92,7 @@ impl QueryMerger {
                 format!("SELECT * FROM {table} WHERE {}", conditions.join(" AND "))
             }
         };
-        let row = self.point(context, {
+        let row = self.point(ReadMethod::update, context, {
             let table = table.clone();
             move |backend: &dyn Backend, context: &CallContext| {
                 let answer = backend.query(context, &sql, &parameters)?;

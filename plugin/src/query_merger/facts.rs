@@ -4,6 +4,7 @@ use super::{
     QueryMerger,
     backend::Backend,
     order,
+    read_specs::ReadMethod,
     row::{PartialRow, column_texts},
 };
 use abi_stable::std_types::RString;
@@ -36,6 +37,7 @@ impl QueryMerger {
     ) -> StorageResult<MaybeValue> {
         let (user_id, key) = (user_id.to_owned(), key.to_owned());
         let found = self.point(
+            ReadMethod::get_fact,
             context,
             move |backend: &dyn Backend, context: &CallContext| {
                 let value = backend.get_fact(context, &user_id, &key)?.into_option();
@@ -53,12 +55,18 @@ impl QueryMerger {
     /// The primary's.
     pub fn list_facts(&self, context: &CallContext, user_id: &str) -> StorageResult<Object> {
         let user_id = user_id.to_owned();
-        let facts = self.list(context, order::fact, None, move |backend, context, _| {
-            let facts = backend.list_facts(context, &user_id)?.into_iter();
-            Ok(facts
-                .map(|(key, value)| fact(&user_id, &key, value))
-                .collect())
-        })?;
+        let facts = self.list(
+            ReadMethod::list_facts,
+            context,
+            order::fact,
+            None,
+            move |backend, context, _| {
+                let facts = backend.list_facts(context, &user_id)?.into_iter();
+                Ok(facts
+                    .map(|(key, value)| fact(&user_id, &key, value))
+                    .collect())
+            },
+        )?;
         Ok(facts
             .into_iter()
             .map(|mut fact| {
@@ -74,13 +82,19 @@ impl QueryMerger {
     /// The primary's.
     pub fn list_fact_keys(&self, context: &CallContext, user_id: &str) -> StorageResult<Names> {
         let user_id = user_id.to_owned();
-        let facts = self.list(context, order::fact, None, move |backend, context, _| {
-            let keys = backend.list_fact_keys(context, &user_id)?;
-            Ok(keys
-                .iter()
-                .map(|key| fact(&user_id, key, Value::None))
-                .collect())
-        })?;
+        let facts = self.list(
+            ReadMethod::list_fact_keys,
+            context,
+            order::fact,
+            None,
+            move |backend, context, _| {
+                let keys = backend.list_fact_keys(context, &user_id)?;
+                Ok(keys
+                    .iter()
+                    .map(|key| fact(&user_id, key, Value::None))
+                    .collect())
+            },
+        )?;
         Ok(column_texts(&facts, "key"))
     }
 }

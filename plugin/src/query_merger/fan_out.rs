@@ -1,8 +1,13 @@
 //! [`FanOut`]: sends the requests of one read to the secondaries in parallel.
 
-use super::{QueryMerger, backend::Backend, circuit_breaker::Participant};
+use super::{QueryMerger, backend::Backend, circuit_breaker::Participant, read_specs::ReadMethod};
+use crate::metrics::instruments::ReadOutcome;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use plugin_api::{error::StorageResult, panic::guard, storage::CallContext};
+use plugin_api::{
+    error::{ErrorKind, StorageResult},
+    panic::guard,
+    storage::CallContext,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -29,11 +34,14 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// result is the union of the primary and those that answered every request.
 pub(super) struct FanOut<'m> {
     merger: &'m QueryMerger,
+    method: ReadMethod,
     context: &'m CallContext,
     started: Instant,
     /// How long each request may take.
     timeout: Duration,
     participants: BTreeMap<Rank, Participant>,
+    /// What became of each secondary's part so far. Counted when the read ends.
+    outcomes: BTreeMap<Rank, ReadOutcome>,
 }
 
 type Response<T> = (Rank, StorageResult<T>);
@@ -50,19 +58,26 @@ pub(super) struct InFlight<T> {
 impl<'m> FanOut<'m> {
     /// To all secondaries that are connected and whose circuit breaker lets the
     /// read through.
-    pub(super) fn new(merger: &'m QueryMerger, context: &'m CallContext) -> Self {
-        let participants = merger
-            .breakers
-            .iter()
-            .enumerate()
-            .filter_map(|(rank, breaker)| Some((rank, breaker.participant()?)))
-            .collect();
+    pub(super) fn new(
+        merger: &'m QueryMerger,
+        method: ReadMethod,
+        context: &'m CallContext,
+    ) -> Self {
+        let (mut participants, mut outcomes) = (BTreeMap::new(), BTreeMap::new());
+        for (rank, breaker) in merger.breakers.iter().enumerate() {
+            match breaker.participant() {
+                Ok(participant) => drop(participants.insert(rank, participant)),
+                Err(outcome) => drop(outcomes.insert(rank, outcome)),
+            }
+        }
         Self {
             merger,
+            method,
             context,
             started: Instant::now(),
             timeout: merger.settings.query_timeout,
             participants,
+            outcomes,
         }
     }
 
@@ -188,19 +203,25 @@ impl<'m> FanOut<'m> {
 
         let mut results = BTreeMap::new();
         for rank in ranks {
-            match responses.remove(&rank) {
+            let outcome = match responses.remove(&rank) {
                 Some(Ok(result)) => {
                     results.insert(rank, result);
+                    self.outcomes.insert(rank, ReadOutcome::Merged);
                     continue;
                 }
-                None if sent_at.elapsed() >= timeout => {
+                None => {
                     let participant = self.participants.get(&rank);
-                    if let Some(participant) = participant.filter(|it| it.awaited) {
+                    if let Some(participant) = participant.filter(|it| it.awaited)
+                        && sent_at.elapsed() >= timeout
+                    {
                         participant.breaker.timed_out(timeout);
                     }
+                    ReadOutcome::TooSlow
                 }
-                Some(Err(_)) | None => {}
-            }
+                Some(Err(error)) if error.kind == ErrorKind::TIMEOUT => ReadOutcome::TooSlow,
+                Some(Err(_)) => ReadOutcome::Failed,
+            };
+            self.outcomes.insert(rank, outcome);
             self.participants.remove(&rank);
         }
         results
@@ -234,6 +255,14 @@ impl<'m> FanOut<'m> {
     ) -> BTreeMap<Rank, T> {
         let in_flight = self.send_all(request);
         self.collect(in_flight)
+    }
+}
+
+impl Drop for FanOut<'_> {
+    fn drop(&mut self) {
+        for (rank, outcome) in &self.outcomes {
+            self.merger.breakers[*rank].count(self.method, *outcome);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     entities::{object, select},
     fan_out::FanOut,
     order,
+    read_specs::ReadMethod,
     row::MergeableRow,
 };
 use abi_stable::std_types::{ROption, RVec};
@@ -66,7 +67,7 @@ impl QueryMerger {
         relationship_type: &str,
         depth: u32,
     ) -> StorageResult<GraphResults> {
-        let mut fan_out = FanOut::new(self, context);
+        let mut fan_out = FanOut::new(self, ReadMethod::traverse_graph, context);
         if fan_out.is_empty() {
             return self
                 .primary()

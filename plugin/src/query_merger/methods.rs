@@ -38,7 +38,7 @@ macro_rules! merged_read {
             $($argument: rust_type!($type)),*
         ) -> StorageResult<$answer> {
             $(let $argument = $argument.to_owned();)*
-            let found = self.point(context, move |backend: &dyn Backend, context: &CallContext| {
+            let found = self.point($crate::query_merger::read_specs::ReadMethod::$method, context, move |backend: &dyn Backend, context: &CallContext| {
                 Ok(backend.$method(context $(, &$argument)*)?.into_option())
             })?;
             Ok(found.into())
@@ -55,7 +55,7 @@ macro_rules! merged_read {
             $($argument: rust_type!($type)),*
         ) -> StorageResult<$answer> {
             $(let $argument = $argument.to_owned();)*
-            self.list(context, $order, None, move |backend, context, _| {
+            self.list($crate::query_merger::read_specs::ReadMethod::$method, context, $order, None, move |backend, context, _| {
                 backend.$method(context $(, &$argument)*)
             })
         }
@@ -73,7 +73,7 @@ macro_rules! merged_read {
         ) -> StorageResult<$answer> {
             $(let $argument = $argument.to_owned();)*
             let limit = $crate::query_merger::read_specs::$method.limit_or_default(limit);
-            self.list(context, $order, limit, move |backend, context, limit| {
+            self.list($crate::query_merger::read_specs::ReadMethod::$method, context, $order, limit, move |backend, context, limit| {
                 backend.$method(context $(, &$argument)*, limit)
             })
         }

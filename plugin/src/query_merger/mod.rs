@@ -34,7 +34,11 @@ mod vectors;
 
 pub use backend::{Backend, Connected, Secondary};
 
-use crate::{dedup::Key, tombstones::Tombstones};
+use crate::{
+    dedup::Key,
+    metrics::instruments::{ReadMetrics, ReadOutcome},
+    tombstones::Tombstones,
+};
 use abi_stable::std_types::RVec;
 use circuit_breaker::CircuitBreaker;
 use fan_out::{FanOut, Rank, Request};
@@ -43,6 +47,7 @@ use plugin_api::{
     error::StorageResult,
     storage::{CallContext, FullStorage},
 };
+use read_specs::ReadMethod;
 use row::{Identity, MergeableRow};
 use std::{
     cmp::Ordering,
@@ -84,7 +89,7 @@ impl QueryMerger {
     /// the result as long as a secondary has them.
     pub fn new(
         primary: FullStorage,
-        secondaries: impl IntoIterator<Item = Arc<dyn Secondary>>,
+        secondaries: impl IntoIterator<Item = (Arc<dyn Secondary>, Arc<ReadMetrics>)>,
         tombstones: Option<Arc<Tombstones>>,
         settings: ReadSettings,
         runtime: Handle,
@@ -92,7 +97,10 @@ impl QueryMerger {
         let mut breakers: Vec<_> = secondaries
             .into_iter()
             .filter(|_| settings.merge)
-            .map(|secondary| Arc::new(CircuitBreaker::new(secondary, settings.query_timeout)))
+            .map(|(secondary, metrics)| {
+                let timeout = settings.query_timeout;
+                Arc::new(CircuitBreaker::new(secondary, timeout, metrics))
+            })
             .collect();
         breakers.sort_by_key(|breaker| breaker.priority());
         Self {
@@ -108,15 +116,23 @@ impl QueryMerger {
         &self.primary
     }
 
+    /// Counts a read that the primary alone has answered.
+    fn not_needed(&self, method: ReadMethod) {
+        for breaker in &self.breakers {
+            breaker.count(method, ReadOutcome::NotNeeded);
+        }
+    }
+
     /// A list or a search: queries all databases at once and merges.
     fn list<T: MergeableRow>(
         &self,
+        method: ReadMethod,
         context: &CallContext,
         order: Order<T>,
         limit: Option<u32>,
         fetch: impl Fetch<T>,
     ) -> StorageResult<RVec<T>> {
-        self.list_on(&mut FanOut::new(self, context), order, limit, fetch)
+        self.list_on(&mut FanOut::new(self, method, context), order, limit, fetch)
     }
 
     /// The same as one step of a longer read.
@@ -178,15 +194,17 @@ impl QueryMerger {
     /// the order of precedence, that has one.
     fn point<T: MergeableRow>(
         &self,
+        method: ReadMethod,
         context: &CallContext,
         fetch: impl Fn(&dyn Backend, &CallContext) -> StorageResult<Option<T>> + Clone + Send + 'static,
     ) -> StorageResult<Option<T>> {
         let started = Instant::now();
         if let Some(found) = fetch(self.primary(), context)? {
+            self.not_needed(method);
             return Ok(Some(found));
         }
         let by_precedence: Order<T> = |_, _| Ordering::Equal;
-        let mut fan_out = FanOut::new(self, context).since(started);
+        let mut fan_out = FanOut::new(self, method, context).since(started);
         let found = self.list_secondaries(
             &mut fan_out,
             by_precedence,

@@ -7,6 +7,7 @@ use super::{
     QueryMerger,
     backend::Backend,
     fan_out::FanOut,
+    read_specs::ReadMethod,
     row::{MergeableRow, PartialRow},
 };
 use crate::raw_query::{Form, META_COLUMN, PlainSelect, VALUE, Window};
@@ -33,7 +34,7 @@ impl QueryMerger {
         parameters: &Object,
         plain: &Arc<PlainSelect>,
     ) -> StorageResult<Value> {
-        let mut fan_out = FanOut::new(self, context);
+        let mut fan_out = FanOut::new(self, ReadMethod::query, context);
         let window = plain.window(parameters).filter(|_| !fan_out.is_empty());
         let Some(window) = window else {
             return self.primary().query(context, text, parameters);

@@ -52,6 +52,33 @@ macro_rules! read_specs {
 
         /// All read methods, in the order of the contract.
         pub const READ_SPECS: &[ReadSpec] = &[$($method),*];
+
+        /// What asks the secondaries, as the metrics count it: a read method, or
+        /// something else that reads.
+        #[allow(non_camel_case_types, missing_docs, reason = "named like the methods")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ReadMethod {
+            $($method,)*
+            /// A plain SELECT of the host.
+            query,
+            /// An update that finds no row on the primary.
+            update,
+        }
+
+        impl ReadMethod {
+            /// Everything that reads.
+            pub const ALL: [Self; [$(stringify!($method)),*].len() + 2] =
+                [$(Self::$method,)* Self::query, Self::update];
+
+            /// Its label.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$method => stringify!($method),)*
+                    Self::query => "query",
+                    Self::update => "update",
+                }
+            }
+        }
     };
 }
 

@@ -36,6 +36,7 @@ use crate::{
     key_locks::KeyLocks,
     logging::Log,
     merged_storage::MergedStorage,
+    metrics::instruments::{ReadMetrics, WriteMetrics},
     query_merger::{QueryMerger, ReadSettings, Secondary},
     status::History,
     sync_executor::{ExecutorConfig, SyncExecutor, TableFilter},
@@ -52,6 +53,7 @@ use plugin_api::{
     value::Timestamp,
 };
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -83,6 +85,9 @@ pub struct Replication {
     not_replicated: NotReplicated,
     connections: Vec<Arc<SecondaryConnectionManager>>,
     loops: Arc<LoopDetector>,
+    /// What the wrapped storages measure.
+    writes: Arc<WriteMetrics>,
+    reads: BTreeMap<String, Arc<ReadMetrics>>,
     /// None with `sync_enabled: false`.
     pipeline: Option<Pipeline>,
     handle: Handle,
@@ -198,6 +203,11 @@ impl Replication {
             not_replicated,
             connections,
             loops,
+            writes: Arc::default(),
+            reads: names
+                .into_iter()
+                .map(|name| (name, Arc::default()))
+                .collect(),
             pipeline,
             handle: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
@@ -241,11 +251,13 @@ impl Replication {
             Arc::clone(&self.tombstones),
             self.tables.clone(),
             Arc::clone(&self.locks),
+            Arc::clone(&self.writes),
         );
         let secondaries = self.connections.iter().map(|connection| {
             let secondary: Arc<dyn Secondary> =
                 Arc::<SecondaryConnectionManager>::clone(connection);
-            secondary
+            let metrics = self.reads.get(connection.name()).cloned();
+            (secondary, metrics.unwrap_or_default())
         });
         let merger = QueryMerger::new(
             primary.clone(),

@@ -3,11 +3,11 @@
 use super::{Pipeline, Replication};
 use crate::{
     connection::SecondaryConnectionManager,
+    metrics::{Scrape, SecondaryScrape},
     status::{Health, LogStatus, ResyncStatus, SecondaryStatus, Status},
 };
 use plugin_api::value::Timestamp;
-use prometheus_client::metrics::histogram::Histogram;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Replication {
     /// What replication is doing.
@@ -96,17 +96,28 @@ impl Replication {
         }
     }
 
-    /// How long the batches of each secondary took, in seconds.
-    pub fn batch_seconds(&self) -> BTreeMap<String, Histogram> {
-        let Some(Pipeline { executor, .. }) = &self.pipeline else {
-            return BTreeMap::new();
+    /// What the metrics are read from.
+    pub fn scrape(&self) -> Scrape {
+        let status = self.status();
+        let pipeline = self.pipeline.as_ref();
+        let log = pipeline.map(|pipeline| pipeline.queue.metrics());
+        let log = log.unwrap_or_default();
+        let of_secondary = |secondary: &SecondaryStatus| {
+            let name = &*secondary.name;
+            let replication = pipeline.and_then(|pipeline| pipeline.executor.metrics(name));
+            SecondaryScrape {
+                replication: replication.unwrap_or_default(),
+                reads: self.reads.get(name).cloned().unwrap_or_default(),
+                evictions: log.evictions(name),
+                status: secondary.clone(),
+            }
         };
-        self.secondaries()
-            .into_iter()
-            .filter_map(|name| {
-                let histogram = executor.batch_seconds(&name)?;
-                Some((name, histogram))
-            })
-            .collect()
+        Scrape {
+            secondaries: status.secondaries.iter().map(of_secondary).collect(),
+            writes: Arc::clone(&self.writes),
+            log,
+            tombstones: self.tombstones.metrics(),
+            status,
+        }
     }
 }

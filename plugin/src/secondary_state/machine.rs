@@ -52,6 +52,7 @@ pub struct StateMachine {
     paused: bool,
     since: Timestamp,
     generation: u64,
+    connected_since: Option<Timestamp>,
     attempts: u32,
     last_error: Option<ConnectionFailure>,
     latency: Option<Duration>,
@@ -67,6 +68,7 @@ impl StateMachine {
             paused: false,
             since: Timestamp::now(),
             generation: 0,
+            connected_since: None,
             attempts: 0,
             last_error: None,
             latency: None,
@@ -99,6 +101,11 @@ impl StateMachine {
     /// How often it was connected: the number of the open or last session.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// When the open session began; none while there is none.
+    pub fn connected_since(&self) -> Option<Timestamp> {
+        self.connected_since
     }
 
     /// The number of the open session, if its positions have been compared
@@ -164,6 +171,7 @@ impl StateMachine {
             Event::Connected { generation } => {
                 self.link = Link::Open(Progress::Unreconciled);
                 self.generation = generation;
+                self.connected_since = Some(Timestamp::now());
                 self.attempts = 0;
                 Some(format!("session {generation} is open"))
             }
@@ -232,6 +240,7 @@ impl StateMachine {
             }
             Event::ShutDown => {
                 self.link = Link::Stopped;
+                self.connected_since = None;
                 self.latency = None;
                 Some("the module shuts down".to_owned())
             }
@@ -242,6 +251,7 @@ impl StateMachine {
         let message = error.message.to_string();
         self.attempts = self.attempts.saturating_add(1);
         self.latency = None;
+        self.connected_since = None;
         self.last_error = Some(ConnectionFailure {
             at: Timestamp::now(),
             message: message.clone(),

@@ -19,6 +19,7 @@ pub(crate) fn secondary(state: SecondaryState) -> SecondaryStatus {
         state,
         since: Timestamp::default(),
         connects: 1,
+        connected_since: None,
         attempts: 0,
         last_error: Some(ConnectionFailure {
             at: Timestamp::default(),

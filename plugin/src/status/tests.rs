@@ -4,11 +4,12 @@ use super::{
     fixtures::{secondary, status},
     *,
 };
+use std::collections::BTreeSet;
 
 /// The problem and the remedy of a status with one reason.
 fn only_reason(status: Status) -> (String, String) {
     let status = status.with_health();
-    assert_eq!(status.health, Health::Degraded);
+    assert_eq!(status.health, status.reasons[0].kind.health());
     assert_eq!(status.reasons.len(), 1, "{:?}", status.reasons);
     (
         status.reasons[0].problem.clone(),
@@ -70,4 +71,32 @@ fn every_problem_has_its_remedy() {
     let mut full = status(secondary(SecondaryState::Streaming));
     full.log.held_bytes = 95;
     assert!(only_reason(full).1.contains("queue_max_bytes"));
+}
+
+#[test]
+fn the_worst_problem_is_the_health() {
+    let unreachable = || status(secondary(SecondaryState::Unreachable));
+    assert_eq!(unreachable().with_health().health, Health::Degraded);
+    let fault = || Some(Fault::of_the_disk("it is full"));
+    let (mut log, mut tombstones) = (unreachable(), unreachable());
+    log.log.fault = fault();
+    tombstones.log.tombstones_fault = fault();
+    for status in [log, tombstones] {
+        let status = status.with_health();
+        assert_eq!(status.health, Health::Unhealthy);
+        assert_eq!(status.reasons.len(), 2, "{:?}", status.reasons);
+    }
+}
+
+#[test]
+fn each_kind_of_problem_has_a_name_of_its_own_and_keeps_no_health_healthy() {
+    let names: BTreeSet<&str> = Problem::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(names.len(), Problem::ALL.len());
+    for kind in Problem::ALL {
+        assert_ne!(kind.health(), Health::Healthy, "{kind:?}");
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
+    for health in Health::ALL {
+        assert_eq!(serde_json::to_value(health).unwrap(), health.name());
+    }
 }

@@ -13,6 +13,7 @@ use crate::{
     connection::{Session, WorkerConnection, jitter},
     error_policy::{self, Action, Call, Failure},
     fail_points,
+    metrics::instruments::ReplicationMetrics,
     sync_queue::{Position, Watermark},
 };
 use parking_lot::Mutex;
@@ -173,6 +174,10 @@ impl Applier {
                     from = end.position;
                     let progress = &self.context.progress;
                     progress.applied(piece.len(), started.elapsed());
+                    for change in piece {
+                        let lag = change.operation.timestamp.elapsed();
+                        progress.metrics.lag_seconds.observe(lag.as_secs_f64());
+                    }
                 }
                 Err(failure) => match (failure.policy.action, piece) {
                     // Only the position was to be moved: the secondary rejects
@@ -318,7 +323,11 @@ impl Applier {
             .try_apply(session, &connection, partition, range, piece)
             .await;
         match &applied {
-            Ok(_) => self.limiter.committed(loaded.bytes, began.elapsed()),
+            Ok(_) => {
+                self.limiter.committed(loaded.bytes, began.elapsed());
+                let metrics = &self.context.progress.metrics;
+                metrics.committed(piece.len(), loaded.bytes);
+            }
             Err(error) if error.kind == ErrorKind::TIMEOUT => self.limiter.timed_out(loaded.bytes),
             Err(_) => {}
         }
@@ -358,7 +367,7 @@ impl Applier {
         changes: &[Change],
     ) -> StorageResult<Applied> {
         let source = self.context.partition(partition);
-        let mut conflicts = Conflicts::default();
+        let mut conflicts = Conflicts::new(&self.context.progress.metrics);
         loop {
             // A key that the secondary has under another id shows as a conflict as
             // well: from then on such rows are removed first.
@@ -386,13 +395,22 @@ impl Applier {
 }
 
 /// The conflicts of a transaction with others, or with a row that has the same key.
-#[derive(Default)]
-pub(super) struct Conflicts(u32);
+pub(super) struct Conflicts<'a> {
+    repeats: u32,
+    metrics: &'a ReplicationMetrics,
+}
 
-impl Conflicts {
-    /// How often it was in conflict.
+impl<'a> Conflicts<'a> {
+    pub(super) fn new(metrics: &'a ReplicationMetrics) -> Self {
+        Self {
+            repeats: 0,
+            metrics,
+        }
+    }
+
+    /// How often it was repeated.
     pub(super) fn count(&self) -> u32 {
-        self.0
+        self.repeats
     }
 
     /// True, after a pause, if it is to be repeated at once.
@@ -400,11 +418,33 @@ impl Conflicts {
         let in_conflict = result.as_ref().is_err_and(|error| {
             error_policy::of(Call::Apply, error.kind).action == Action::RetryNow
         });
-        if !in_conflict || self.0 == CONFLICT_RETRIES {
+        self.metrics.conflicts.inc_by(u64::from(in_conflict));
+        if !in_conflict || self.repeats == CONFLICT_RETRIES {
             return false;
         }
-        self.0 += 1;
-        tokio::time::sleep(jitter(CONFLICT_PAUSE * self.0)).await;
+        self.repeats += 1;
+        tokio::time::sleep(jitter(CONFLICT_PAUSE * self.repeats)).await;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_conflict_is_counted_and_repeated_a_few_times_and_no_other_error_is() {
+        let metrics = ReplicationMetrics::default();
+        let mut conflicts = Conflicts::new(&metrics);
+        let error = |kind| Err::<(), _>(StorageError::new(kind, "in the way"));
+        assert!(!conflicts.repeats(&Ok(())).await);
+        assert!(!conflicts.repeats(&error(ErrorKind::CONNECTION)).await);
+        assert_eq!(metrics.conflicts.get(), 0);
+        let mut repeats = 0;
+        while conflicts.repeats(&error(ErrorKind::CONFLICT)).await {
+            repeats += 1;
+        }
+        assert_eq!(repeats, CONFLICT_RETRIES);
+        assert_eq!(metrics.conflicts.get(), u64::from(CONFLICT_RETRIES) + 1);
     }
 }

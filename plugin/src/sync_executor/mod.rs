@@ -32,13 +32,13 @@ pub use progress::{Progress, ScanProgress};
 
 use crate::{
     connection::SecondaryConnectionManager,
+    metrics::instruments::ReplicationMetrics,
     secondary_state::Event,
     sync_queue::{QueueError, ResyncRequest, SyncQueue},
 };
 use context::{Context, PartitionLocks};
 use plugin_api::{storage::FullStorage, value::RecordId};
 use progress::Counters;
-use prometheus_client::metrics::histogram::Histogram;
 use rejection::RetryQueue;
 use replicator::Replicator;
 use resync::{Copier, ResyncScanner};
@@ -163,10 +163,10 @@ impl SyncExecutor {
         Some(self.context(secondary)?.progress.snapshot())
     }
 
-    /// How long its batches took, in seconds; none for a secondary that is not
+    /// What the replication to a secondary measures; none for one that is not
     /// configured.
-    pub fn batch_seconds(&self, secondary: &str) -> Option<Histogram> {
-        Some(self.context(secondary)?.progress.batch_seconds())
+    pub fn metrics(&self, secondary: &str) -> Option<Arc<ReplicationMetrics>> {
+        Some(Arc::clone(&self.context(secondary)?.progress.metrics))
     }
 
     /// The scans of a secondary's tables that are under way, by table.

@@ -1,12 +1,15 @@
 //! Counts and rates of one secondary.
 
+use crate::metrics::instruments::ReplicationMetrics;
 use parking_lot::Mutex;
 use plugin_api::value::Timestamp;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,10 +43,8 @@ pub struct ScanProgress {
 /// The counters of one secondary.
 pub(super) struct Counters {
     scans: Mutex<BTreeMap<String, ScanProgress>>,
-    applied: AtomicU64,
+    pub(super) metrics: Arc<ReplicationMetrics>,
     batches: AtomicU64,
-    batch_seconds: Histogram,
-    rejected: AtomicU64,
     recent: Mutex<Recent>,
 }
 
@@ -58,11 +59,8 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             scans: Mutex::default(),
-            applied: AtomicU64::new(0),
+            metrics: Arc::default(),
             batches: AtomicU64::new(0),
-            // From 1 ms to 33 s, beyond the default of operation_timeout.
-            batch_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
-            rejected: AtomicU64::new(0),
             recent: Mutex::new(Recent {
                 since: Instant::now(),
                 applied: 0,
@@ -90,9 +88,9 @@ impl Recent {
 impl Counters {
     pub(super) fn applied(&self, operations: usize, latency: Duration) {
         let operations = operations as u64;
-        self.applied.fetch_add(operations, Ordering::Relaxed);
+        self.metrics.applied.inc_by(operations);
         self.batches.fetch_add(1, Ordering::Relaxed);
-        self.batch_seconds.observe(latency.as_secs_f64());
+        self.metrics.batch_seconds.observe(latency.as_secs_f64());
         let mut recent = self.recent.lock();
         recent.roll();
         recent.applied += operations;
@@ -106,20 +104,13 @@ impl Counters {
         self.scans.lock().insert(table.to_owned(), scan);
     }
 
+    /// The scan has come to its end, or is interrupted.
     pub(super) fn scan_ends(&self, table: &str) {
         self.scans.lock().remove(table);
     }
 
     pub(super) fn scans(&self) -> BTreeMap<String, ScanProgress> {
         self.scans.lock().clone()
-    }
-
-    pub(super) fn rejected(&self) {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn batch_seconds(&self) -> Histogram {
-        self.batch_seconds.clone()
     }
 
     pub(super) fn snapshot(&self) -> Progress {
@@ -129,7 +120,7 @@ impl Counters {
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
         let running = recent.applied as f64 / age;
         Progress {
-            applied: self.applied.load(Ordering::Relaxed),
+            applied: self.metrics.applied.get(),
             batches: self.batches.load(Ordering::Relaxed),
             rate: running.max(if recent.applied == 0 {
                 recent.rate
@@ -137,7 +128,7 @@ impl Counters {
                 0.0
             }),
             batch_latency_ms: recent.latency.as_secs_f64() * 1000.0,
-            rejected: self.rejected.load(Ordering::Relaxed),
+            rejected: self.metrics.rejected.get(),
         }
     }
 }

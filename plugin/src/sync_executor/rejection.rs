@@ -42,7 +42,7 @@ impl RetryQueue {
         } = &*self.context;
         let secondary = self.context.name();
         let Failure { error, policy } = failure;
-        progress.rejected();
+        progress.metrics.rejected.inc();
         let mut operation = operation.clone();
         operation.last_error = Some(error.to_string());
         let again = operation.retry_count < config.max_retries;
@@ -56,11 +56,14 @@ impl RetryQueue {
                 secondary, key = %operation.key, %error, %due,
                 "an operation was rejected; it is retried"
             ),
-            None => tracing::error!(
-                secondary, key = %operation.key, %error,
-                attempts = operation.retry_count, remedy = policy.remedy,
-                "an operation was rejected for good; it is a dead letter"
-            ),
+            None => {
+                progress.metrics.dead_lettered.inc();
+                tracing::error!(
+                    secondary, key = %operation.key, %error,
+                    attempts = operation.retry_count, remedy = policy.remedy,
+                    "an operation was rejected for good; it is a dead letter"
+                );
+            }
         }
         queue.reject(secondary, &operation, due)
     }
@@ -105,7 +108,12 @@ impl RetryQueue {
 
     /// Returns how long to wait for the next one.
     fn queue_due_retries(&self) -> Result<Option<Duration>, QueueError> {
-        let Context { queue, config, .. } = &*self.context;
+        let Context {
+            queue,
+            config,
+            progress,
+            ..
+        } = &*self.context;
         let secondary = self.context.name();
         let longest =
             |rejections: u32| longest_wait(config.retry_interval, rejections.saturating_sub(1));
@@ -113,6 +121,7 @@ impl RetryQueue {
         let due = queue.due_retries(secondary, now, longest, RETRIES_AT_ONCE)?;
         for retry in &due {
             queue.retry(secondary, &retry.key)?;
+            progress.metrics.retried.inc();
         }
         Ok(match due.len() {
             RETRIES_AT_ONCE => Some(Duration::ZERO),

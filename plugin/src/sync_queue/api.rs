@@ -4,12 +4,20 @@ use super::{
     Backlog, Batch, DeadLetter, Epoch, Fsync, Intent, PartitionLease, Position, QueueError,
     RejectedCount, ResyncRequest, Retry, SyncQueue, Watermark, intents::IntentStore,
 };
-use crate::{dedup::Key, fail_points, self_healing::Fault, sync_types::SyncOperation};
+use crate::{
+    dedup::Key, fail_points, metrics::instruments::LogMetrics, self_healing::Fault,
+    sync_types::SyncOperation,
+};
 use plugin_api::value::Timestamp;
 use std::{sync::Arc, time::Duration};
 
 /// The store.
 impl SyncQueue {
+    /// What the queue measures.
+    pub fn metrics(&self) -> Arc<LogMetrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// Why the queue cannot be used; `None` if it can.
     pub fn fault(&self) -> Option<Fault> {
         self.store.fault()

@@ -6,6 +6,7 @@
 
 use super::{EVERY_TABLE, QueueError, SyncQueue, log::Entries, store::WriteBatch};
 use crate::sync_types::SyncOperation;
+use std::time::Instant;
 
 impl SyncQueue {
     /// Appends operations, together with what `add_writes` adds to the batch.
@@ -14,14 +15,24 @@ impl SyncQueue {
         operations: &[SyncOperation],
         add_writes: impl FnOnce(&mut WriteBatch<'_>),
     ) -> Result<(), QueueError> {
+        let began = Instant::now();
         let entries = Entries::of(operations)?;
-        self.make_room(entries.bytes)?;
+        let bytes = entries.bytes;
+        self.make_room(bytes)?;
         let partitions = entries.partitions();
         self.log.append(entries, |batch| {
             self.page_watches.note(operations);
             add_writes(batch);
         })?;
         self.wakeups.appended(&partitions);
+        if !operations.is_empty() {
+            let metrics = &self.metrics;
+            metrics
+                .append_seconds
+                .observe(began.elapsed().as_secs_f64());
+            metrics.appended.inc_by(operations.len() as u64);
+            metrics.appended_bytes.inc_by(bytes);
+        }
         Ok(())
     }
 
@@ -49,6 +60,7 @@ impl SyncQueue {
             );
             self.request_resync(furthest, EVERY_TABLE, "the log reached queue_max_bytes");
             self.log.skip_to_end(furthest)?;
+            self.metrics.evicted(furthest);
             self.wakeups.recovery.notify_one();
         }
         Ok(())

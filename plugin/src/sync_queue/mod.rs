@@ -62,6 +62,7 @@ pub use recovery::Upkeep;
 pub use rejections::{DeadLetter, RejectedCount, Retry};
 pub use resyncs::{EVERY_TABLE, ResyncRequest};
 
+use crate::metrics::instruments::LogMetrics;
 use bootstrap::BootstrapRegistry;
 use dirty_flag::TrackedFlag;
 use epochs::Epochs;
@@ -103,6 +104,7 @@ pub struct SyncQueue {
     /// True until the resync requests that the last recovery made are durable.
     has_unresolved_recovery: AtomicBool,
     wakeups: Wakeups,
+    metrics: Arc<LogMetrics>,
 }
 
 impl SyncQueue {
@@ -129,7 +131,12 @@ impl SyncQueue {
         dirty_flag: Box<dyn DirtyFlag>,
     ) -> Result<Self, QueueError> {
         let recovery = Arc::<Notify>::default();
-        let store = Arc::new(StoreHandle::unopened(config.fsync, Arc::clone(&recovery)));
+        let metrics = Arc::<LogMetrics>::default();
+        let store = Arc::new(StoreHandle::unopened(
+            config.fsync,
+            Arc::clone(&recovery),
+            Arc::clone(&metrics),
+        ));
         let secondaries: Arc<[String]> = secondaries.into();
         let dirty_flag = Arc::new(TrackedFlag::new(dirty_flag));
         let queue = Self {
@@ -147,6 +154,7 @@ impl SyncQueue {
             dirty_flag,
             has_unresolved_recovery: AtomicBool::new(false),
             wakeups: Wakeups::new(&secondaries, recovery),
+            metrics,
             store,
             secondaries,
             config,

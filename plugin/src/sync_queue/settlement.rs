@@ -35,6 +35,7 @@ impl SyncQueue {
     /// the log cannot take them, a resync of the table is requested.
     pub fn commit(&self, operations: &[SyncOperation], intent: &Intent) {
         if let Err(error) = self.append(operations, Some(intent)) {
+            self.metrics.missed.inc();
             self.miss(intent.table(), &error);
             self.cancel(intent);
         }
@@ -50,6 +51,7 @@ impl SyncQueue {
     pub fn refresh(&self, intent: &Intent, reason: &str) {
         let end = |batch: &mut WriteBatch<'_>| IntentStore::remove(batch, intent);
         if let Err(error) = self.look_at_write(intent, reason, &end) {
+            self.metrics.missed.inc();
             self.miss(intent.table(), &error);
         }
         self.intents.end(intent);
@@ -62,6 +64,7 @@ impl SyncQueue {
             .intents
             .unsettle(intent, |fill| self.look_at_write(intent, reason, fill));
         if let Err(error) = unsettled {
+            self.metrics.missed.inc();
             self.miss(intent.table(), &error);
         }
     }

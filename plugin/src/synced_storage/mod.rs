@@ -24,6 +24,7 @@ use crate::{
     error_policy::{self, Action, Call},
     fail_points,
     key_locks::{KeyGuard, KeyLocks},
+    metrics::instruments::{WriteKind, WriteMetrics},
     sync_executor::TableFilter,
     sync_queue::SyncQueue,
     tombstones::{TombstoneError, TombstoneUndo, Tombstones},
@@ -47,6 +48,7 @@ pub struct SyncedStorage {
     tables: TableFilter,
     /// Shared by all wrapped storages: they write the same primary.
     locks: Arc<KeyLocks>,
+    metrics: Arc<WriteMetrics>,
 }
 
 impl SyncedStorage {
@@ -58,6 +60,7 @@ impl SyncedStorage {
         tombstones: Arc<Tombstones>,
         tables: TableFilter,
         locks: Arc<KeyLocks>,
+        metrics: Arc<WriteMetrics>,
     ) -> Self {
         Self {
             primary,
@@ -65,6 +68,7 @@ impl SyncedStorage {
             tombstones,
             tables,
             locks,
+            metrics,
         }
     }
 
@@ -92,15 +96,16 @@ impl SyncedStorage {
         call: impl FnOnce(&FullStorage) -> StorageResult<WriteReceipt>,
     ) -> StorageResult<WriteReceipt> {
         write.check()?;
+        let mut timer = self.metrics.begin(WriteKind::Write);
         let _guard = self.lock(&[write.table], &write.lock_scope);
         let Some(queue) = self.queue_for(write.table) else {
-            let receipt = call(&self.primary)?;
+            let receipt = timer.primary(|| call(&self.primary))?;
             self.clear_tombstones(write.table, &receipt, &write.row_keys(&receipt));
             return Ok(receipt);
         };
         let in_flight = InFlightWrite::begin(queue, write.table, write.lock_scope.keys().to_vec());
         fail_points::pass("before_primary_write");
-        let receipt = match call(&self.primary) {
+        let receipt = match timer.primary(|| call(&self.primary)) {
             Ok(receipt) => receipt,
             Err(error) => {
                 in_flight.failed(&error);
@@ -136,13 +141,14 @@ impl SyncedStorage {
         delete: &DeleteSpec<'_>,
         call: impl FnOnce(&FullStorage) -> StorageResult<()>,
     ) -> StorageResult<()> {
+        let mut timer = self.metrics.begin(WriteKind::Delete);
         let _guard = self.lock(delete.tables, &delete.lock_scope);
         let keys = delete.keys(&self.primary, context)?;
         // The tombstones come first. A row that the primary still has is read
         // from there whatever they say; once it is gone, no copy may be read.
         let undo = self.tombstones.mark(&keys, &delete.scopes);
         let undo = undo.map_err(|error| warn_of_tombstones(&error)).ok();
-        let deleted = call(&self.primary);
+        let deleted = timer.primary(|| call(&self.primary));
         if let Some(undo) = undo {
             self.end_delete(undo, deleted.as_ref().err());
         }

@@ -11,6 +11,7 @@ use crate::{
     error_policy::{self, Call, Effect},
     fail_points,
     key_locks::KeyGuard,
+    metrics::instruments::WriteKind,
     raw_query::{Deletion, Effects, ReturnedRows},
     sync_queue::EVERY_TABLE,
     sync_types::{SyncOperation, order_key},
@@ -54,6 +55,7 @@ impl SyncedStorage {
         parameters: &Object,
         effects: &Effects,
     ) -> StorageResult<Value> {
+        let mut timer = self.metrics.begin(WriteKind::Query);
         let affected_tables = self.affected_tables(effects, parameters);
         let deletion = effects.deletion.as_ref().and_then(|deletion| {
             let tables = deletion.target.tables(parameters)?;
@@ -72,7 +74,7 @@ impl SyncedStorage {
             None => Vec::new(),
         };
         fail_points::pass("before_primary_write");
-        let answer = self.primary.query(context, text, parameters);
+        let answer = timer.primary(|| self.primary.query(context, text, parameters));
         if let Some(undo) = undo {
             self.end_delete(undo, answer.as_ref().err());
         }

@@ -106,6 +106,11 @@ impl Files {
         Ok(batch.commit()?)
     }
 
+    /// About how many entries there are. Cheap, and off where many were replaced.
+    pub(super) fn approximate_len(&self) -> usize {
+        self.entries.approximate_len()
+    }
+
     /// Syncs everything to the disk.
     pub(super) fn sync(&self) -> Result<(), TombstoneError> {
         Ok(self.database.persist(PersistMode::SyncData)?)

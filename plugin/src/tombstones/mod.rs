@@ -40,7 +40,7 @@ mod undecided;
 pub use error::TombstoneError;
 pub use scope::Scope;
 
-use crate::{dedup::Key, self_healing::Fault};
+use crate::{dedup::Key, metrics::TombstoneMetrics, self_healing::Fault};
 use files::Files;
 use parking_lot::RwLock;
 use plugin_api::value::Object;
@@ -345,6 +345,15 @@ impl Tombstones {
         self.store.write(changes)?;
         drop(known);
         self.store.make_durable()
+    }
+
+    /// What is measured of them.
+    pub fn metrics(&self) -> TombstoneMetrics {
+        TombstoneMetrics {
+            stored: self.store.approximate_len() as u64,
+            marks: self.marks(),
+            fsync_seconds: self.store.fsync_seconds().clone(),
+        }
     }
 
     /// How many deletes were marked since this was opened. If it is the same

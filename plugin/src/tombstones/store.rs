@@ -2,14 +2,17 @@
 //! memory until it does.
 
 use super::{Changes, TombstoneError, files::Files, files::Found};
+use crate::metrics::instruments::fsync_histogram;
 use crate::self_healing::{Fault, GroupSync, SelfHealingStore};
 use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::Histogram;
 use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 use tokio::sync::Notify;
 
@@ -22,6 +25,7 @@ pub(super) struct Store {
     sync_always: bool,
     unsynced: AtomicBool,
     group: GroupSync,
+    fsync_seconds: Histogram,
     /// Called before the disk is waited for.
     #[cfg(test)]
     pub(super) before_sync: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -43,6 +47,7 @@ impl Store {
             sync_always,
             unsynced: AtomicBool::new(false),
             group: GroupSync::default(),
+            fsync_seconds: fsync_histogram(),
             #[cfg(test)]
             before_sync: std::sync::OnceLock::new(),
             unwritten: Mutex::default(),
@@ -141,7 +146,7 @@ impl Store {
                 if let Some(before_sync) = self.before_sync.get() {
                     before_sync();
                 }
-                self.files.with(Files::sync)
+                self.sync_now()
             }),
             false => Ok(()),
         }
@@ -169,9 +174,27 @@ impl Store {
     /// Syncs what was written to the disk, if there is anything new.
     pub(super) fn sync(&self) -> Result<(), TombstoneError> {
         match self.unsynced.swap(false, Ordering::Relaxed) {
-            true => self.files.with(Files::sync),
+            true => self.sync_now(),
             false => Ok(()),
         }
+    }
+
+    fn sync_now(&self) -> Result<(), TombstoneError> {
+        let began = Instant::now();
+        self.files.with(Files::sync)?;
+        self.fsync_seconds.observe(began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// How long syncs to the disk took.
+    pub(super) fn fsync_seconds(&self) -> &Histogram {
+        &self.fsync_seconds
+    }
+
+    /// About how many entries there are on disk; 0 while that cannot be used.
+    pub(super) fn approximate_len(&self) -> usize {
+        let len: Result<_, TombstoneError> = self.files.with(|files| Ok(files.approximate_len()));
+        len.unwrap_or(0)
     }
 
     /// Why the files cannot be used; none if they can.

@@ -45,10 +45,10 @@ function showStatus() {
   const now = parseTime(status.at);
   const isHealthy = status.health === "healthy";
   const urgent = status.reasons.length;
-  const said = isHealthy ? "healthy" : status.health;
-  showHealth(`${isHealthy ? "✓" : "▲"} ${said}`, isHealthy ? "good" : "warn");
+  const [sign, tone] = { healthy: ["✓", "good"], degraded: ["▲", "warn"] }[status.health] ?? ["✕", "bad"];
+  showHealth(`${sign} ${status.health}`, tone);
   setText(byId("module"), `db-sync-server ${status.version} · running for ${age(now - parseTime(status.started_at))}`);
-  document.title = `${isHealthy ? "✓ healthy" : `▲ ${urgent} problem${urgent === 1 ? "" : "s"}`} · db-sync`;
+  document.title = `${isHealthy ? "✓ healthy" : `${sign} ${urgent} problem${urgent === 1 ? "" : "s"}`} · db-sync`;
 
   const pause = byId("pause");
   pause.hidden = !status.sync_enabled;

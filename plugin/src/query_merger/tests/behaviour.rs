@@ -1,6 +1,10 @@
 //! Which databases a read queries, when, and what it does if no answer comes.
 
 use super::{LONG_TIMEOUT, TestSecondary, context, database, merger, spy::Spy};
+use crate::{
+    metrics::instruments::{BreakerState, ReadOutcome},
+    query_merger::read_specs::ReadMethod,
+};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
@@ -174,6 +178,54 @@ fn a_read_does_not_wait_for_a_server_whose_port_is_closed() {
     assert_eq!(secondary.lost.lock()[0].kind, ErrorKind::CONNECTION);
 }
 
+/// How often reads by a method had an outcome; every outcome that occurred.
+fn outcomes(secondary: &TestSecondary, method: ReadMethod) -> Vec<(ReadOutcome, u64)> {
+    let count = |outcome| secondary.metrics.outcome(method, outcome).get();
+    let all = ReadOutcome::ALL.map(|outcome| (outcome, count(outcome)));
+    all.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+#[test]
+fn each_read_counts_what_became_of_each_secondary() {
+    let gone = |_: &str| Err(StorageError::connection("gone"));
+    let (_unblock, wait) = blocking_hook();
+    let answering = TestSecondary::new("answering", 1, with_fact("l"));
+    let failing = TestSecondary::new("failing", 2, Spy::on(&with_fact("l"), gone));
+    let slow = TestSecondary::new("slow", 3, Spy::on(&with_fact("l"), wait));
+    let away = TestSecondary::new("away", 4, with_fact("l"));
+    *away.storage.lock() = None;
+    let all = [&answering, &failing, &slow, &away].map(Arc::clone);
+    let merger = merger(with_fact("k"), &all, None, Duration::from_millis(500));
+
+    merger.get_fact(&context(), "ada", "k").unwrap();
+    for secondary in &all {
+        let seen = outcomes(secondary, ReadMethod::get_fact);
+        assert_eq!(seen, [(ReadOutcome::NotNeeded, 1)], "the primary had it");
+    }
+
+    // The second finds the slow one's circuit breaker open.
+    for reads in 1..=2 {
+        merger.list_facts(&context(), "ada").unwrap();
+        for (secondary, outcome) in all.iter().zip([
+            ReadOutcome::Merged,
+            ReadOutcome::Failed,
+            ReadOutcome::TooSlow,
+            ReadOutcome::NotConnected,
+        ]) {
+            let seen = outcomes(secondary, ReadMethod::list_facts);
+            assert_eq!(seen, [(outcome, reads)]);
+        }
+        for (secondary, state) in all.iter().zip([
+            BreakerState::Closed,
+            BreakerState::Failing,
+            BreakerState::Open,
+            BreakerState::Closed,
+        ]) {
+            assert!(secondary.metrics.is_breaker(state), "{state:?}");
+        }
+    }
+}
+
 #[test]
 fn a_failing_secondary_does_not_affect_the_rows_of_others() {
     let gone = |_: &str| Err(StorageError::connection("gone"));
@@ -276,7 +328,13 @@ fn without_merging_only_the_primary_is_queried() {
     };
     let primary = plugin_api::storage::FullStorage::new(with_fact("k"));
     let runtime = super::RUNTIME.handle().clone();
-    let merger = super::QueryMerger::new(primary, [secondary], None, settings, runtime);
+    let merger = super::QueryMerger::new(
+        primary,
+        [(secondary, Arc::default())],
+        None,
+        settings,
+        runtime,
+    );
     assert_eq!(keys(&merger.list_facts(&context(), "ada").unwrap()), ["k"]);
     assert!(merger.get_fact(&context(), "ada", "l").unwrap().is_none());
     assert!(database.calls().is_empty());

@@ -13,6 +13,7 @@ mod spy;
 use super::{Backend, Connected, QueryMerger, ReadSettings, Secondary};
 use crate::{
     error_policy::{Call, Failure},
+    metrics::instruments::ReadMetrics,
     tombstones::Tombstones,
 };
 use parking_lot::Mutex;
@@ -76,6 +77,7 @@ pub(super) struct TestSecondary {
     /// The errors with which its connection was reported lost.
     pub(super) lost: Mutex<Vec<StorageError>>,
     port_closed: AtomicBool,
+    metrics: Arc<ReadMetrics>,
 }
 
 impl TestSecondary {
@@ -90,6 +92,7 @@ impl TestSecondary {
             storage: Mutex::new(Some(Arc::new(storage))),
             lost: Mutex::default(),
             port_closed: AtomicBool::new(false),
+            metrics: Arc::default(),
         })
     }
 }
@@ -138,7 +141,7 @@ pub(super) fn merger(
         FullStorage::new(primary),
         secondaries
             .iter()
-            .map(|secondary| Arc::clone(secondary) as Arc<dyn Secondary>),
+            .map(|secondary| (Arc::clone(secondary) as _, Arc::clone(&secondary.metrics))),
         tombstones,
         ReadSettings {
             merge: true,

@@ -302,7 +302,9 @@ impl Copier {
                     connection.succeeded();
                     tries_alone = 0;
                     self.retries.resolve(piece)?;
-                    self.context.progress.applied(piece.len(), began.elapsed());
+                    let progress = &self.context.progress;
+                    progress.applied(piece.len(), began.elapsed());
+                    progress.metrics.committed(piece.len(), bytes);
                     done += piece.len();
                     continue;
                 }
@@ -411,7 +413,7 @@ impl Copier {
         loop {
             fail_points::pass("before_copy");
             self.unanswered.lock().insert(partition);
-            let mut conflicts = Conflicts::default();
+            let mut conflicts = Conflicts::new(&self.context.progress.metrics);
             let reached = loop {
                 let write = match creates.load(Ordering::Relaxed) {
                     true => Write::Create,

@@ -26,7 +26,10 @@ use plugin_api::{
     error::{StorageError, StorageResult},
     storage::CallContext,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use surreal_storage::{
     schema::{self, relationships::replicated_tables},
     table_scan::TableScan,
@@ -83,6 +86,8 @@ impl ResyncScanner {
             self.request_every_table(&request).await?;
             return Ok(Copied::All);
         }
+        let began = Instant::now();
+        let metrics = &self.context.progress.metrics;
         let is_new = request.cursor.is_none();
         if is_new && !self.is_replicated(&table).await? {
             queue.clear_resync(secondary, &request)?;
@@ -108,6 +113,7 @@ impl ResyncScanner {
             }
             request.cursor = end;
             request.scanned += rows;
+            metrics.resync_rows.inc_by(rows);
             // If the table was requested again meanwhile, this scan goes on and the
             // next one follows: a table that is requested often would otherwise
             // never be scanned to its end.
@@ -118,6 +124,9 @@ impl ResyncScanner {
             next = following?;
         }
         self.copier.close_connections();
+        metrics
+            .resync_seconds
+            .observe(began.elapsed().as_secs_f64());
         let rows = request.scanned;
         tracing::info!(secondary, table, rows, "a table has been resynced");
         queue.clear_resync(secondary, &request)?;

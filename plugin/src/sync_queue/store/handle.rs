@@ -4,11 +4,17 @@ use super::{
     super::{Fsync, QueueError},
     Store,
 };
-use crate::self_healing::{Fault, GroupSync, SelfHealingStore};
+use crate::{
+    metrics::instruments::LogMetrics,
+    self_healing::{Fault, GroupSync, SelfHealingStore},
+};
 use fjall::{Keyspace, OwnedWriteBatch, UserKey, UserValue};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 use tokio::sync::Notify;
 
@@ -21,6 +27,7 @@ pub(in crate::sync_queue) struct StoreHandle {
     /// Notified of the first of these.
     sync_due: Notify,
     group: GroupSync,
+    metrics: Arc<LogMetrics>,
     /// Called before each sync.
     #[cfg(test)]
     pub(in crate::sync_queue) before_sync: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -29,13 +36,18 @@ pub(in crate::sync_queue) struct StoreHandle {
 impl StoreHandle {
     /// A store that [`StoreHandle::recover`] has yet to open. `failed` is
     /// notified when it fails.
-    pub(in crate::sync_queue) fn unopened(fsync: Fsync, failed: Arc<Notify>) -> Self {
+    pub(in crate::sync_queue) fn unopened(
+        fsync: Fsync,
+        failed: Arc<Notify>,
+        metrics: Arc<LogMetrics>,
+    ) -> Self {
         Self {
             files: SelfHealingStore::unopened("queue store", failed),
             fsync,
             unsynced: AtomicBool::new(false),
             sync_due: Notify::new(),
             group: GroupSync::default(),
+            metrics,
             #[cfg(test)]
             before_sync: std::sync::OnceLock::new(),
         }
@@ -104,7 +116,11 @@ impl StoreHandle {
             if let Some(before_sync) = self.before_sync.get() {
                 before_sync();
             }
-            store.sync()
+            let began = Instant::now();
+            store.sync()?;
+            let took = began.elapsed().as_secs_f64();
+            self.metrics.fsync_seconds.observe(took);
+            Ok(())
         })
     }
 

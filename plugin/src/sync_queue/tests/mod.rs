@@ -342,6 +342,9 @@ fn a_full_log_evicts_the_secondary_that_is_furthest_behind() {
         take_all(&queue, "fast");
     }
     assert!(queue.held_bytes() <= 20_000);
+    let metrics = queue.metrics();
+    assert!(metrics.evictions("slow") > 0 && metrics.evictions("fast") == 0);
+    assert_eq!(metrics.appended.get(), 1000);
     assert!(queue.resync_requests("fast").unwrap().is_empty());
     assert_eq!(queue.resync_requests("slow").unwrap()[0].table, EVERY_TABLE);
 }
