@@ -151,6 +151,17 @@ impl Value {
             .and_then(|results| results.first()?.as_array())
             .unwrap_or_default()
     }
+
+    /// As [`Value::first_rows`], without a copy.
+    pub fn into_first_rows(self) -> Vec<Self> {
+        let Self::Array(results) = self else {
+            return Vec::new();
+        };
+        match results.into_iter().next() {
+            Some(Self::Array(rows)) => rows.into(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 macro_rules! from {

@@ -8,14 +8,14 @@
 //! | [`verify`] | comparing the secondaries with the primary |
 //! | `not_replicated` | which tables of the primary are not replicated |
 //! | `verification` | the progress and the result of a comparison; those in the background |
-//! | `dirty_flag` | what the primary keeps about the log: that it misses writes, and its epoch |
+//! | `log_row` | the log's row in the primary: that the log misses writes, and its epoch |
 //! | `queue_id` | the name of a `queue_dir`, which moves along with it |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
 //! | `sampling_task` | recording how each secondary does |
 //! | `settlement_task` | settling writes whose outcome on the primary is unknown |
 
 mod admin;
-mod dirty_flag;
+mod log_row;
 mod not_replicated;
 mod queue_id;
 mod recovery_task;
@@ -44,7 +44,7 @@ use crate::{
     synced_storage::SyncedStorage,
     tombstones::Tombstones,
 };
-use dirty_flag::{DisabledMarker, PrimaryFlag};
+use log_row::{DisabledMarker, PrimaryLogRow};
 use not_replicated::NotReplicated;
 use parking_lot::Mutex;
 use plugin_api::{
@@ -376,8 +376,8 @@ fn open_queue(
         },
         request_lifetime: settings.primary_request_lifetime,
     };
-    let flag = PrimaryFlag::new(primary.clone(), &settings.queue_dir);
-    Ok(SyncQueue::open_with(config, secondaries, Box::new(flag))?)
+    let row = PrimaryLogRow::new(primary.clone(), &settings.queue_dir);
+    Ok(SyncQueue::open_with(config, secondaries, Box::new(row))?)
 }
 
 fn executor_config(settings: &Settings, tables: &TableFilter) -> ExecutorConfig {

@@ -1,6 +1,6 @@
 //! The task that reopens the log and the tombstone store after a failure.
 
-use super::dirty_flag::DisabledMarker;
+use super::log_row::DisabledMarker;
 use crate::{
     config::QueueFsync,
     connection::Backoff,

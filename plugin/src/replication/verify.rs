@@ -5,7 +5,7 @@
 //! missing or different are copied at once, as a resync copies them.
 
 use super::{Replication, not_replicated};
-use crate::{connection::Session, status::UnreplicatedTable, sync_queue::SyncQueue};
+use crate::{connection::Session, dedup::Key, status::UnreplicatedTable, sync_queue::SyncQueue};
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::CallContext,
@@ -211,7 +211,7 @@ impl Replication {
         };
         let mut unequal = Vec::new();
         for row in expected {
-            match actual.remove(&row.id.to_string()) {
+            match actual.remove(&Key::of_id(&row.id)) {
                 Some(found) if found == row.columns => {}
                 Some(_) => unequal.push(row.id.clone()),
                 None => compared.missing.push(row.id.clone()),
@@ -225,7 +225,7 @@ impl Replication {
                 rows_by_id(&session.storage, timeout, "*", ids).map_err(CompareError::Secondary)?;
             let (ours, theirs) = (by_id(ours), by_id(theirs));
             let different = ids.iter().filter(|id| {
-                let id = id.to_string();
+                let id = Key::of_id(id);
                 ours.get(&id) != theirs.get(&id)
             });
             compared.different.extend(different.cloned());
@@ -260,9 +260,10 @@ struct ComparedPage {
     different: Vec<RecordId>,
 }
 
-fn by_id(rows: Vec<ScannedRow>) -> BTreeMap<String, Object> {
+/// The rows by their exact ids: as text, `[1]` and `[1.0]` are the same.
+fn by_id(rows: Vec<ScannedRow>) -> BTreeMap<Key, Object> {
     rows.into_iter()
-        .map(|row| (row.id.to_string(), row.columns))
+        .map(|row| (Key::of_id(&row.id), row.columns))
         .collect()
 }
 

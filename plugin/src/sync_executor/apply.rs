@@ -5,6 +5,7 @@ use super::{
     batch_limiter::BatchLimiter,
     catch_panic::catch_panic,
     context::Context,
+    isolation::{Isolation, Next},
     refresh,
     rejection::RetryQueue,
     statement::{self, Applied, PositionRange, Write, Writing},
@@ -17,7 +18,7 @@ use crate::{
     sync_queue::{Position, Watermark},
 };
 use parking_lot::Mutex;
-use plugin_api::error::{ErrorKind, StorageError, StorageResult};
+use plugin_api::error::{ErrorKind, StorageResult};
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -30,10 +31,6 @@ const CONFLICT_RETRIES: u32 = 8;
 
 /// The wait before the first of these; it grows with each.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
-
-/// How often an operation may fail alone while the secondary answers, before it
-/// counts as rejected. One that was rejected before fails once.
-pub(super) const TRIES_ALONE: u32 = 2;
 
 /// Applies batches to one secondary.
 pub(super) struct Applier {
@@ -83,14 +80,6 @@ fn divide<'a>(
     pieces.push((first, middle));
 }
 
-/// How often these may fail alone.
-fn tries_of(piece: &[Change]) -> u32 {
-    match piece {
-        [change] if change.operation.retry_count == 0 => TRIES_ALONE,
-        _ => 1,
-    }
-}
-
 impl Applier {
     pub(super) fn new(context: Arc<Context>) -> Self {
         Self {
@@ -127,7 +116,7 @@ impl Applier {
         // applied once, in order.
         let mut pieces: Vec<(&mut [Change], Watermark)> = vec![(&mut changes, batch.end)];
         let mut from = batch.confirmed;
-        let mut tries_alone = 0;
+        let mut isolation = Isolation::new(config.operation_timeout);
         while let Some((piece, end)) = pieces.pop() {
             let range = PositionRange {
                 from,
@@ -161,7 +150,7 @@ impl Applier {
                 Ok(Step::Split(at)) => divide(&mut pieces, piece, at, end),
                 Ok(Step::Applied(applied)) => {
                     connection.succeeded();
-                    tries_alone = 0;
+                    isolation.succeeded();
                     if applied == Applied::Now {
                         self.retries.resolve(piece)?;
                     }
@@ -179,61 +168,22 @@ impl Applier {
                         progress.metrics.lag_seconds.observe(lag.as_secs_f64());
                     }
                 }
-                Err(failure) => match (failure.policy.action, piece) {
-                    // Only the position was to be moved: the secondary rejects
-                    // everything, so no operation is at fault.
-                    (Action::CheckSecondary | Action::Isolate | Action::RetryNow, []) => {
-                        return Ok(Outcome::SessionLost(failure));
-                    }
-                    (Action::CheckSecondary, piece @ [_]) if tries_alone + 1 < tries_of(piece) => {
-                        tries_alone += 1;
-                        pieces.push((piece, end));
-                    }
-                    (Action::CheckSecondary, [change]) => {
-                        let failure = self.gets_nowhere(failure);
-                        tries_alone = 0;
-                        self.retries.defer(&change.operation, &failure)?;
+                Err(failure) => match isolation.failed(failure, piece) {
+                    Next::Repeat => pieces.push((piece, end)),
+                    Next::Halve(at) => divide(&mut pieces, piece, at, end),
+                    Next::Reject(failure) => {
+                        for change in piece {
+                            self.retries.defer(&change.operation, &failure)?;
+                        }
                         pieces.push((&mut [], end));
                     }
-                    (Action::Isolate | Action::RetryNow, [change]) => {
-                        self.retries.defer(&change.operation, &failure)?;
-                        pieces.push((&mut [], end));
-                    }
-                    (Action::CheckSecondary | Action::Isolate | Action::RetryNow, piece) => {
-                        let half = piece.len() / 2;
-                        divide(&mut pieces, piece, half, end);
-                    }
-                    (
-                        Action::Wait
-                        | Action::Reconnect
-                        | Action::AwaitOperator
-                        | Action::FailCall
-                        | Action::FailCallUnsettled
-                        | Action::FailCallDeleted
-                        | Action::Skip
-                        | Action::Overlook,
-                        _,
-                    ) => return Err(failure),
+                    // Only the position was to be moved.
+                    Next::LoseSession(failure) => return Ok(Outcome::SessionLost(failure)),
+                    Next::Wait(failure) => return Err(failure),
                 },
             }
         }
         Ok(Outcome::Applied)
-    }
-
-    /// The rejection of an operation that has failed alone, while the secondary
-    /// answered.
-    pub(super) fn gets_nowhere(&self, failure: Failure) -> Failure {
-        let StorageError { kind, message, .. } = failure.error;
-        let timeout = self.timeout();
-        let message = match kind {
-            ErrorKind::TIMEOUT => format!(
-                "not applied within operation_timeout ({timeout:?}) while the server answered: too \
-                 large for the line, or too slow on the server; raise operation_timeout or write \
-                 it in smaller parts, then replay it ({message})"
-            ),
-            _ => format!("failed by itself while the server answered: {message}"),
-        };
-        Failure::of(Call::ApplyAlone, StorageError::new(kind, message))
     }
 
     /// Asks a secondary that did not apply a piece where it stands, over the
@@ -431,6 +381,7 @@ impl<'a> Conflicts<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plugin_api::error::StorageError;
 
     #[tokio::test]
     async fn a_conflict_is_counted_and_repeated_a_few_times_and_no_other_error_is() {

@@ -5,6 +5,7 @@
 //! | [`replicator`] | the workers of one secondary: which partition, and what to do with each outcome |
 //! | [`reconcile`] | comparing the positions of a secondary that has just connected with the log |
 //! | [`apply`] | applying a batch: split, retried, isolated |
+//! | [`isolation`] | what becomes of changes whose transaction failed |
 //! | [`batch`] | what a batch comes down to: the last state of each key |
 //! | [`batch_limiter`] | how many bytes go into one transaction |
 //! | [`refresh`] | reading the primary's present rows for the operations that carry none |
@@ -20,6 +21,7 @@ mod batch;
 mod batch_limiter;
 mod catch_panic;
 mod context;
+mod isolation;
 mod progress;
 mod reconcile;
 mod refresh;
@@ -136,7 +138,7 @@ impl SyncExecutor {
             background_tasks.push(runtime.spawn(retries).abort_handle());
             let copier = Arc::new(Copier::new(Arc::clone(&context)));
             copiers.push(Arc::clone(&copier));
-            let scans = ResyncScanner::new(context, copier).run();
+            let scans = Arc::new(ResyncScanner::new(context, copier)).run();
             background_tasks.push(runtime.spawn(scans).abort_handle());
         }
         if let Some(interval) = queue.sync_interval() {

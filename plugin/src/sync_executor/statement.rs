@@ -251,10 +251,6 @@ fn steps(
 
     let mut steps = String::new();
     let mut parameters = Object::new();
-    let verb = match write {
-        Write::Upsert => "UPSERT",
-        Write::Create => "CREATE",
-    };
     if !documents.is_empty() {
         parameters.insert("documents", documents.into_iter().collect::<Value>());
         remove_stale_chunks(&mut steps);
@@ -264,10 +260,16 @@ fn steps(
             remove_same_key(&mut steps, table, at);
         }
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            steps,
-            "FOR $row IN $rows{at} {{ {verb} $row.id CONTENT $row RETURN NONE; }};"
-        );
+        let _ = match write {
+            Write::Create => {
+                let table = table.replace('`', "\\`");
+                writeln!(steps, "INSERT INTO `{table}` $rows{at} RETURN NONE;")
+            }
+            Write::Upsert => writeln!(
+                steps,
+                "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
+            ),
+        };
         // A new row gets the secondary's defaults for columns that it has not got;
         // writing it again removes them.
         let incomplete: Value = rows

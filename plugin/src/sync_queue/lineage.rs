@@ -49,7 +49,7 @@ const SHARED: &str = "another host uses a copy of queue_dir, or queue_dir was re
 impl SyncQueue {
     /// Compares a store that is opened for the first time with the primary.
     pub(super) fn lineage(&self, store: &Store) -> Result<Lineage, QueueError> {
-        let Ok(recorded) = self.dirty_flag.epoch() else {
+        let Ok(recorded) = self.log_row.epoch() else {
             // Every table is resynced anyway where the flag cannot be read either.
             return Ok(Lineage::Continued);
         };
@@ -79,7 +79,7 @@ impl SyncQueue {
             "the log is not the one that this host had last; every table is resynced"
         );
         self.is_resynced_as_copy.store(true, Ordering::Release);
-        self.dirty_flag.rename();
+        self.log_row.rename();
     }
 
     /// Has a store that has replaced a corrupt one say what that said.
@@ -96,7 +96,7 @@ impl SyncQueue {
             return true;
         }
         // In this order: a log that says that the primary knows it is known there.
-        let recorded = self.dirty_flag.set_epoch(self.epochs.current())
+        let recorded = self.log_row.set_epoch(self.epochs.current())
             && self
                 .store
                 .commit(|batch| batch.insert_state(KNOWN_TO_PRIMARY, ""))
@@ -118,7 +118,7 @@ impl SyncQueue {
             .commit(|batch| self.epochs.add(batch, next, ends))
             .is_ok()
         {
-            self.dirty_flag.set_epoch(next);
+            self.log_row.set_epoch(next);
         }
     }
 

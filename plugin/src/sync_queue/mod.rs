@@ -20,7 +20,7 @@
 //! | [`page_watch`] | [`PageWatch`]: which keys are written while a page of a table is copied |
 //! | [`bootstrap`] | [`bootstrap::BootstrapRegistry`]: which secondaries the log has bootstrapped |
 //! | [`table_filter`] | [`table_filter::TableFilterRecord`]: which tables' writes are in the log |
-//! | [`dirty_flag`] | [`DirtyFlag`]: a flag outside of the store that says that it misses writes |
+//! | [`log_row`] | [`LogRow`]: what is kept outside of the store: that the log misses writes, and its epoch |
 //! | [`store`] | the database with all of the above, and its commit marker |
 //! | [`leases`] | [`PartitionLease`]: which partitions workers are at, and when an idle one is called |
 //! | [`wakeups`] | who is woken by what happens to the queue |
@@ -32,7 +32,6 @@ mod api;
 mod boot_record;
 mod bootstrap;
 mod config;
-mod dirty_flag;
 mod epochs;
 mod error;
 mod eviction;
@@ -41,6 +40,7 @@ mod leases;
 mod lineage;
 mod log;
 mod log_ids;
+mod log_row;
 mod page_watch;
 mod recovery;
 mod rejections;
@@ -51,12 +51,12 @@ mod table_filter;
 mod wakeups;
 
 pub use config::{Fsync, QueueConfig};
-pub use dirty_flag::{DirtyFlag, NoFlag};
 pub use epochs::Epoch;
 pub use error::QueueError;
 pub use intents::Intent;
 pub use leases::PartitionLease;
 pub use log::{Backlog, Batch, PARTITIONS, Position, Watermark, WireError, partition_of};
+pub use log_row::{LogRow, NoLogRow};
 pub use page_watch::PageWatch;
 pub use recovery::Upkeep;
 pub use rejections::{DeadLetter, RejectedCount, Retry};
@@ -64,11 +64,11 @@ pub use resyncs::{EVERY_TABLE, ResyncRequest};
 
 use crate::metrics::instruments::LogMetrics;
 use bootstrap::BootstrapRegistry;
-use dirty_flag::TrackedFlag;
 use epochs::Epochs;
 use intents::IntentStore;
 use log::OperationLog;
 use log_ids::LogIds;
+use log_row::TrackedLogRow;
 use page_watch::PageWatches;
 use rejections::RejectionStore;
 use resyncs::ResyncStore;
@@ -95,7 +95,7 @@ pub struct SyncQueue {
     table_filter: TableFilterRecord,
     epochs: Epochs,
     log_ids: LogIds,
-    dirty_flag: Arc<TrackedFlag>,
+    log_row: Arc<TrackedLogRow>,
     /// True once the primary keeps the current epoch.
     is_known_to_primary: AtomicBool,
     /// True once every secondary has a resync request because the log was found
@@ -108,12 +108,12 @@ pub struct SyncQueue {
 }
 
 impl SyncQueue {
-    /// Opens the queue for these secondaries, without a [`DirtyFlag`].
+    /// Opens the queue for these secondaries, without a [`LogRow`].
     ///
     /// # Errors
     /// As [`SyncQueue::open_with`].
     pub fn open(config: QueueConfig, secondaries: &[String]) -> Result<Self, QueueError> {
-        Self::open_with(config, secondaries, Box::new(NoFlag))
+        Self::open_with(config, secondaries, Box::new(NoLogRow))
     }
 
     /// Opens the queue for these secondaries. The backlog, resync requests and
@@ -128,7 +128,7 @@ impl SyncQueue {
     pub fn open_with(
         config: QueueConfig,
         secondaries: &[String],
-        dirty_flag: Box<dyn DirtyFlag>,
+        log_row: Box<dyn LogRow>,
     ) -> Result<Self, QueueError> {
         let recovery = Arc::<Notify>::default();
         let metrics = Arc::<LogMetrics>::default();
@@ -138,12 +138,12 @@ impl SyncQueue {
             Arc::clone(&metrics),
         ));
         let secondaries: Arc<[String]> = secondaries.into();
-        let dirty_flag = Arc::new(TrackedFlag::new(dirty_flag));
+        let log_row = Arc::new(TrackedLogRow::new(log_row));
         let queue = Self {
             log: OperationLog::new(Arc::clone(&store), Arc::clone(&secondaries)),
             intents: IntentStore::new(Arc::clone(&store), config.request_lifetime),
             rejections: RejectionStore::new(Arc::clone(&store)),
-            resyncs: ResyncStore::new(Arc::clone(&store), Arc::clone(&dirty_flag)),
+            resyncs: ResyncStore::new(Arc::clone(&store), Arc::clone(&log_row)),
             page_watches: PageWatches::default(),
             bootstraps: BootstrapRegistry::new(Arc::clone(&store)),
             table_filter: TableFilterRecord::new(config.tables.clone()),
@@ -151,7 +151,7 @@ impl SyncQueue {
             log_ids: LogIds::default(),
             is_known_to_primary: AtomicBool::new(false),
             is_resynced_as_copy: AtomicBool::new(false),
-            dirty_flag,
+            log_row,
             has_unresolved_recovery: AtomicBool::new(false),
             wakeups: Wakeups::new(&secondaries, recovery),
             metrics,
@@ -159,7 +159,7 @@ impl SyncQueue {
             secondaries,
             config,
         };
-        if queue.dirty_flag.was_set() {
+        if queue.log_row.was_dirty() {
             queue.request_resync_of_everything(
                 "the log may miss writes from before this start (the dirty flag was set)",
             );

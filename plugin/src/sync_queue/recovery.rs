@@ -92,7 +92,7 @@ impl SyncQueue {
     fn flag_possible_filter_change(&self, error: &QueueError) {
         let is_locked = matches!(error, QueueError::Storage(fjall::Error::Locked));
         if self.table_filter.is_restricted() && self.log.id().is_none() && !is_locked {
-            self.dirty_flag.set();
+            self.log_row.set_dirty();
         }
     }
 
@@ -257,8 +257,8 @@ impl SyncQueue {
         // The requests go to the new store. If the process were killed before
         // that, nothing would show what happened, so the flag has to be set.
         self.request_resync_of_everything(reason);
-        self.dirty_flag.set();
-        if !self.dirty_flag.is_set() {
+        self.log_row.set_dirty();
+        if !self.log_row.is_dirty() {
             return Err(QueueError::Corrupt(
                 "not moved aside yet: the dirty flag could not be set on the primary",
             ));
@@ -286,7 +286,7 @@ impl SyncQueue {
             return false;
         }
         let is_unresolved = self.has_unresolved_recovery.load(Ordering::Acquire);
-        if !is_unresolved && !self.dirty_flag.may_be_set() {
+        if !is_unresolved && !self.log_row.may_be_dirty() {
             return true;
         }
         if self.store.with(Store::sync).is_err() {
@@ -296,8 +296,8 @@ impl SyncQueue {
         if resolved {
             self.has_unresolved_recovery.store(false, Ordering::Release);
         }
-        self.dirty_flag.clear_if(|| self.resyncs.all_written());
-        resolved && !self.dirty_flag.may_be_set()
+        self.log_row.clear_dirty_if(|| self.resyncs.all_written());
+        resolved && !self.log_row.may_be_dirty()
     }
 
     /// Records the present table filter and boot in place of those that the

@@ -6,7 +6,7 @@
 
 use super::{
     QueueError,
-    dirty_flag::TrackedFlag,
+    log_row::TrackedLogRow,
     store::{StoreHandle, WriteBatch},
 };
 use crate::{dedup::Key, self_healing::off_the_runtime};
@@ -65,7 +65,7 @@ type Requests = BTreeMap<(String, String), ResyncRequest>;
 /// The resync requests of all secondaries.
 pub(super) struct ResyncStore {
     store: Arc<StoreHandle>,
-    dirty_flag: Arc<TrackedFlag>,
+    log_row: Arc<TrackedLogRow>,
     /// Requests that could not be written yet. Locked for moments only.
     unwritten: Mutex<Requests>,
     /// Held for every change of a stored request. The disk may keep it waiting.
@@ -73,10 +73,10 @@ pub(super) struct ResyncStore {
 }
 
 impl ResyncStore {
-    pub(super) fn new(store: Arc<StoreHandle>, dirty_flag: Arc<TrackedFlag>) -> Self {
+    pub(super) fn new(store: Arc<StoreHandle>, log_row: Arc<TrackedLogRow>) -> Self {
         Self {
             store,
-            dirty_flag,
+            log_row,
             unwritten: Mutex::default(),
             changes: Mutex::default(),
         }
@@ -102,7 +102,7 @@ impl ResyncStore {
                          memory until the store is available again"
                     );
                 }
-                self.dirty_flag.set();
+                self.log_row.set_dirty();
             }
         });
     }

@@ -19,9 +19,8 @@ mod upsert;
 pub use initialize::{SchemaReport, initialize, initialize_replica};
 pub use table::{Column, Kind, Rule, Table, table};
 pub use tables::{
-    CHUNKS, DIRTY_FLAG_TABLE, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, INSTANCE_TABLE, JOBS,
-    LARGE_COLUMNS, POSITION_TABLE, PROJECT_PARTS, PROJECTS, RELATIONSHIPS, SYMBOLS, TABLES,
-    VECTORS,
+    CHUNKS, DOCUMENTS, ENTITIES, EVENTS, FACTS, FILES, INSTANCE_TABLE, JOBS, LARGE_COLUMNS,
+    LOG_TABLE, POSITION_TABLE, PROJECT_PARTS, PROJECTS, RELATIONSHIPS, SYMBOLS, TABLES, VECTORS,
 };
 pub(crate) use upsert::{assignments, upsert_parameters, upsert_statement};
 

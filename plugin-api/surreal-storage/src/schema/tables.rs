@@ -249,9 +249,9 @@ pub const TABLES: &[Table] = &[
 /// where rows are only looked for.
 pub const LARGE_COLUMNS: &[&str] = &["embedding", "content", "source_code"];
 
-/// Where the replication module leaves the dirty flags of its logs, in a
-/// primary.
-pub const DIRTY_FLAG_TABLE: &str = "db_sync_log";
+/// Where the replication module keeps a row for each of its logs, in a primary: the
+/// dirty flag and the epoch.
+pub const LOG_TABLE: &str = "db_sync_log";
 
 /// Where the replication module keeps how far a secondary has come, by queue
 /// and partition, in that secondary.
@@ -262,7 +262,7 @@ pub const POSITION_TABLE: &str = "db_sync_position";
 pub const INSTANCE_TABLE: &str = "db_sync_instance";
 
 /// The replication module's own tables: they are neither replicated nor merged.
-pub(crate) const MODULE_TABLES: &[&str] = &[DIRTY_FLAG_TABLE, POSITION_TABLE, INSTANCE_TABLE];
+pub(crate) const MODULE_TABLES: &[&str] = &[LOG_TABLE, POSITION_TABLE, INSTANCE_TABLE];
 
 /// Tables of the host that hold no memories: like [`MODULE_TABLES`], no relationship
 /// can have such a name, and they are neither replicated nor merged.

@@ -6,22 +6,21 @@
 
 use super::{
     super::{
-        apply::{Applier, Conflicts, TRIES_ALONE},
+        apply::Applier,
         batch::Change,
         batch_limiter::BatchLimiter,
         catch_panic::catch_panic,
         context::Context,
+        isolation::{Isolation, Next},
         rejection::RetryQueue,
-        statement::{self, CopyPoint, PositionRange, Write, Writing},
     },
     page::{self, CopiedPage},
+    transaction::{CopyTransactions, Written},
 };
 use crate::{
     connection::{Session, WorkerConnection},
     error_policy::{Action, Call, Failure},
-    fail_points,
     secondary_state::SecondaryState,
-    sync_queue::PARTITIONS,
     sync_types::SyncOperation,
 };
 use parking_lot::Mutex;
@@ -29,15 +28,7 @@ use plugin_api::{
     error::{ErrorKind, StorageError},
     value::RecordId,
 };
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Instant,
-};
-use surreal_storage::Connection;
+use std::{sync::Arc, time::Instant};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 /// Parts that are sent at the same time, each over a connection of its own.
@@ -52,14 +43,10 @@ pub(in super::super) struct Copier {
     applier: Applier,
     retries: RetryQueue,
     limiter: BatchLimiter,
+    transactions: CopyTransactions,
     slots: Semaphore,
     /// The connections of parts, while none uses them.
     connections: Mutex<Vec<WorkerConnection>>,
-    /// How many parts have been copied into each partition, as far as is known.
-    copies: Vec<AtomicU64>,
-    /// Partitions with a request that was not answered and may still run. The next
-    /// copy into such a partition ends that; until then no other is made.
-    unanswered: Mutex<BTreeSet<u16>>,
 }
 
 /// How copying a page ended.
@@ -89,9 +76,8 @@ impl Copier {
             applier: Applier::new(Arc::clone(&context)),
             retries: RetryQueue::new(Arc::clone(&context)),
             limiter: BatchLimiter::new(context.config.operation_timeout),
+            transactions: CopyTransactions::new(Arc::clone(&context)),
             slots: Semaphore::new(PARTS_AT_ONCE),
-            copies: (0..PARTITIONS).map(|_| AtomicU64::new(0)).collect(),
-            unanswered: Mutex::default(),
             connections: Mutex::default(),
             context,
         }
@@ -137,8 +123,8 @@ impl Copier {
         }
         let parts = std::mem::take(&mut page.parts);
         let page = Arc::new(page);
-        // Rows may have moved to another partition since.
-        let unanswered = self.unanswered.lock().clone();
+        // Its rows may have moved to another partition since.
+        let unanswered = self.transactions.unanswered(&page.table);
         let empty = unanswered
             .into_iter()
             .map(|partition| (partition, Vec::new()));
@@ -213,13 +199,7 @@ impl Copier {
                     changes.retain(|change| !page.watch.is_written(&change.operation.key));
                     let mut connection = self.connection();
                     let (copied, attempt) = self
-                        .attempt(
-                            &session,
-                            &mut connection,
-                            partition,
-                            &changes,
-                            &page.creates,
-                        )
+                        .attempt(&session, &mut connection, page, partition, &changes)
                         .await?;
                     changes.drain(..copied);
                     match attempt {
@@ -266,12 +246,18 @@ impl Copier {
         &self,
         session: &Session,
         connection: &mut WorkerConnection,
+        page: &CopiedPage,
         partition: u16,
         changes: &[Change],
-        creates: &AtomicBool,
     ) -> Result<(usize, Attempt), Failure> {
-        let Context { queue, manager, .. } = &*self.context;
-        let (mut done, mut tries_alone) = (0, 0);
+        let Context {
+            queue,
+            manager,
+            config,
+            ..
+        } = &*self.context;
+        let mut done = 0;
+        let mut isolation = Isolation::new(config.operation_timeout);
         let mut pieces = vec![changes];
         while let Some(piece) = pieces.pop() {
             let (fit, bytes) = self.that_fit(piece);
@@ -289,18 +275,26 @@ impl Copier {
             };
             let began = Instant::now();
             let written = async {
-                Ok(self
-                    .write(session, &client, partition, piece, creates)
-                    .await)
+                let (part, creates) = ((partition, &*page.table), &page.creates);
+                let relationships =
+                    self.applier
+                        .define_relationships(session.generation, &client, piece);
+                if let Err(error) = relationships.await {
+                    return Ok(Err(Failure::of(Call::Apply, error)));
+                }
+                let written = self
+                    .transactions
+                    .write(session, &client, part, piece, creates);
+                Ok(written.await)
             };
             let failure = match catch_panic("copying rows", written)
                 .await
                 .unwrap_or_else(|panic| Err(Failure::of(Call::Apply, panic)))
             {
-                Ok(Attempt::Copied) => {
+                Ok(Written::Copied) => {
                     self.limiter.committed(bytes, began.elapsed());
                     connection.succeeded();
-                    tries_alone = 0;
+                    isolation.succeeded();
                     self.retries.resolve(piece)?;
                     let progress = &self.context.progress;
                     progress.applied(piece.len(), began.elapsed());
@@ -308,7 +302,7 @@ impl Copier {
                     done += piece.len();
                     continue;
                 }
-                Ok(other) => return Ok((done, other)),
+                Ok(Written::Behind) => return Ok((done, Attempt::Behind)),
                 Err(failure) => failure,
             };
             if failure.policy.action == Action::CheckSecondary {
@@ -322,31 +316,23 @@ impl Copier {
                     return Ok((done, Attempt::Interrupted));
                 }
             }
-            match (failure.policy.action, piece) {
-                // The secondary rejects everything, so no row is at fault.
-                (Action::CheckSecondary | Action::Isolate | Action::RetryNow, []) => {
+            match isolation.failed(failure, piece) {
+                Next::Repeat => pieces.push(piece),
+                Next::Halve(at) => {
+                    let (first, second) = piece.split_at(at);
+                    pieces.extend([second, first]);
+                }
+                Next::Reject(failure) => {
+                    for change in piece {
+                        self.retries.defer(&change.operation, &failure)?;
+                    }
+                    done += piece.len();
+                }
+                Next::LoseSession(failure) => {
                     manager.lost(session.generation, &failure);
                     return Ok((done, Attempt::Interrupted));
                 }
-                (Action::CheckSecondary, [_]) if tries_alone + 1 < TRIES_ALONE => {
-                    tries_alone += 1;
-                    pieces.push(piece);
-                }
-                (Action::CheckSecondary, [change]) => {
-                    tries_alone = 0;
-                    let failure = self.applier.gets_nowhere(failure);
-                    self.retries.defer(&change.operation, &failure)?;
-                    done += 1;
-                }
-                (Action::Isolate | Action::RetryNow, [change]) => {
-                    self.retries.defer(&change.operation, &failure)?;
-                    done += 1;
-                }
-                (Action::CheckSecondary | Action::Isolate | Action::RetryNow, piece) => {
-                    let (first, second) = piece.split_at(piece.len() / 2);
-                    pieces.extend([second, first]);
-                }
-                _ => return Err(failure),
+                Next::Wait(failure) => return Err(failure),
             }
         }
         Ok((done, Attempt::Copied))
@@ -364,96 +350,5 @@ impl Copier {
             (rows, bytes) = (rows + 1, more);
         }
         (rows, bytes)
-    }
-
-    /// One transaction.
-    async fn write(
-        &self,
-        session: &Session,
-        connection: &Connection,
-        partition: u16,
-        changes: &[Change],
-        creates: &AtomicBool,
-    ) -> Result<Attempt, Failure> {
-        let Context { queue, config, .. } = &*self.context;
-        let secondary = self.secondary();
-        let timeout = config.operation_timeout;
-        let of_secondary = |error| Failure::of(Call::Apply, error);
-        self.applier
-            .define_relationships(session.generation, connection, changes)
-            .await
-            .map_err(of_secondary)?;
-        let source = self.context.partition(partition);
-        let place = usize::from(partition);
-        let watermark = queue.acked(secondary)[place];
-        let confirmed = queue.confirmed(secondary)[place];
-        if confirmed < watermark.position {
-            // Its backlog was evicted. A batch of that may still be on its way, and
-            // has no effect once the secondary is past it.
-            let range = PositionRange {
-                from: confirmed,
-                to: watermark.position,
-            };
-            statement::apply(
-                connection,
-                &source,
-                range,
-                &[],
-                &Writing::nothing(&session.schema),
-                timeout,
-            )
-            .await
-            .map_err(of_secondary)?;
-            queue.ack(secondary, partition, watermark)?;
-        }
-        let mut point = CopyPoint {
-            position: watermark.position,
-            copies: self.copies[place].load(Ordering::Relaxed),
-        };
-        loop {
-            fail_points::pass("before_copy");
-            self.unanswered.lock().insert(partition);
-            let mut conflicts = Conflicts::new(&self.context.progress.metrics);
-            let reached = loop {
-                let write = match creates.load(Ordering::Relaxed) {
-                    true => Write::Create,
-                    false => Write::Upsert,
-                };
-                let written = statement::copy(
-                    connection,
-                    &source,
-                    point,
-                    changes,
-                    &Writing {
-                        write,
-                        replaces_same_key: &|table| {
-                            conflicts.count() > 1
-                                || session.schema.without_unique_index.contains(&table)
-                        },
-                        schema: &session.schema,
-                    },
-                    timeout,
-                )
-                .await;
-                if written.is_err() {
-                    // Perhaps because of a row that the secondary has already.
-                    creates.store(false, Ordering::Relaxed);
-                }
-                if !conflicts.repeats(&written).await {
-                    break written.map_err(of_secondary)?;
-                }
-            };
-            self.unanswered.lock().remove(&partition);
-            if reached == point {
-                self.copies[place].store(point.copies + 1, Ordering::Relaxed);
-                return Ok(Attempt::Copied);
-            }
-            if reached.position != point.position && queue.has_backlog(secondary, partition) {
-                return Ok(Attempt::Behind);
-            }
-            // Earlier copies that were not known to have run; or a position without
-            // an operation. Nothing of the log lies in between.
-            point = reached;
-        }
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! A table with a resync request is read page by page, by ranges of record ids, and
 //! each page is copied to the secondary, beside the log. Reading the next page
-//! and copying one happen at the same time. The request's cursor moves behind a page
-//! once all of it is copied, so a restart continues there.
+//! and copying one happen at the same time, and several tables are copied at once. The
+//! request's cursor moves behind a page once all of it is copied, so a restart
+//! continues there.
 //!
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`page`] | reading a page, and what is to be done for each of its rows |
-//! | [`copy`] | copying it, without ever replacing a newer state |
+//! | [`copy`] | copying it, in parts by partition; what fails is isolated |
+//! | [`transaction`] | one transaction of that, which never replaces a newer state |
 
 mod copy;
 mod page;
+mod transaction;
 
 pub(super) use copy::Copier;
 
@@ -21,7 +24,7 @@ use crate::{
     sync_queue::{EVERY_TABLE, ResyncRequest},
 };
 use copy::Copied;
-use page::PageReader;
+use page::{CopiedPage, PageReader};
 use plugin_api::{
     error::{StorageError, StorageResult},
     storage::CallContext,
@@ -34,6 +37,11 @@ use surreal_storage::{
     schema::{self, relationships::replicated_tables},
     table_scan::TableScan,
 };
+use tokio::{sync::Mutex, task::JoinSet};
+
+/// Tables that are copied at the same time: what one spends on waiting for an answer,
+/// another uses. All share the connections of the [`Copier`].
+const TABLES_AT_ONCE: usize = 4;
 
 /// The wait after a scan has failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -42,15 +50,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct ResyncScanner {
     context: Arc<Context>,
     copier: Arc<Copier>,
+    /// Held while a page is read: however many tables are copied, the host shares its
+    /// primary with one reader.
+    reading: Mutex<()>,
 }
 
 impl ResyncScanner {
     pub(super) fn new(context: Arc<Context>, copier: Arc<Copier>) -> Self {
-        Self { context, copier }
+        Self {
+            context,
+            copier,
+            reading: Mutex::default(),
+        }
     }
 
     /// Copies the tables that have a resync request, until stopped.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self: Arc<Self>) {
         let Context { queue, manager, .. } = &*self.context;
         let secondary = self.context.name();
         let mut states = manager.subscribe();
@@ -65,16 +80,42 @@ impl ResyncScanner {
                 }
                 continue;
             }
-            for request in requests {
-                let table = request.table.clone();
-                let scanned = catch_panic("copying a table", self.scan(request)).await;
-                self.context.progress.scan_ends(&table);
-                // One that was interrupted goes on when the secondary is there again.
-                if let Err(error) = scanned {
-                    tracing::warn!(secondary, table, %error, "a resync failed; it is retried");
-                    tokio::time::sleep(PAUSE).await;
-                }
+            // Before any table is copied, because it requests each of them anew.
+            match requests.iter().find(|it| it.table == EVERY_TABLE) {
+                Some(every) => self.complete(every.clone()).await,
+                None => self.copy_all(requests).await,
             }
+        }
+    }
+
+    /// Copies these tables. All of it ends when this is dropped.
+    async fn copy_all(self: &Arc<Self>, requests: Vec<ResyncRequest>) {
+        let mut requests = requests.into_iter();
+        let mut copying = JoinSet::new();
+        loop {
+            for request in requests
+                .by_ref()
+                .take(TABLES_AT_ONCE.saturating_sub(copying.len()))
+            {
+                let scanner = Arc::clone(self);
+                copying.spawn(async move { scanner.complete(request).await });
+            }
+            if copying.join_next().await.is_none() {
+                break;
+            }
+        }
+        self.copier.close_connections();
+    }
+
+    /// Does what a request asks for, as far as that is possible now. One that was
+    /// interrupted goes on when the secondary is there again.
+    async fn complete(&self, request: ResyncRequest) {
+        let (secondary, table) = (self.context.name(), request.table.clone());
+        let scanned = catch_panic("copying a table", self.scan(request)).await;
+        self.context.progress.scan_ends(&table);
+        if let Err(error) = scanned {
+            tracing::warn!(secondary, table, %error, "a resync failed; it is retried");
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -102,12 +143,12 @@ impl ResyncScanner {
         let creates = is_new && self.is_empty_on_secondary(&table).await;
         let after = request.cursor.clone();
         let mut reader = PageReader::new(&self.context, &table, after, creates);
-        let mut next = reader.next().await?;
+        let mut next = self.read(&mut reader).await?;
         while let Some(page) = next {
             let (end, rows) = (page.end.clone(), page.rows);
             let first = page.parts.values().flatten().next();
             let first = first.map(|change| change.operation.key.clone());
-            let (copied, following) = tokio::join!(self.copier.copy(page), reader.next());
+            let (copied, following) = tokio::join!(self.copier.copy(page), self.read(&mut reader));
             if copied.map_err(|failure| failure.error)? == Copied::Interrupted {
                 return Ok(Copied::Interrupted);
             }
@@ -123,7 +164,6 @@ impl ResyncScanner {
             }
             next = following?;
         }
-        self.copier.close_connections();
         metrics
             .resync_seconds
             .observe(began.elapsed().as_secs_f64());
@@ -131,6 +171,11 @@ impl ResyncScanner {
         tracing::info!(secondary, table, rows, "a table has been resynced");
         queue.clear_resync(secondary, &request)?;
         Ok(Copied::All)
+    }
+
+    async fn read(&self, reader: &mut PageReader) -> StorageResult<Option<CopiedPage>> {
+        let _reading = self.reading.lock().await;
+        reader.next().await
     }
 
     /// Waits until the secondary has what is in the log now: a row may have changed

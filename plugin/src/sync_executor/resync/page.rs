@@ -36,6 +36,8 @@ const DOCUMENTS_PER_QUERY: usize = 50;
 
 /// Rows of one table, read from the primary under a watch.
 pub(super) struct CopiedPage {
+    /// The table.
+    pub(super) table: String,
     /// Which of them have been written since.
     pub(super) watch: PageWatch,
     /// The rows, by the partition of their order keys.
@@ -155,6 +157,7 @@ async fn assemble(
     creates: Arc<AtomicBool>,
 ) -> StorageResult<CopiedPage> {
     let mut page = CopiedPage {
+        table: table.to_owned(),
         watch,
         parts: BTreeMap::new(),
         unreadable: Vec::new(),

@@ -13,16 +13,16 @@ struct Primary {
     renamed: Arc<AtomicBool>,
 }
 
-impl DirtyFlag for Primary {
-    fn set(&self) -> Result<(), String> {
+impl LogRow for Primary {
+    fn set_dirty(&self) -> Result<(), String> {
         Ok(())
     }
 
-    fn is_set(&self) -> Result<bool, String> {
+    fn is_dirty(&self) -> Result<bool, String> {
         Ok(false)
     }
 
-    fn clear(&self) -> Result<(), String> {
+    fn clear_dirty(&self) -> Result<(), String> {
         Ok(())
     }
 

@@ -51,18 +51,18 @@ struct Silent {
     answers: Arc<parking_lot::Mutex<()>>,
 }
 
-impl DirtyFlag for Silent {
-    fn set(&self) -> Result<(), String> {
+impl LogRow for Silent {
+    fn set_dirty(&self) -> Result<(), String> {
         self.asked.send(()).unwrap();
         drop(self.answers.lock());
         Ok(())
     }
 
-    fn is_set(&self) -> Result<bool, String> {
+    fn is_dirty(&self) -> Result<bool, String> {
         Ok(false)
     }
 
-    fn clear(&self) -> Result<(), String> {
+    fn clear_dirty(&self) -> Result<(), String> {
         Ok(())
     }
 }

@@ -15,17 +15,17 @@ impl Flag {
     }
 }
 
-impl DirtyFlag for Flag {
-    fn set(&self) -> Result<(), String> {
+impl LogRow for Flag {
+    fn set_dirty(&self) -> Result<(), String> {
         self.0.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    fn is_set(&self) -> Result<bool, String> {
+    fn is_dirty(&self) -> Result<bool, String> {
         Ok(self.is_set_now())
     }
 
-    fn clear(&self) -> Result<(), String> {
+    fn clear_dirty(&self) -> Result<(), String> {
         self.0.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -34,21 +34,21 @@ impl DirtyFlag for Flag {
 /// A flag that cannot be read.
 struct Unreadable;
 
-impl DirtyFlag for Unreadable {
-    fn set(&self) -> Result<(), String> {
+impl LogRow for Unreadable {
+    fn set_dirty(&self) -> Result<(), String> {
         Ok(())
     }
 
-    fn is_set(&self) -> Result<bool, String> {
+    fn is_dirty(&self) -> Result<bool, String> {
         Err("as a primary that does not answer".to_owned())
     }
 
-    fn clear(&self) -> Result<(), String> {
+    fn clear_dirty(&self) -> Result<(), String> {
         Ok(())
     }
 }
 
-pub(super) fn open_with(dir: &TempDir, flag: impl DirtyFlag + 'static) -> SyncQueue {
+pub(super) fn open_with(dir: &TempDir, flag: impl LogRow + 'static) -> SyncQueue {
     SyncQueue::open_with(config(dir), &names(&["a"]), Box::new(flag)).unwrap()
 }
 

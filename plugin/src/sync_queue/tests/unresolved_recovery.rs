@@ -14,16 +14,16 @@ use std::{
 /// A flag that calls this when it is set.
 struct OnSet<F>(F);
 
-impl<F: Fn() -> Result<(), String> + Send + Sync> DirtyFlag for OnSet<F> {
-    fn set(&self) -> Result<(), String> {
+impl<F: Fn() -> Result<(), String> + Send + Sync> LogRow for OnSet<F> {
+    fn set_dirty(&self) -> Result<(), String> {
         (self.0)()
     }
 
-    fn is_set(&self) -> Result<bool, String> {
+    fn is_dirty(&self) -> Result<bool, String> {
         Ok(false)
     }
 
-    fn clear(&self) -> Result<(), String> {
+    fn clear_dirty(&self) -> Result<(), String> {
         Ok(())
     }
 }

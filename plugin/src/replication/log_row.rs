@@ -1,5 +1,5 @@
-//! [`PrimaryFlag`]: what the primary keeps about the log: the dirty flag, and the
-//! epoch of its latest opening.
+//! [`PrimaryLogRow`]: the log's row in the primary: the dirty flag, and the epoch of
+//! its latest opening.
 //!
 //! The flag says that the log misses writes that the primary has committed. The
 //! primary is the one place that is available whenever there is such a write,
@@ -8,7 +8,7 @@
 //! `queue_dir` and so moves along with it.
 
 use super::{log_dir, on_own_thread, queue_id::QueueId};
-use crate::sync_queue::{DirtyFlag, Epoch};
+use crate::sync_queue::{Epoch, LogRow};
 use plugin_api::{
     error::{ErrorKind, StorageError, StorageResult},
     storage::{CallContext, FullStorage, Storage as _},
@@ -19,13 +19,13 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use surreal_storage::schema::DIRTY_FLAG_TABLE;
+use surreal_storage::schema::LOG_TABLE;
 
 /// How long the primary may take. One write waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The row of one `queue_dir`.
-pub(super) struct PrimaryFlag {
+pub(super) struct PrimaryLogRow {
     primary: FullStorage,
     queue_id: QueueId,
     /// The name that former versions gave the row, after the path. It serves as
@@ -33,7 +33,7 @@ pub(super) struct PrimaryFlag {
     path: String,
 }
 
-impl PrimaryFlag {
+impl PrimaryLogRow {
     pub(super) fn new(primary: FullStorage, queue_dir: &Path) -> Self {
         Self {
             primary,
@@ -42,15 +42,13 @@ impl PrimaryFlag {
         }
     }
 
-    /// Runs a statement on the rows that may hold the flag, `$rows`. `$row`, the
+    /// Runs a statement on the rows that may be the log's, `$rows`. `$row`, the
     /// first of them, is the one that is written.
     ///
     /// On a thread of its own: the log may fail on a thread that must not block.
     fn ask(&self, sql: impl Into<String>, epoch: Option<Epoch>) -> StorageResult<Value> {
         let names = self.queue_id.get().into_iter().chain([self.path.clone()]);
-        let rows: Vec<RecordId> = names
-            .map(|name| RecordId::new(DIRTY_FLAG_TABLE, name))
-            .collect();
+        let rows: Vec<RecordId> = names.map(|name| RecordId::new(LOG_TABLE, name)).collect();
         let parameters = Object::new()
             .with(
                 "row",
@@ -67,7 +65,7 @@ impl PrimaryFlag {
     /// Sets columns of the row.
     fn write(&self, columns: &str, epoch: Option<Epoch>) -> Result<(), String> {
         let sql = format!(
-            "DEFINE TABLE IF NOT EXISTS {DIRTY_FLAG_TABLE} SCHEMALESS;
+            "DEFINE TABLE IF NOT EXISTS {LOG_TABLE} SCHEMALESS;
              UPSERT $row SET {columns} RETURN NONE;"
         );
         let written = self.ask(sql, epoch);
@@ -77,24 +75,24 @@ impl PrimaryFlag {
     /// The rows of an answer; none if the table was never created.
     fn rows(answer: StorageResult<Value>) -> Result<Vec<Value>, String> {
         match answer {
-            Ok(answer) => Ok(answer.first_rows().to_vec()),
+            Ok(answer) => Ok(answer.into_first_rows()),
             Err(error) if error.kind == ErrorKind::NOT_FOUND => Ok(Vec::new()),
             Err(error) => Err(message(&error)),
         }
     }
 }
 
-impl DirtyFlag for PrimaryFlag {
-    fn set(&self) -> Result<(), String> {
+impl LogRow for PrimaryLogRow {
+    fn set_dirty(&self) -> Result<(), String> {
         self.write("incomplete = true", None)
     }
 
-    fn is_set(&self) -> Result<bool, String> {
+    fn is_dirty(&self) -> Result<bool, String> {
         let sql = "SELECT VALUE incomplete FROM $rows WHERE incomplete = true";
         Self::rows(self.ask(sql, None)).map(|rows| !rows.is_empty())
     }
 
-    fn clear(&self) -> Result<(), String> {
+    fn clear_dirty(&self) -> Result<(), String> {
         let sql = "UPDATE $rows UNSET incomplete RETURN NONE";
         Self::rows(self.ask(sql, None)).map(drop)
     }
@@ -121,7 +119,7 @@ impl DirtyFlag for PrimaryFlag {
 /// Sets the dirty flag while `sync_enabled` is false, so that the next start
 /// that replicates resyncs what was written meanwhile.
 pub(super) struct DisabledMarker {
-    flag: PrimaryFlag,
+    row: PrimaryLogRow,
     is_set: AtomicBool,
     is_logged: AtomicBool,
 }
@@ -131,7 +129,7 @@ impl DisabledMarker {
     pub(super) fn new(primary: &FullStorage, queue_dir: &Path) -> Self {
         let has_log = log_dir(queue_dir).try_exists().unwrap_or(true);
         Self {
-            flag: PrimaryFlag::new(primary.clone(), queue_dir),
+            row: PrimaryLogRow::new(primary.clone(), queue_dir),
             is_set: AtomicBool::new(!has_log),
             is_logged: AtomicBool::new(false),
         }
@@ -142,7 +140,7 @@ impl DisabledMarker {
         if self.is_set.load(Ordering::Relaxed) {
             return true;
         }
-        match self.flag.set() {
+        match self.row.set_dirty() {
             Ok(()) => self.is_set.store(true, Ordering::Relaxed),
             Err(error) if !self.is_logged.swap(true, Ordering::Relaxed) => tracing::warn!(
                 %error,
