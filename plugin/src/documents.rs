@@ -9,18 +9,20 @@ use crate::{
         settings::{SecondaryEntry, Settings},
     },
     http::Endpoints,
+    logging::FIELDS,
     metrics,
 };
 use plugin_api::{module::HttpEndpointProvider as _, value::Value};
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The tables, each with its name in the documents.
-fn tables() -> [(&'static str, String); 4] {
+fn tables() -> [(&'static str, String); 5] {
     [
         ("keys", keys(Settings::KEYS)),
         ("secondary_databases", keys(SecondaryEntry::KEYS)),
         ("routes", routes()),
         ("metrics", metrics()),
+        ("log fields", log_fields()),
     ]
 }
 
@@ -48,6 +50,14 @@ fn routes() -> String {
     for route in routes.filter(|route| !route.path.starts_with("/api/db-sync/page/")) {
         let (method, path, about) = (route.method, route.path, route.about);
         writeln!(table, "| {method} | `{path}` | {about} |").unwrap();
+    }
+    table
+}
+
+fn log_fields() -> String {
+    let mut table = String::from("| field | meaning |\n| --- | --- |\n");
+    for (name, meaning) in FIELDS {
+        writeln!(table, "| `{name}` | {meaning} |").unwrap();
     }
     table
 }
@@ -113,7 +123,7 @@ fn the_sample_configuration_is_valid_and_has_every_key() {
 #[test]
 fn the_documents_have_the_generated_tables() {
     let mut all = String::new();
-    for name in ["configuration.md", "http.md"] {
+    for name in ["configuration.md", "http.md", "logs.md"] {
         let (path, text) = document(name);
         let filled = fill(&text);
         if std::env::var_os("UPDATE_DOCS").is_some() {

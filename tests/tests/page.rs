@@ -30,7 +30,7 @@ impl Served {
     fn start(runtime: &Runtime, host: &Host, bind: &str) -> Self {
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = http::router(host);
+        let router = http::router(host, http::Access::on_loopback());
         let bind = bind.parse().unwrap();
         let task = runtime.spawn(http::serve(
             router,
