@@ -47,6 +47,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("method", "the storage method that the host called"),
     ("secondary", "the name of the secondary"),
     ("table", "the table"),
+    ("tables", "the tables"),
     ("key", "the key of the row"),
     ("operations", "how many operations"),
     ("rows", "how many rows"),
