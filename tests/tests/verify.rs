@@ -28,6 +28,15 @@ fn compare(host: &Host) -> (Json, Json) {
     (report["equal"].clone(), report["tables"][0].clone())
 }
 
+/// Ends the writing, also if the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn counts(table: &Json) -> [u64; 4] {
     ["rows", "missing", "different", "in_flight"].map(|name| table[name].as_u64().unwrap())
 }
@@ -69,6 +78,7 @@ fn rows_on_their_way_are_told_apart_from_rows_that_differ() {
     );
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _done = Done(&is_done);
         scope.spawn(|| {
             for round in 1.. {
                 for number in 0..30 {
@@ -87,7 +97,6 @@ fn rows_on_their_way_are_told_apart_from_rows_that_differ() {
             let key = table["examples"][0]["key"].as_str().unwrap();
             assert!(key.contains("row 39"), "{table}");
         }
-        is_done.store(true, Ordering::Relaxed);
     });
     caught_up(&host);
     AdminClient::local(&host)

@@ -17,6 +17,7 @@ use crate::{
     upgrade_export::upgrade,
 };
 use anyhow::Context;
+use clap_complete::Shell;
 use plugin_api::{
     loading::{self, CONTRACT_VERSION},
     storage::{CallContext, METHODS},
@@ -38,15 +39,19 @@ pub(super) fn run(command: Command, json: bool) -> anyhow::Result<bool> {
         Command::Call(options) => call_one(&options, json),
         Command::Serve(options) => serve(&options, json),
         Command::UpgradeExport { export } => upgrade_export(&export, json),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut super::command(), "host-harness", &mut script);
-            io::stdout().write_all(&script)?;
-            Ok(true)
-        }
+        Command::Completions { shell } => completions(shell),
         Command::Man { dir } => manual(dir.as_deref()),
         Command::Admin(command) => admin::run(command, json),
     }
+}
+
+fn completions(shell: Shell) -> anyhow::Result<bool> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut super::command(), "host-harness", &mut script);
+    // For bash, clap_complete 4.6 names a program with a hyphen in two ways.
+    let script = String::from_utf8(script)?.replace("host__subcmd__harness", "host__harness");
+    io::stdout().write_all(script.as_bytes())?;
+    Ok(true)
 }
 
 fn manual(dir: Option<&Path>) -> anyhow::Result<bool> {
