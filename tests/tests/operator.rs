@@ -38,7 +38,7 @@ const PASSWORD_IN_URL: &str = "Pw-in-an-address-51ea";
 const TOKEN: &str = "Token-of-the-host-90ad5c";
 const SECRETS: [&str; 4] = [PASSWORD, WRONG_PASSWORD, PASSWORD_IN_URL, TOKEN];
 
-/// Everything that host and module log, from the finest level on.
+/// Everything that host and module log, down to the finest level that is compiled in.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -46,7 +46,7 @@ impl Lines {
     fn collect() -> Self {
         let lines = Self::default();
         tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("off,module=trace,host_harness=trace"))
+            .with_env_filter(EnvFilter::new("off,module=debug,host_harness=debug"))
             .with_writer(lines.clone())
             .with_ansi(false)
             .init();
@@ -375,17 +375,23 @@ fn an_operator_sees_mends_and_trusts_and_nobody_sees_a_password() {
     seen.note("the log", &log);
     seen.has_no_secret();
     // The log has the story, once.
-    for (expected, times) in [
-        ("from=\"streaming\" to=\"unreachable\"", 1),
-        ("it is a dead letter", 1),
-        ("rows of the secondaries differ", 2),
+    for (parts, times) in [
+        (&["from=\"streaming\"", "to=\"unreachable\""][..], 1),
+        (&["it is a dead letter"], 1),
+        (&["rows of the secondaries differ"], 2),
         (
-            "a write is stored on the primary request_id=\"request of row 7\" method=\"save_fact\"",
+            &[
+                "a write is stored",
+                "request_id=\"request of row 7\"",
+                "method=\"save_fact\"",
+            ],
             1,
         ),
     ] {
-        let found = log.lines().filter(|line| line.contains(expected)).count();
-        assert_eq!(found, times, "{expected}");
+        let is_it = |line: &&str| parts.iter().all(|part| line.contains(part));
+        let found = log.lines().filter(is_it).count();
+        let like: Vec<&str> = log.lines().filter(|line| line.contains(parts[0])).collect();
+        assert_eq!(found, times, "{parts:?}: {like:#?}");
     }
     let told = log
         .lines()

@@ -108,10 +108,14 @@ function show(job, elapsed) {
     showText(byId("verify-outcome"), `${outcome(job)} (${clock(elapsed(job.finished_at))})`);
   }
   const tables = job.report?.tables ?? [];
-  const differs = (table) => (table.missing + table.different > 0 ? 0 : 1);
-  const sorted = [...tables].sort((one, other) => differs(one) - differs(other));
-  byId("verify-report").hidden = sorted.length === 0;
-  showList(byId("verify-rows"), sorted, (table) => JSON.stringify([table.secondary, table.table]), createTable, byId("verify-heading"));
+  const differing = (table) => table.missing + table.different;
+  const isPlain = (table) => differing(table) + table.in_flight + table.only_on_secondary === 0;
+  const equal = tables.filter(isPlain);
+  const rows = equal.reduce((all, table) => all + table.rows, 0);
+  showText(byId("verify-equal"), equal.length > 0 ? `✓ ${count(equal.length, "table")} with ${count(rows, "row")} ${equal.length === 1 ? "is" : "are"} the same on both sides.` : null);
+  const others = tables.filter((table) => !isPlain(table)).sort((one, other) => differing(other) - differing(one));
+  byId("verify-report").hidden = others.length === 0;
+  showList(byId("verify-rows"), others, (table) => JSON.stringify([table.secondary, table.table]), createTable, byId("verify-heading"));
   showExamples(job);
   if (known.id === job.id && known.state === "running" && !isRunning) announce(outcome(job));
   known = { id: job.id, state: job.state };
