@@ -34,12 +34,29 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// A progress bar for work of known size.
 pub(crate) fn bar(what: &str, size: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("  {msg:<34} [{bar:24}] {pos:>5}/{len} {per_sec:>12}")
+    let template = "  {msg:<40!} [{bar:24}] {human_pos}/{human_len} {per_sec:>12} {eta:>4} left";
+    let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
     ProgressBar::new(size as u64)
         .with_style(style)
         .with_message(what.to_owned())
+}
+
+/// A progress bar for bytes that are read; without a size if that is unknown.
+pub(crate) fn bytes_bar(what: &str, size: Option<u64>) -> ProgressBar {
+    let template = match size {
+        Some(_) => "  {msg} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec:>12} {eta:>4} left",
+        None => "  {msg} {bytes} {bytes_per_sec:>12}",
+    };
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    let progress = match size {
+        Some(size) => ProgressBar::new(size),
+        None => ProgressBar::no_length(),
+    };
+    progress.with_style(style).with_message(what.to_owned())
 }
 
 /// A spinner for work of unknown size.

@@ -46,7 +46,7 @@ fn replication_is_paused_and_resumed_in_process_and_over_http() {
     let server = SecondaryServer::start(ServerStorage::Memory).unwrap();
     let host = start(home.path(), &[("a", &server)]);
 
-    let router = http::router(&host);
+    let router = http::router(&host, http::Access::on_loopback());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (sender, bound) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

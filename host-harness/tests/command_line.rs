@@ -181,7 +181,12 @@ fn call_calls_one_method_on_a_configured_host() {
         ),
     ] {
         let output = run(&arguments);
-        assert!(!output.status.success(), "{arguments:?}");
+        // A host that is not there has a code of its own.
+        let code = match expected {
+            text if text.contains("cannot reach") || text.contains("no loaded module") => 3,
+            _ => 2,
+        };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert!(
             complaint(&output).contains(expected),
             "{arguments:?}: {}",
@@ -212,4 +217,56 @@ fn help_shows_examples() {
         let text = out(&run(&arguments));
         assert!(text.contains("save_fact"), "{text}");
     }
+}
+
+#[test]
+fn the_exit_codes_are_in_the_help() {
+    let text = out(&run(&["--help"]));
+    assert!(text.contains("Exit codes:\n  0  done"), "{text}");
+    for code in 1..=5 {
+        assert!(text.contains(&format!("\n  {code}  ")), "{code}: {text}");
+    }
+    assert_eq!(run(&["verifi"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_command_line_completes_itself_and_has_a_manual() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        assert!(output.status.success(), "{shell}");
+        let script = out(&output);
+        assert!(script.contains("dead-letters"), "{shell}: {script}");
+        assert!(script.contains("no-repair"), "{shell}: {script}");
+    }
+    // What bash makes of it.
+    let home = tempfile::tempdir().unwrap();
+    let script = home.path().join("completion.bash");
+    std::fs::write(&script, run(&["completions", "bash"]).stdout).unwrap();
+    let ask = "source \"$0\"; [[ $(complete -p host-harness) =~ -F\\ ([^\\ ]+) ]]; \
+               COMP_WORDS=(host-harness verify --no-); COMP_CWORD=2; \
+               ${BASH_REMATCH[1]} host-harness --no- verify; echo \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash")
+        .args(["-c", ask])
+        .arg(&script)
+        .output()
+        .unwrap();
+    assert_eq!(out(&output).trim(), "--no-repair", "{}", complaint(&output));
+
+    let page = out(&run(&["man"]));
+    assert!(page.contains(".TH host-harness 1"), "{page}");
+    assert!(page.contains("Exit codes"), "{page}");
+    let dir = home.path().join("man");
+    assert!(
+        run(&["man", "--dir", dir.to_str().unwrap()])
+            .status
+            .success()
+    );
+    assert!(dir.join("host-harness-verify.1").exists());
+}
+
+#[test]
+fn every_answer_can_be_json() {
+    let list: Json = serde_json::from_slice(&run(&["call", "--list", "--json"]).stdout).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 64);
+    assert_eq!(list[0]["name"].as_str().map(str::is_empty), Some(false));
 }

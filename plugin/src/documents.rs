@@ -12,6 +12,7 @@ use crate::{
         settings::{SecondaryEntry, Settings},
     },
     http::Endpoints,
+    logging::FIELDS,
     metrics,
     status::Problem,
 };
@@ -19,7 +20,7 @@ use plugin_api::{module::HttpEndpointProvider as _, value::Value};
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The tables, each with its name in the documents.
-fn tables() -> [(&'static str, String); 6] {
+fn tables() -> [(&'static str, String); 7] {
     [
         ("keys", keys(Settings::KEYS)),
         ("secondary_databases", keys(SecondaryEntry::KEYS)),
@@ -27,6 +28,7 @@ fn tables() -> [(&'static str, String); 6] {
         ("metrics", metrics(false)),
         ("former metrics", metrics(true)),
         ("problems", problems()),
+        ("log fields", log_fields()),
     ]
 }
 
@@ -74,6 +76,14 @@ fn metrics(former: bool) -> String {
         } = metric;
         let labels = labels.join(", ");
         writeln!(table, "| `{name}` | {kind} | {unit} | {labels} | {help} |").unwrap();
+    }
+    table
+}
+
+fn log_fields() -> String {
+    let mut table = String::from("| field | meaning |\n| --- | --- |\n");
+    for (name, meaning) in FIELDS {
+        writeln!(table, "| `{name}` | {meaning} |").unwrap();
     }
     table
 }
@@ -139,7 +149,7 @@ fn the_sample_configuration_is_valid_and_has_every_key() {
 #[test]
 fn the_documents_have_the_generated_tables() {
     let mut all = String::new();
-    for name in ["configuration.md", "http.md", "metrics.md"] {
+    for name in ["configuration.md", "http.md", "logs.md", "metrics.md"] {
         let (path, text) = document(name);
         let filled = fill(&text);
         if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -8,7 +8,7 @@ mod page;
 
 use crate::{
     metrics,
-    replication::Replication,
+    replication::{DEFAULT_EXAMPLES, MAX_EXAMPLES, Replication, VerifyJob, VerifyOptions},
     status::{HISTORY_INTERVAL, Health},
 };
 use plugin_api::{
@@ -167,23 +167,40 @@ const ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/api/db-sync/verify",
-        about: "Compares the secondaries with the primary and replicates differing rows again: `{\"tables\": […], \"secondary\": NAME}`; `\"repair\": false` only compares, `\"wait\": false` compares in the background.",
+        about: "Compares the secondaries with the primary and replicates differing rows again: `{\"tables\": […], \"secondary\": NAME}`; `\"repair\": false` only compares, `\"wait\": false` compares in the background, `\"examples\": N` lists so many differing rows of each table (10, at most 100), `\"show_values\": true` with the values that differ.",
         handle: |replication, request| {
             let requested: VerifyBody = body(request)?;
-            let secondaries = selected(replication, requested.secondary.as_deref())?;
-            let VerifyBody { tables, repair, .. } = requested;
-            if requested.wait {
-                return json_response(200, &replication.verify(&secondaries, &tables, repair)?);
+            if requested.examples > MAX_EXAMPLES {
+                let message = format!("examples has to be a number from 0 to {MAX_EXAMPLES}");
+                return Err(HttpError::new(400, message));
             }
-            replication.start_verify(secondaries, &tables, repair)?;
-            json_response(202, &json!({"job": replication.verify_job()}))
+            let secondaries = selected(replication, requested.secondary.as_deref())?;
+            let options = VerifyOptions {
+                repair: requested.repair,
+                examples: requested.examples,
+            };
+            if requested.wait {
+                let report = replication.verify(&secondaries, &requested.tables, options)?;
+                return match requested.show_values {
+                    true => json_response(200, &report),
+                    false => json_response(200, &report.without_values()),
+                };
+            }
+            replication.start_verify(secondaries, &requested.tables, options)?;
+            verify_job(replication, 202, false)
         },
     },
     Route {
         method: "GET",
         path: "/api/db-sync/verify",
-        about: "The comparison that is running, or the latest one: its progress and its result.",
-        handle: |replication, _| json_response(200, &json!({"job": replication.verify_job()})),
+        about: "The comparison that is running, or the latest one: its progress and its result, without the values of rows.",
+        handle: |replication, _| verify_job(replication, 200, false),
+    },
+    Route {
+        method: "POST",
+        path: "/api/db-sync/verify/values",
+        about: "The same with the values that differ. It changes nothing; it is a POST so that a host that asks for a token before a change asks for it here, too.",
+        handle: |replication, _| verify_job(replication, 200, true),
     },
     Route {
         method: "POST",
@@ -220,6 +237,8 @@ struct VerifyBody {
     secondary: Option<String>,
     repair: bool,
     wait: bool,
+    examples: usize,
+    show_values: bool,
 }
 
 impl Default for VerifyBody {
@@ -229,6 +248,8 @@ impl Default for VerifyBody {
             secondary: None,
             repair: true,
             wait: true,
+            examples: DEFAULT_EXAMPLES,
+            show_values: false,
         }
     }
 }
@@ -307,6 +328,16 @@ fn health(replication: &Arc<Replication>, _: &HttpRequest) -> RouteResult {
         code,
         &json!({"status": status.health, "ok": status.health == Health::Healthy, "reasons": status.reasons}),
     )
+}
+
+/// The comparison that runs, or the latest one.
+fn verify_job(replication: &Replication, status: u16, with_values: bool) -> RouteResult {
+    let job = replication.verify_job();
+    let job = match with_values {
+        true => job,
+        false => job.map(VerifyJob::without_values),
+    };
+    json_response(status, &json!({ "job": job }))
 }
 
 /// Dead letters of one answer, unless the request has a `limit`.

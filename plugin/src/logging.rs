@@ -5,20 +5,17 @@
 //! to it, and so does whatever runs inside [`Log::scope`]. Events from other
 //! threads go to the live module that was provisioned last.
 //!
-//! A field has the same name and meaning in every event:
+//! A field has the same name and meaning in every event: [`FIELDS`]. What the host
+//! calls runs in a span, `merge` for a read and `replicate` for a write or a delete,
+//! and events inside have its `method` and `request_id`.
 //!
-//! | field | meaning |
+//! | module | what is in it |
 //! | --- | --- |
-//! | `secondary` | the name of the secondary |
-//! | `table`, `key` | the table, and the key of the row |
-//! | `operations`, `rows`, `bytes` | how many |
-//! | `reason` | why something is done |
-//! | `error` | the error that occurred, as text |
-//! | `remedy` | what fixes it |
-//!
-//! [`RecentEvents`] keeps the latest of them in memory, for the status page.
+//! | `recent_events` | the latest events in memory, for the status page |
+//! | `repeats` | events that repeat reach the host's log at a bounded rate |
 
 mod recent_events;
+mod repeats;
 
 pub use recent_events::{RecentEvent, RecentEvents};
 
@@ -27,6 +24,7 @@ use plugin_api::{
     module::{HostLogger, LogLevel, Logger},
     value::{Object, Value},
 };
+use repeats::Repeats;
 use std::{
     fmt,
     sync::{Arc, Once},
@@ -42,6 +40,38 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
+
+/// Every field of an event, with its meaning.
+pub const FIELDS: &[(&str, &str)] = &[
+    ("request_id", "the host's id of the call, if it gave one"),
+    ("method", "the storage method that the host called"),
+    ("secondary", "the name of the secondary"),
+    ("table", "the table"),
+    ("tables", "the tables"),
+    ("key", "the key of the row"),
+    ("operations", "how many operations"),
+    ("rows", "how many rows"),
+    ("bytes", "how many bytes"),
+    ("from", "the state before"),
+    ("to", "the state that a secondary is in now"),
+    ("reason", "why something is done"),
+    ("error", "the error that occurred, as text"),
+    ("remedy", "what fixes it"),
+    ("attempts", "how often it was tried"),
+    ("due", "when it is tried again"),
+    ("timeout", "how long was waited"),
+    ("path", "the file or directory"),
+    ("equal", "whether every compared row is equal"),
+    ("repair", "whether rows that differ are replicated again"),
+    ("version", "the module's version"),
+    ("secondaries", "the names of all secondaries"),
+    ("sync_enabled", "the setting of this name"),
+    ("merge_reads", "the setting of this name"),
+    (
+        "repeats",
+        "so many lines like this one were left out since the latest",
+    ),
+];
 
 /// The crates whose events below WARN are logged.
 const OWN_CRATES: &[&str] = &["db_sync_server", "surreal_storage"];
@@ -121,7 +151,11 @@ fn dispatch(
     logger: impl Fn() -> Option<Arc<Logger>> + Send + Sync + 'static,
     recent: Option<Arc<RecentEvents>>,
 ) -> Dispatch {
-    Dispatch::new(Registry::default().with(HostLayer { logger, recent }))
+    Dispatch::new(Registry::default().with(HostLayer {
+        logger,
+        recent,
+        repeats: Repeats::default(),
+    }))
 }
 
 /// Forwards events, with the fields of the spans around them, to a logger, and
@@ -129,6 +163,7 @@ fn dispatch(
 struct HostLayer<L> {
     logger: L,
     recent: Option<Arc<RecentEvents>>,
+    repeats: Repeats,
 }
 
 impl<L: Fn() -> Option<Arc<Logger>>> HostLayer<L> {
@@ -215,12 +250,20 @@ where
             }
         }
         event.record(&mut fields);
-        if let Some(logger) = logger {
+        let left_out = match *metadata.level() <= Level::INFO {
+            true => self.repeats.pass(metadata, &fields),
+            false => Some(0),
+        };
+        if let (Some(logger), Some(left_out)) = (logger, left_out) {
+            let mut object = fields.object.clone();
+            if left_out > 0 {
+                object.insert("repeats", i64::try_from(left_out).unwrap_or(i64::MAX));
+            }
             logger.log(
                 level(*metadata.level()),
                 metadata.target(),
                 &fields.message,
-                &fields.object,
+                &object,
             );
         }
         if let Some(recent) = recent {
@@ -386,6 +429,94 @@ mod tests {
         };
         assert_eq!(event.message, "kept");
         assert_eq!(event.fields, Object::new().with("secondary", "office"));
+    }
+
+    #[test]
+    fn lines_that_repeat_are_limited_but_no_change_of_state() {
+        let host = Host::default();
+        let log = host.log();
+        log.scope(|| {
+            for row in 0..1_000 {
+                tracing::warn!(secondary = "office", key = row, "rejected");
+            }
+            tracing::warn!(secondary = "attic", key = 1, "rejected");
+            for _ in 0..20 {
+                tracing::warn!(
+                    secondary = "office",
+                    to = "unreachable",
+                    "cannot be reached"
+                );
+            }
+        });
+        let lines = host.0.lock();
+        let count = |message: &str, secondary: &str| {
+            let secondary = Value::from(secondary);
+            let is_it =
+                |line: &&Line| line.2 == message && line.3.get("secondary") == Some(&secondary);
+            lines.iter().filter(is_it).count()
+        };
+        assert_eq!(count("rejected", "office"), 5);
+        assert_eq!(count("rejected", "attic"), 1);
+        assert_eq!(count("cannot be reached", "office"), 20);
+        // The page has the number of all.
+        let (events, _) = log.recent_events().after(0);
+        assert_eq!(events[0].count, 1_000);
+    }
+
+    /// The fields of an event in source text: `name`, `%name`, `name = value`.
+    fn fields_of(macro_text: &str) -> Vec<String> {
+        let (mut names, mut depth, mut start) = (Vec::new(), 0, 0);
+        for (place, letter) in macro_text.char_indices() {
+            match letter {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth -= 1,
+                // What follows is the message, unless it is the value of a field.
+                '"' if macro_text[start..place].trim().is_empty() => return names,
+                ',' if depth == 0 => {
+                    let field = macro_text[start..place].split('=').next().unwrap_or("");
+                    names.push(field.trim().trim_start_matches(['%', '?']).to_owned());
+                    start = place + 1;
+                }
+                _ => {}
+            }
+            if depth < 0 {
+                return names;
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn every_field_of_an_event_has_a_fixed_name() {
+        let home = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut directories = vec![
+            home.join("src"),
+            home.join("../plugin-api/surreal-storage/src"),
+        ];
+        let mut events = 0;
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                if path.ends_with("logging.rs") || path.extension().is_none_or(|it| it != "rs") {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                for level in ["error", "warn", "info", "debug", "trace"] {
+                    for event in text.split(&format!("tracing::{level}!(")).skip(1) {
+                        events += 1;
+                        for name in fields_of(event) {
+                            let is_known = FIELDS.iter().any(|(known, _)| *known == name);
+                            assert!(is_known, "{}: {name:?} in {:.80}", path.display(), event);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(events > 40, "only {events} events were found");
     }
 
     #[test]

@@ -35,6 +35,7 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::sync::Arc;
+use tracing::Span;
 use updates::Updates;
 
 /// The storage that replicates writes and merges reads.
@@ -128,6 +129,34 @@ macro_rules! by_kind {
     };
 }
 
+/// The span in which a call of a kind runs; events inside have its fields.
+macro_rules! call_span {
+    (admin query $context:ident) => {
+        call_span!(@ "query" query $context)
+    };
+    (admin $method:ident $context:ident) => {
+        Span::none()
+    };
+    (read $method:ident $context:ident) => {
+        call_span!(@ "merge" $method $context)
+    };
+    ($write:ident $method:ident $context:ident) => {
+        call_span!(@ "replicate" $method $context)
+    };
+    (@ $name:literal $method:ident $context:ident) => {
+        tracing::debug_span!(
+            $name,
+            request_id = request_id($context),
+            method = stringify!($method)
+        )
+    };
+}
+
+/// The host's id of a call; none if it gave none.
+fn request_id(context: &CallContext) -> Option<&str> {
+    Some(&*context.request_id).filter(|id| !id.is_empty())
+}
+
 macro_rules! dispatch {
     ($(
         $(#[$($about:tt)*])*
@@ -148,6 +177,7 @@ macro_rules! dispatch {
                         $($argument: rust_type!($type)),*
                     ) -> StorageResult<$answer> {
                         let this = self;
+                        let _span = call_span!($kind $method context).entered();
                         by_kind!(this $kind $method).$method(context, $($argument),*)
                     }
                 )*

@@ -4,10 +4,12 @@
 //! a library of their own.
 
 use crate::wait;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
 use std::{
     env,
     io::{self, BufRead, BufReader, Write},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -134,17 +136,31 @@ impl Browser {
         );
     }
 
+    /// The role and the name of an element in the accessibility tree: what a screen
+    /// reader says of it.
+    pub fn accessible(&self, selector: &str) -> (String, String) {
+        let id = self.element(selector);
+        let ask = |what: &str| {
+            let answer = self.get(&format!("element/{id}/{what}"));
+            answer.as_str().unwrap_or_default().to_owned()
+        };
+        (ask("computedrole"), ask("computedlabel"))
+    }
+
     /// Clicks on an element as a person does: it has to be visible and not covered.
     pub fn click(&self, selector: &str) {
+        let id = self.element(selector);
+        self.post(&format!("element/{id}/click"), &json!({}));
+    }
+
+    /// The driver's id of the first element of a CSS selector.
+    fn element(&self, selector: &str) -> String {
         let element = self.post(
             "element",
             &json!({"using": "css selector", "value": selector}),
         );
         let id = element.as_object().unwrap().values().next().unwrap();
-        self.post(
-            &format!("element/{}/click", id.as_str().unwrap()),
-            &json!({}),
-        );
+        id.as_str().unwrap().to_owned()
     }
 
     /// Presses a key, or several.
@@ -170,6 +186,31 @@ impl Browser {
         );
     }
 
+    /// Has the page see a light or a dark desktop: `light` or `dark`.
+    pub fn prefer(&self, scheme: &str) {
+        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+        self.post(
+            "goog/cdp/execute",
+            &json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": [feature]}}),
+        );
+    }
+
+    /// A picture of the whole page as it is now, also of what does not fit into the
+    /// window, in a PNG file.
+    pub fn screenshot(&self, file: &Path) {
+        let size = self.run(
+            "const page = document.documentElement;
+             return {x: 0, y: 0, width: page.scrollWidth, height: page.scrollHeight, scale: 1}",
+        );
+        let parameters = json!({"format": "png", "captureBeyondViewport": true, "clip": size});
+        let answer = self.post(
+            "goog/cdp/execute",
+            &json!({"cmd": "Page.captureScreenshot", "params": parameters}),
+        );
+        let data = answer["data"].as_str().unwrap();
+        std::fs::write(file, BASE64_STANDARD.decode(data).unwrap()).unwrap();
+    }
+
     /// What scripts and the browser complained about since the last call. A
     /// request without an answer is no complaint: the page shows that itself.
     pub fn complaints(&self) -> Vec<String> {
@@ -181,18 +222,28 @@ impl Browser {
             .collect()
     }
 
+    fn get(&self, command: &str) -> Json {
+        let response = self.agent.get(format!("{}/{command}", self.url)).call();
+        value(response.unwrap(), command)
+    }
+
     fn post(&self, command: &str, body: &Json) -> Json {
-        let mut response = self
+        let response = self
             .agent
             .post(format!("{}/{command}", self.url))
             .content_type("application/json")
-            .send(body.to_string().as_bytes())
-            .unwrap();
-        let answer = response.body_mut().read_to_vec().unwrap();
-        let mut answer: Json = serde_json::from_slice(&answer).unwrap();
-        assert!(response.status().is_success(), "{command} {body}: {answer}");
-        answer["value"].take()
+            .send(body.to_string().as_bytes());
+        value(response.unwrap(), &format!("{command} {body}"))
     }
+}
+
+/// The value of an answer.
+fn value(mut response: ureq::http::Response<ureq::Body>, what: &str) -> Json {
+    let body = response.body_mut().with_config().limit(u64::MAX);
+    let answer = body.read_to_vec().unwrap();
+    let mut answer: Json = serde_json::from_slice(&answer).unwrap();
+    assert!(response.status().is_success(), "{what}: {answer}");
+    answer["value"].take()
 }
 
 impl Drop for Browser {

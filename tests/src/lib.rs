@@ -7,6 +7,7 @@
 //! | [`load`] | threads that write and report what was acknowledged |
 //! | [`writer`] | a host in a process of its own under such a load, to be killed |
 //! | [`proxy`] | a network with faults |
+//! | [`served`] | the routes of a host, over HTTP |
 //! | [`browser`] | a headless Chromium |
 //! | [`promtool`] | Prometheus' tool that checks metrics and rules |
 //! | [`ledger`] | the acknowledged writes, and whether a database has each once and in order |
@@ -22,8 +23,9 @@
 //! hosts have one log), `crash` (the host is killed), `panics` (a step of the
 //! plugin panics), `backlog` (what a long outage costs), `setups`
 //! (servers, topologies and habits that users have), `builds` (debug and release
-//! builds work together), `page` (the status page in a browser),
-//! `monitoring` (metrics, health and alert rules).
+//! builds work together), `page` (the status page in a browser), `operator`
+//! (an operator's story, through the page and the commands), `verify` (comparing
+//! while the host writes), `monitoring` (metrics, health and alert rules).
 
 #![allow(
     clippy::unwrap_used,
@@ -41,6 +43,7 @@ pub mod load;
 pub mod promtool;
 pub mod proxy;
 pub mod random;
+pub mod served;
 pub mod site;
 #[cfg(target_os = "linux")]
 pub mod small_disk;

@@ -7,7 +7,7 @@ mod status;
 
 pub use status::{ReplicationStatus, SecondaryState};
 
-use crate::host::Host;
+use crate::{host::Host, http::Token};
 use plugin_api::{
     abi_stable::std_types::Tuple2,
     error::ModuleError,
@@ -52,8 +52,8 @@ pub enum AdminError {
         /// What went wrong.
         reason: Box<ureq::Error>,
     },
-    /// The module rejected the request.
-    #[error("the module rejected the request (HTTP {status}): {message}")]
+    /// The host or the module rejected the request.
+    #[error("the request was rejected (HTTP {status}): {message}")]
     Rejected {
         /// The HTTP status.
         status: u16,
@@ -72,7 +72,11 @@ enum Transport {
     /// The module is in this process.
     Local(HttpEndpoints),
     /// A host serves the routes at this address.
-    Remote { base: Url, agent: ureq::Agent },
+    Remote {
+        base: Url,
+        agent: ureq::Agent,
+        token: Option<Token>,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -102,6 +106,14 @@ impl AdminClient {
     /// # Errors
     /// It is not such an address.
     pub fn remote(url: &str) -> Result<Self, AdminError> {
+        Self::remote_with(url, None)
+    }
+
+    /// The same, with the token that the host asks for before it changes something.
+    ///
+    /// # Errors
+    /// It is not such an address.
+    pub fn remote_with(url: &str, token: Option<Token>) -> Result<Self, AdminError> {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -113,6 +125,7 @@ impl AdminClient {
         Ok(Self(Transport::Remote {
             base: base_url(url)?,
             agent,
+            token,
         }))
     }
 
@@ -162,11 +175,15 @@ impl AdminClient {
         };
         let (status, answer) = match &self.0 {
             Transport::Local(endpoints) => local(endpoints, method, route, query, body)?,
-            Transport::Remote { base, agent } => remote(agent, base, method, route, query, &body)
-                .map_err(|reason| AdminError::Unreachable {
-                url: shown(base).to_owned(),
-                reason: Box::new(reason),
-            })?,
+            Transport::Remote { base, agent, token } => {
+                let url = route_url(base, route, query);
+                remote(agent, &url, token.as_ref(), method, &body).map_err(|reason| {
+                    AdminError::Unreachable {
+                        url: shown(base).to_owned(),
+                        reason: Box::new(reason),
+                    }
+                })?
+            }
         };
         if status >= 400 {
             return Err(AdminError::Rejected {
@@ -205,19 +222,21 @@ fn local(
 /// Sends the request to a host. Returns the HTTP status and the body.
 fn remote(
     agent: &ureq::Agent,
-    base: &Url,
+    url: &Url,
+    token: Option<&Token>,
     method: Method,
-    route: &str,
-    query: &[(&str, &str)],
     body: &[u8],
 ) -> Result<(u16, Vec<u8>), ureq::Error> {
-    let url = route_url(base, route, query);
     let mut response = match method {
         Method::Get => agent.get(url.as_str()).call(),
-        Method::Post => agent
-            .post(url.as_str())
-            .content_type("application/json")
-            .send(body),
+        Method::Post => {
+            let request = agent.post(url.as_str()).content_type("application/json");
+            match token {
+                Some(token) => request.header("Authorization", token.header()),
+                None => request,
+            }
+            .send(body)
+        }
     }?;
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(u64::MAX);

@@ -1,13 +1,18 @@
 //! The commands that show and control replication.
 
-use super::{AdminCommand, DeadLetters, HostOption, SecondaryOption, session};
+use super::{
+    AdminCommand, DeadLetters, HostOption, SecondaryOption, StatusOptions, exit::UsageError,
+    session, text, verify, watch,
+};
 use crate::{
     admin::{AdminClient, AdminError},
     host::Host,
-    output::{bar, say, spinner},
+    output::{bar, say},
 };
+use indicatif::ProgressDrawTarget;
 use serde_json::{Value as Json, json};
 use std::{
+    cell::Cell,
     io::{self, Write},
     thread,
     time::{Duration, Instant},
@@ -18,50 +23,81 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the status is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-pub(super) fn run(command: AdminCommand) -> anyhow::Result<bool> {
+pub(super) fn run(command: AdminCommand, json: bool) -> anyhow::Result<bool> {
+    let answer =
+        |host: &HostOption, question: Question<'_>, text: Text| request(host, question, text, json);
     match command {
-        AdminCommand::Status(options) => request(&options.host, |admin| {
-            admin.get("status", options.secondary.query().as_slice())
-        }),
-        AdminCommand::Pause(host) => on_running_host(&host, "pause"),
-        AdminCommand::Resume(host) => on_running_host(&host, "resume"),
-        AdminCommand::DeadLetters { action } => dead_letters(action),
-        AdminCommand::Resync(options) => request(&options.host, |admin| {
-            let body = body(&options.secondary, "tables", &options.tables);
-            let answer = admin.post("resync", &body)?;
-            wait_until_caught_up(admin, "resyncing")?;
-            Ok(answer)
-        }),
-        AdminCommand::Verify(options) => {
-            let answer = ask(&options.host, |admin| {
+        AdminCommand::Status(options) => status(&options, json),
+        AdminCommand::Pause(host) => on_running_host(&host, "pause", json),
+        AdminCommand::Resume(host) => on_running_host(&host, "resume", json),
+        AdminCommand::DeadLetters { action } => match action {
+            DeadLetters::List { host, secondary } => {
+                let secondary = secondary.secondary.as_deref();
+                answer(
+                    &host,
+                    &|admin| list_dead_letters(admin, secondary),
+                    text::dead_letters,
+                )
+            }
+            DeadLetters::Replay(options) => answer(
+                &options.host,
+                &|admin| {
+                    let body = body(&options.secondary, "ids", &options.ids);
+                    let answer = admin.post("dead-letters/replay", &body)?;
+                    wait_until_caught_up(admin, "replaying", json)?;
+                    Ok(answer)
+                },
+                text::fields,
+            ),
+            DeadLetters::Discard(options) => answer(
+                &options.host,
+                &|admin| {
+                    let body = body(&options.secondary, "ids", &options.ids);
+                    admin.post("dead-letters/discard", &body)
+                },
+                text::fields,
+            ),
+        },
+        AdminCommand::Resync(options) => answer(
+            &options.host,
+            &|admin| {
                 let body = body(&options.secondary, "tables", &options.tables);
-                let spinner = spinner("comparing");
-                let answer = admin.post("verify", &body)?;
-                spinner.finish_and_clear();
-                wait_until_caught_up(admin, "repairing")?;
+                let answer = admin.post("resync", &body)?;
+                wait_until_caught_up(admin, "resyncing", json)?;
                 Ok(answer)
-            })?;
-            Ok(answer["equal"] == json!(true))
-        }
+            },
+            text::fields,
+        ),
+        AdminCommand::Verify(options) => verify::run(&options, json),
     }
 }
 
-fn dead_letters(action: DeadLetters) -> anyhow::Result<bool> {
-    match action {
-        DeadLetters::List { host, secondary } => request(&host, |admin| {
-            list_dead_letters(admin, secondary.secondary.as_deref())
-        }),
-        DeadLetters::Replay(options) => request(&options.host, |admin| {
-            let body = body(&options.secondary, "ids", &options.ids);
-            let answer = admin.post("dead-letters/replay", &body)?;
-            wait_until_caught_up(admin, "replaying")?;
-            Ok(answer)
-        }),
-        DeadLetters::Discard(options) => request(&options.host, |admin| {
-            let body = body(&options.secondary, "ids", &options.ids);
-            admin.post("dead-letters/discard", &body)
-        }),
+/// What a host is asked.
+type Question<'a> = &'a dyn Fn(&AdminClient) -> Result<Json, AdminError>;
+/// An answer as people see it.
+type Text = fn(&Json) -> String;
+
+fn status(options: &StatusOptions, json: bool) -> anyhow::Result<bool> {
+    let query = options.secondary.query();
+    if options.watch {
+        let (admin, _host) = open(&options.host)?;
+        let interval = Duration::from_secs_f64(options.interval);
+        let view = watch::View {
+            query,
+            interval,
+            json,
+        };
+        watch::status(&admin, &view)?;
+        return Ok(true);
     }
+    let health = Cell::new(true);
+    let question = |admin: &AdminClient| {
+        let status = admin.get("status", query.as_slice())?;
+        health.set(status["health"] == "healthy");
+        Ok(status)
+    };
+    request(&options.host, &question, text::status, json)?;
+    Ok(health.get() || !options.check)
 }
 
 /// All dead letters, which the module lists in pages.
@@ -88,7 +124,7 @@ fn list_dead_letters(admin: &AdminClient, secondary: Option<&str>) -> Result<Jso
 }
 
 /// The body of a request about some `ids` or `tables`; no secondary means all.
-fn body(secondary: &SecondaryOption, name: &str, values: &[String]) -> Json {
+pub(super) fn body(secondary: &SecondaryOption, name: &str, values: &[String]) -> Json {
     let mut body = json!({ name: values });
     if let Some(secondary) = &secondary.secondary {
         body["secondary"] = json!(secondary);
@@ -97,29 +133,29 @@ fn body(secondary: &SecondaryOption, name: &str, values: &[String]) -> Json {
 }
 
 /// A request whose effect ends with the host's process.
-fn on_running_host(host: &HostOption, route: &str) -> anyhow::Result<bool> {
+fn on_running_host(host: &HostOption, route: &str, json: bool) -> anyhow::Result<bool> {
     if host.url.is_none() {
-        anyhow::bail!(
+        return Err(UsageError(format!(
             "{route} needs a running host: its effect would end with the host that --config starts. \
              Run `host-harness serve` and give its address as --url"
-        );
+        ))
+        .into());
     }
-    request(host, |admin| admin.post(route, &Json::Null))
+    request(
+        host,
+        &|admin| admin.post(route, &Json::Null),
+        text::fields,
+        json,
+    )
 }
 
 /// Asks the chosen host, and prints its answer.
 fn request(
     option: &HostOption,
-    question: impl FnOnce(&AdminClient) -> Result<Json, AdminError>,
+    question: Question<'_>,
+    text: Text,
+    json: bool,
 ) -> anyhow::Result<bool> {
-    ask(option, question).map(|_| true)
-}
-
-/// Asks the chosen host, prints its answer, and returns it.
-fn ask(
-    option: &HostOption,
-    question: impl FnOnce(&AdminClient) -> Result<Json, AdminError>,
-) -> anyhow::Result<Json> {
     let (admin, host) = open(option)?;
     let answer = question(&admin);
     drop(admin);
@@ -127,20 +163,26 @@ fn ask(
         host.shutdown()?;
     }
     let answer = answer?;
-    say(format_args!("{answer:#}"))?;
-    Ok(answer)
+    match json {
+        true => say(format_args!("{answer:#}"))?,
+        false => say(text(&answer).trim_end())?,
+    }
+    Ok(true)
 }
 
-fn open(option: &HostOption) -> anyhow::Result<(AdminClient, Option<Host>)> {
+pub(super) fn open(option: &HostOption) -> anyhow::Result<(AdminClient, Option<Host>)> {
     match (&option.url, &option.config) {
-        (Some(url), _) => Ok((AdminClient::remote(url)?, None)),
+        (Some(url), _) => {
+            let token = option.token.read()?;
+            Ok((AdminClient::remote_with(url, token)?, None))
+        }
         (None, Some(config)) => {
             let host = session::start(config)?;
             let admin = AdminClient::local(&host)?;
             wait_until_connected(&admin)?;
             Ok((admin, Some(host)))
         }
-        (None, None) => anyhow::bail!("--config or --url is required"),
+        (None, None) => Err(UsageError("--config or --url is required".to_owned()).into()),
     }
 }
 
@@ -157,9 +199,16 @@ pub(super) fn wait_until_connected(admin: &AdminClient) -> Result<(), AdminError
 /// Shows progress until every secondary has caught up. Stops waiting when one is
 /// disconnected or paused, since the rest is then replicated later; if an operator
 /// paused replication, with a hint how to resume it.
-fn wait_until_caught_up(admin: &AdminClient, what: &str) -> Result<(), AdminError> {
+pub(super) fn wait_until_caught_up(
+    admin: &AdminClient,
+    what: &str,
+    is_quiet: bool,
+) -> Result<(), AdminError> {
     let before = admin.replication()?;
     let progress = bar(what, usize::try_from(before.backlog).unwrap_or(usize::MAX));
+    if is_quiet {
+        progress.set_draw_target(ProgressDrawTarget::hidden());
+    }
     loop {
         let now = admin.replication()?;
         let done = now.replicated.saturating_sub(before.replicated);

@@ -1,6 +1,9 @@
 //! The commands that try modules out. `Ok(false)` is exit code 1: the answer is no.
 
-use super::{CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions, admin, session};
+use super::{
+    CallOptions, Command, DemoOptions, ExerciseOptions, ServeOptions, admin, exit::UsageError,
+    session,
+};
 use crate::{
     admin::{AdminClient, AdminError},
     call::call,
@@ -8,12 +11,13 @@ use crate::{
     demo,
     exercise::{self, Outcome, Report, Step},
     host::Host,
-    http,
-    output::{bar, say},
+    http::{self, Access},
+    output::{bar, bytes_bar, say},
     server::{SecondaryServer, ServerStorage},
     upgrade_export::upgrade,
 };
 use anyhow::Context;
+use clap_complete::Shell;
 use plugin_api::{
     loading::{self, CONTRACT_VERSION},
     storage::{CallContext, METHODS},
@@ -22,22 +26,48 @@ use serde_json::json;
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Write as _},
-    net::SocketAddr,
+    io::{self, BufReader, BufWriter, Read, Write as _},
     path::Path,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(super) fn run(command: Command) -> anyhow::Result<bool> {
+pub(super) fn run(command: Command, json: bool) -> anyhow::Result<bool> {
     match command {
         Command::Demo(options) => demo(&options),
-        Command::Exercise(options) => exercise(&options),
-        Command::Inspect { library, json } => inspect(&library, json),
-        Command::Call(options) => call_one(&options),
-        Command::Serve { config, bind } => serve(&config, bind),
-        Command::UpgradeExport { export } => upgrade_export(&export),
-        Command::Admin(command) => admin::run(command),
+        Command::Exercise(options) => exercise(&options, json),
+        Command::Inspect { library } => inspect(&library, json),
+        Command::Call(options) => call_one(&options, json),
+        Command::Serve(options) => serve(&options, json),
+        Command::UpgradeExport { export } => upgrade_export(&export, json),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { dir } => manual(dir.as_deref()),
+        Command::Admin(command) => admin::run(command, json),
     }
+}
+
+fn completions(shell: Shell) -> anyhow::Result<bool> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut super::command(), "host-harness", &mut script);
+    // For bash, clap_complete 4.6 names a program with a hyphen in two ways.
+    let script = String::from_utf8(script)?.replace("host__subcmd__harness", "host__harness");
+    io::stdout().write_all(script.as_bytes())?;
+    Ok(true)
+}
+
+fn manual(dir: Option<&Path>) -> anyhow::Result<bool> {
+    let command = super::command();
+    match dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+            clap_mangen::generate_to(command, dir)?;
+        }
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command).render(&mut page)?;
+            io::stdout().write_all(&page)?;
+        }
+    }
+    Ok(true)
 }
 
 fn demo(options: &DemoOptions) -> anyhow::Result<bool> {
@@ -100,7 +130,14 @@ fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {
     Ok(fits)
 }
 
-fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
+fn call_one(options: &CallOptions, json: bool) -> anyhow::Result<bool> {
+    if options.list && json {
+        let methods = METHODS.iter().map(|method| {
+            json!({"name": method.name, "arguments": method.arguments, "about": method.about.trim()})
+        });
+        say(format_args!("{:#}", methods.collect::<serde_json::Value>()))?;
+        return Ok(true);
+    }
     if options.list {
         for method in METHODS {
             let arguments = method.arguments.join(", ");
@@ -113,11 +150,15 @@ fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let (Some(method), Some(config)) = (&options.method, &options.config) else {
-        anyhow::bail!("METHOD and --config are required");
+        return Err(UsageError("METHOD and --config are required".to_owned()).into());
     };
     let text = arguments(&options.arguments)?;
-    let arguments = serde_json::from_str(&text)
-        .with_context(|| format!("the arguments {} are not JSON", options.arguments))?;
+    let arguments = serde_json::from_str(&text).map_err(|error| {
+        UsageError(format!(
+            "the arguments {} are not JSON: {error}",
+            options.arguments
+        ))
+    })?;
     let host = session::start(config)?;
     if !options.bare && !options.no_wait {
         match AdminClient::local(&host) {
@@ -145,18 +186,27 @@ fn arguments(given: &str) -> anyhow::Result<Cow<'_, str>> {
             .context("cannot read the arguments from stdin")?
             .into(),
         (_, Some(file)) => std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read the arguments from {file}"))?
+            .map_err(|error| UsageError(format!("cannot read the arguments from {file}: {error}")))?
             .into(),
         (text, None) => text.into(),
     })
 }
 
-fn serve(config: &ConfigOption, bind: SocketAddr) -> anyhow::Result<bool> {
-    let host = session::start(&config.config)?;
-    let router = http::router(&host);
-    let ready = |address| {
+fn serve(options: &ServeOptions, json: bool) -> anyhow::Result<bool> {
+    let bind = options.bind;
+    // Before a host is started that nobody could reach.
+    let access = Access::new(bind, options.token.read()?, options.hosts.clone())?;
+    let host = session::start(&options.config.config)?;
+    let router = http::router(&host, access);
+    let ready = move |address| {
         // A closed stdout is no reason to stop serving.
-        let _ = say(format_args!("serving on http://{address}; Ctrl-C stops it"));
+        let _ = match json {
+            true => say(json!({"url": format!("http://{address}")})),
+            false => say(format_args!(
+                "serving on http://{address}; Ctrl-C stops it\n\
+                 the status page is http://{address}/api/db-sync/"
+            )),
+        };
     };
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
@@ -185,31 +235,46 @@ fn asked_to_end() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
-fn upgrade_export(export: &Path) -> anyhow::Result<bool> {
-    let input: Box<dyn BufRead> = if export == Path::new("-") {
-        Box::new(io::stdin().lock())
+fn upgrade_export(export: &Path, json: bool) -> anyhow::Result<bool> {
+    let (input, progress): (Box<dyn Read>, _) = if export == Path::new("-") {
+        (Box::new(io::stdin().lock()), bytes_bar("reading", None))
     } else {
-        let file = File::open(export).with_context(|| export.display().to_string())?;
-        Box::new(BufReader::with_capacity(1 << 20, file))
+        let file = File::open(export)
+            .map_err(|error| UsageError(format!("{}: {error}", export.display())))?;
+        let size = file.metadata().ok().map(|metadata| metadata.len());
+        (Box::new(file), bytes_bar("reading", size))
     };
+    let input = BufReader::with_capacity(1 << 20, progress.wrap_read(input));
     let mut changes = 0_u64;
     upgrade(input, BufWriter::new(io::stdout().lock()), |change| {
         changes += 1;
-        // With stderr closed there is nowhere to report to.
-        let _ = writeln!(io::stderr(), "line {}: {}", change.line, change.what);
+        progress.suspend(|| {
+            // With stderr closed there is nowhere to report to.
+            let _ = match json {
+                true => {
+                    let change = json!({"line": change.line, "change": change.what.to_string()});
+                    writeln!(io::stderr(), "{change}")
+                }
+                false => writeln!(io::stderr(), "line {}: {}", change.line, change.what),
+            };
+        });
     })
     .with_context(|| export.display().to_string())?;
-    let _ = writeln!(
-        io::stderr(),
-        "{changes} changes; import it with a 3.x server: surreal import"
-    );
+    progress.finish_and_clear();
+    let _ = match json {
+        true => writeln!(io::stderr(), "{}", json!({ "changes": changes })),
+        false => writeln!(
+            io::stderr(),
+            "{changes} changes; import it with a 3.x server: surreal import"
+        ),
+    };
     Ok(true)
 }
 
-fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {
+fn exercise(options: &ExerciseOptions, json: bool) -> anyhow::Result<bool> {
     let home = tempfile::tempdir()?;
     let steps = exercise::script()?;
-    let bare = play(home.path(), "", "bare", &steps, options.json)?;
+    let bare = play(home.path(), "", "bare", &steps, json)?;
     let wrapped = if options.bare {
         None
     } else {
@@ -221,10 +286,10 @@ fn exercise(options: &ExerciseOptions) -> anyhow::Result<bool> {
             modules.display(),
             server.url()
         );
-        Some(play(home.path(), &block, "wrapped", &steps, options.json)?)
+        Some(play(home.path(), &block, "wrapped", &steps, json)?)
     };
     let report = Report::new(&bare, wrapped.as_deref());
-    if options.json {
+    if json {
         say(serde_json::to_string_pretty(&report)?)?;
     } else {
         say(&report)?;

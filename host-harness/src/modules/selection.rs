@@ -3,9 +3,10 @@
 use crate::config::{ConfigError, bad, environment, expand};
 use plugin_api::value::Value;
 use serde_yaml::Value as Yaml;
+use std::fmt;
 
 /// One module of the host's YAML.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Selection {
     /// The module's id.
     pub id: String,
@@ -13,6 +14,16 @@ pub struct Selection {
     pub enabled: bool,
     /// The block as it stands, which the module itself makes sense of.
     pub settings: Value,
+}
+
+impl fmt::Debug for Selection {
+    /// Without the settings: they may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selection")
+            .field("id", &self.id)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Reads both forms of `modules`, in the order of the file: the map

@@ -288,7 +288,7 @@ fn a_cleanup_that_fails_or_panics_is_reported_and_the_others_are_cleaned_up() {
 fn a_modules_routes_are_served() {
     let home = home(&["alpha"]);
     let host = start(home.path(), "{test_alpha: {}}");
-    let router = http::router(&host);
+    let router = http::router(&host, http::Access::on_loopback());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (address, bound) = mpsc::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

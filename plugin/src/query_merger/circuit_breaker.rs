@@ -63,6 +63,10 @@ impl CircuitBreaker {
         }
     }
 
+    pub(super) fn name(&self) -> &str {
+        self.secondary.name()
+    }
+
     pub(super) fn priority(&self) -> u32 {
         self.secondary.priority()
     }
@@ -155,7 +159,7 @@ impl CircuitBreaker {
         }
         tracing::warn!(
             secondary = self.secondary.name(),
-            query_timeout = ?self.query_timeout,
+            timeout = ?self.query_timeout,
             "the secondary did not answer a read within query_timeout; reads do without it, and one probe per query_timeout checks whether it is fast enough again"
         );
     }

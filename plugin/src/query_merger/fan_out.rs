@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tracing::Span;
 
 /// A request to one backend.
 pub(super) type Request<T> = Box<dyn FnOnce(&dyn Backend, &CallContext) -> StorageResult<T> + Send>;
@@ -132,8 +133,9 @@ impl<'m> FanOut<'m> {
                 // The caller's deadline has passed: there is nothing to wait for.
                 continue;
             }
-            let (sender, context) = (sender.clone(), context.clone());
+            let (sender, context, span) = (sender.clone(), context.clone(), Span::current());
             self.merger.runtime.spawn_blocking(move || {
+                let _span = span.entered();
                 let Participant {
                     breaker, connected, ..
                 } = participant;
@@ -141,6 +143,10 @@ impl<'m> FanOut<'m> {
                 let response = guard("asking a secondary", || {
                     request(&*connected.backend, &context)
                 });
+                if let Err(error) = &response {
+                    let secondary = breaker.name();
+                    tracing::debug!(secondary, %error, "a read does without the secondary");
+                }
                 breaker.responded(
                     connected.generation,
                     started.elapsed(),
@@ -214,6 +220,12 @@ impl<'m> FanOut<'m> {
                     if let Some(participant) = participant.filter(|it| it.awaited)
                         && sent_at.elapsed() >= timeout
                     {
+                        let secondary = participant.breaker.name();
+                        tracing::debug!(
+                            secondary,
+                            ?timeout,
+                            "a read waits no longer for the secondary"
+                        );
                         participant.breaker.timed_out(timeout);
                     }
                     ReadOutcome::TooSlow

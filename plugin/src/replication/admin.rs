@@ -30,8 +30,8 @@ impl Replication {
         }
     }
 
-    pub(super) fn queue(&self) -> StorageResult<&SyncQueue> {
-        self.pipeline().map(|pipeline| &*pipeline.queue)
+    pub(super) fn queue(&self) -> StorageResult<&Arc<SyncQueue>> {
+        self.pipeline().map(|pipeline| &pipeline.queue)
     }
 
     pub(super) fn executor(&self) -> StorageResult<&Arc<SyncExecutor>> {

@@ -7,7 +7,6 @@
 //! | `status` | the status and what the metrics need |
 //! | [`verify`] | comparing the secondaries with the primary |
 //! | `not_replicated` | which tables of the primary are not replicated |
-//! | `verification` | the progress and the result of a comparison; those in the background |
 //! | `log_row` | the log's row in the primary: that the log misses writes, and its epoch |
 //! | `queue_id` | the name of a `queue_dir`, which moves along with it |
 //! | `recovery_task` | reopening the log and the tombstones after a failure |
@@ -22,11 +21,12 @@ mod recovery_task;
 mod sampling_task;
 mod settlement_task;
 mod status;
-mod verification;
 mod verify;
 
-pub use verification::{VerifyJob, VerifyProgress, VerifyState};
-pub use verify::{TableReport, VerifyReport};
+pub use verify::{
+    ColumnDifference, ColumnValues, DEFAULT_EXAMPLES, Difference, MAX_EXAMPLES, RowExample,
+    TableReport, VerifyJob, VerifyOptions, VerifyProgress, VerifyReport, VerifyState,
+};
 
 use crate::{
     config::{
@@ -60,7 +60,7 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
-use verification::Verification;
+use verify::Verification;
 
 /// The database's futures are deep.
 const STACK_SIZE: usize = 10 << 20;
@@ -311,7 +311,7 @@ impl Replication {
                 if waiting > 0 {
                     tracing::info!(
                         secondary = name,
-                        waiting,
+                        operations = waiting,
                         "operations that were not replicated yet wait in the log for the next \
                          start"
                     );

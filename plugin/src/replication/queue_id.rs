@@ -59,7 +59,7 @@ impl QueueId {
         match write(&self.file, &id) {
             Ok(()) => Some(id),
             Err(error) => {
-                tracing::debug!(%error, file = %self.file.display(), "no queue id was written");
+                tracing::debug!(%error, path = %self.file.display(), "no queue id was written");
                 None
             }
         }

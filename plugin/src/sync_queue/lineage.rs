@@ -74,8 +74,8 @@ impl SyncQueue {
             }
         };
         tracing::warn!(
-            dir = %self.config.dir.display(),
-            problem,
+            path = %self.config.dir.display(),
+            reason = problem,
             "the log is not the one that this host had last; every table is resynced"
         );
         self.is_resynced_as_copy.store(true, Ordering::Release);
@@ -132,7 +132,7 @@ impl SyncQueue {
     pub fn take_new_log_id(&self, secondary: &str) -> Result<(), QueueError> {
         tracing::warn!(
             secondary,
-            dir = %self.config.dir.display(),
+            path = %self.config.dir.display(),
             "the secondary's positions of this log were claimed by another host, or by a later \
              state of the log: queue_dir was copied or restored. The log takes a new id and is \
              resynced. Give each host a queue_dir of its own; otherwise no action is needed"

@@ -67,7 +67,7 @@ impl SyncQueue {
             self.flag_possible_filter_change(error);
         }
         if opened? {
-            tracing::info!(dir = %self.config.dir.display(), "the queue store is open");
+            tracing::info!(path = %self.config.dir.display(), "the queue store is open");
             self.settle_lineage(lineage);
             // The store may be another one, or may have lost its end.
             self.intents.lack_records();
@@ -244,7 +244,7 @@ impl SyncQueue {
     fn set_aside_corrupt(&self) -> Result<(), QueueError> {
         let aside = self.set_aside("damaged", "the queue store was corrupt")?;
         tracing::error!(
-            set_aside = %aside.display(),
+            path = %aside.display(),
             "the queue store was corrupt; it was moved aside and replaced, and a resync of every \
              table is scheduled. If this happens again, check the disk"
         );

@@ -115,7 +115,10 @@ impl SyncedStorage {
         fail_points::pass("after_primary_commit");
         let keys = write.row_keys(&receipt);
         self.clear_tombstones(write.table, &receipt, &keys);
-        in_flight.stored(&write.operations(&receipt, keys));
+        let operations = write.operations(&receipt, keys);
+        in_flight.stored(&operations);
+        let (table, operations) = (write.table, operations.len());
+        tracing::debug!(table, operations, "a write is stored on the primary");
         Ok(receipt)
     }
 

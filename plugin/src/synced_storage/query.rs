@@ -165,7 +165,7 @@ impl SyncedStorage {
                     if rows.len() > Deletion::MAX_ROWS {
                         tracing::warn!(
                             table,
-                            max = Deletion::MAX_ROWS,
+                            rows = Deletion::MAX_ROWS,
                             "a raw query deletes more rows than get tombstones; merged reads may \
                              show the secondaries' copies of them"
                         );

@@ -74,6 +74,9 @@ function showStatus() {
   showProblems(status.reasons);
   showSecondaries(secondaries.map((secondary) => ({ secondary, now, elapsed, ...historyOf(secondary.name) })));
   showChoices(secondaries.map((secondary) => secondary.name));
+  const left = status.not_replicated.map(({ table, rows }) => `${table} (${number(rows)} ${rows === 1 ? "row" : "rows"})`);
+  showText(byId("not-replicated"), left.length > 0
+    ? `Not replicated, as no method of the host reads ${left.length === 1 ? "this table" : "these tables"}: ${left.join(", ")}.` : null);
   setText(byId("log-directory"), `Log: ${status.log.directory}`);
 }
 

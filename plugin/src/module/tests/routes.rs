@@ -134,7 +134,7 @@ fn every_announced_route_is_served() {
     let endpoints = module.http_endpoints().unwrap();
     assert_eq!(endpoints.base_path(), "/api/db-sync");
     let routes = endpoints.routes();
-    assert_eq!(routes.len(), 31);
+    assert_eq!(routes.len(), 32);
     for route in routes {
         let response = request(&module, &route.method, &route.path, "");
         assert!(![404, 405].contains(&response.status), "{}", route.path);

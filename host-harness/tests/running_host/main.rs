@@ -3,13 +3,26 @@
 //!
 //! A host that serves takes no writes. The rows are written to its primary directly,
 //! without the module, and replicated by what the commands request.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `served` | the running host, and commands on it |
+//! | `access` | who may do what |
+//! | `comparing` | verify: what it shows, and cancelling it |
+//! | `watching` | status: watching and checking it |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../common/mod.rs"]
 mod common;
 
-use common::{accept, database, home, keys, run, until, yaml};
+mod access;
+mod comparing;
+mod served;
+mod watching;
+
+use common::{accept, database, home, keys, run, yaml};
 use host_harness::{
-    admin::{AdminClient, ReplicationStatus},
+    admin::AdminClient,
     host::database_runtime,
     server::{PASSWORD, SecondaryServer, ServerStorage, USER},
 };
@@ -18,116 +31,9 @@ use plugin_api::{
     value::{Timestamp, Value},
 };
 use serde_json::{Value as Json, json};
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Output, Stdio},
-};
+use served::{PROGRAM, Served};
+use std::process::Command;
 use surreal_storage::SurrealStorage;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_host-harness");
-
-/// Runs a program, and interrupts it as Ctrl-C does when the input ends: when
-/// the test says so, or is gone.
-const UNTIL_INPUT_ENDS: &str = "exec 3<&0; (cat <&3; kill -INT $$) >/dev/null & exec \"$@\" 3<&-";
-
-/// A running `host-harness serve`. It is killed when this is dropped.
-struct Served {
-    child: Child,
-    url: String,
-}
-
-impl Served {
-    fn start(config: &Path) -> Self {
-        let child = Command::new("sh")
-            .args(["-c", UNTIL_INPUT_ENDS, "sh", PROGRAM])
-            .args(["serve", "--bind", "127.0.0.1:0", "--log", "off", "--config"])
-            .arg(config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut served = Self {
-            child,
-            url: String::new(),
-        };
-        let mut line = String::new();
-        let mut says = BufReader::new(served.child.stdout.take().unwrap());
-        says.read_line(&mut line).unwrap();
-        let url = line.strip_prefix("serving on ");
-        let (url, _) = url.and_then(|rest| rest.split_once(';')).expect(&line);
-        url.clone_into(&mut served.url);
-        served
-    }
-
-    /// Runs a command on it. Returns its answer, and what it wrote to stderr. It
-    /// succeeds, unless the answer is that something differs.
-    fn run(&self, arguments: &[&str]) -> (Json, String) {
-        let what = arguments.join(" ");
-        let output = self.output(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        let answer: Json = serde_json::from_slice(&output.stdout).expect(&said);
-        let expected = i32::from(answer["equal"] == json!(false));
-        assert_eq!(output.status.code(), Some(expected), "{what}: {said}");
-        (answer, said)
-    }
-
-    fn output(&self, arguments: &[&str]) -> Output {
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
-            .args(["--url", &self.url])
-            .env_remove("HOST_CONFIG")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let what = arguments.join(" ");
-        until(&what, || child.try_wait().unwrap(), Option::is_some);
-        child.wait_with_output().unwrap()
-    }
-
-    /// The answer to a command that writes nothing to stderr.
-    fn ask(&self, arguments: &[&str]) -> Json {
-        let (answer, said) = self.run(arguments);
-        assert_eq!(said, "", "{arguments:?}");
-        answer
-    }
-
-    fn replication(&self) -> ReplicationStatus {
-        ReplicationStatus::read(&self.ask(&["status"])).unwrap()
-    }
-
-    fn caught_up(&self) {
-        until(
-            "catching up",
-            || self.replication(),
-            ReplicationStatus::is_caught_up,
-        );
-    }
-
-    fn dead_letters(&self) -> Vec<Json> {
-        let answer = self.ask(&["dead-letters", "list", "--secondary", "a"]);
-        answer["dead_letters"].as_array().unwrap().clone()
-    }
-
-    /// Sends it a signal, and waits for its orderly end.
-    fn end(mut self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(sent.unwrap().success());
-        let end = || self.child.try_wait().unwrap();
-        let status = until("the end of the host", end, Option::is_some);
-        assert!(status.unwrap().success(), "{status:?}");
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// The host and the databases on both sides of it.
 struct Scene {
@@ -215,7 +121,7 @@ fn one_secondary_is_chosen_by_its_name(host: &Served) {
     let status = host.ask(&["status", "--secondary", "a"]);
     assert_eq!(status["secondaries"][0]["name"], "a");
     let output = host.output(&["status", "--secondary", "nope"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(4));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("no secondary \"nope\""), "{said}");
     assert!(said.contains("there are: a"), "{said}");

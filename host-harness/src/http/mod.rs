@@ -1,6 +1,18 @@
 //! Serves the HTTP routes of a host's modules.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`access`] | who may do what |
+//! | [`token`] | the secret of those who may change something |
+
+mod access;
+mod token;
+
+pub use access::{Access, TokenNeeded};
+pub use token::{Token, TokenError};
 
 use crate::host::Host;
+use access::Denied;
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -24,9 +36,15 @@ struct Mounted {
     endpoints: Arc<HttpEndpoints>,
 }
 
-/// The routes of all modules of a host.
-pub fn router(host: &Host) -> Router {
-    let modules: Arc<[Mounted]> = host
+/// What is served, and to whom.
+struct Served {
+    modules: Vec<Mounted>,
+    access: Access,
+}
+
+/// The routes of all modules of a host, for those who have access.
+pub fn router(host: &Host, access: Access) -> Router {
+    let modules = host
         .modules()
         .modules()
         .iter()
@@ -41,7 +59,9 @@ pub fn router(host: &Host) -> Router {
         })
         .collect();
     // The module that owns the path answers, also to a wrong method.
-    Router::new().fallback(answer).with_state(modules)
+    Router::new()
+        .fallback(answer)
+        .with_state(Arc::new(Served { modules, access }))
 }
 
 /// Serves the routes until `stop` is done. Calls `ready` with the address once
@@ -63,13 +83,17 @@ pub async fn serve(
 }
 
 async fn answer(
-    State(modules): State<Arc<[Mounted]>>,
+    State(served): State<Arc<Served>>,
     Query(query): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
+    if let Err(denied) = served.access.check(&head) {
+        return refuse(denied);
+    }
     let path = head.uri.path();
-    let Some(module) = modules
+    let Some(module) = served
+        .modules
         .iter()
         .find(|module| module.paths.iter().any(|known| known == path))
     else {
@@ -123,6 +147,20 @@ fn headers(response: &HttpResponse) -> HeaderMap {
             (!OF_THE_SERVER.contains(&name)).then_some((name, value))
         })
         .collect()
+}
+
+/// The answer to a request that is denied, as the routes answer to one that is wrong.
+fn refuse(denied: Denied) -> Response {
+    let Denied { status, message } = denied;
+    let body = serde_json::json!({ "error": message }).to_string();
+    let mut response = build(status, "application/json", body.into_bytes());
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
 }
 
 fn plain(status: StatusCode, text: String) -> Response {

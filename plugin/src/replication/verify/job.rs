@@ -1,7 +1,8 @@
 //! [`VerifyJob`]: the comparison that runs, or the latest one: its progress and its
 //! result. One runs at a time.
 
-use super::{Replication, STACK_SIZE, VerifyReport};
+use super::{VerifyOptions, VerifyReport};
+use crate::replication::{Replication, STACK_SIZE};
 use parking_lot::Mutex;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -66,22 +67,48 @@ pub struct VerifyProgress {
     pub rows: usize,
     /// Rows that the primary had in it at the beginning.
     pub total_rows: u64,
+    /// Rows of all tables that are compared, each once for each secondary.
+    pub all_rows_done: u64,
+    /// Rows that the primary had in all tables at the beginning, each once for each
+    /// secondary.
+    pub all_rows: u64,
+    /// Was it cancelled? Then it ends after the present page of rows.
+    pub cancelling: bool,
+}
+
+impl VerifyProgress {
+    /// A table begins.
+    pub(super) fn begin(&mut self, secondary: &str, table: &str, total_rows: u64) {
+        secondary.clone_into(&mut self.secondary);
+        table.clone_into(&mut self.table);
+        self.total_rows = total_rows;
+        self.rows = 0;
+    }
+
+    /// So many rows of the table are compared.
+    pub(super) fn compared(&mut self, rows: usize) {
+        self.all_rows_done += rows.saturating_sub(self.rows) as u64;
+        self.rows = rows;
+    }
 }
 
 /// The comparison that runs, or the latest one.
 #[derive(Default)]
-pub(super) struct Verification {
+pub(in crate::replication) struct Verification {
     job: Mutex<Option<VerifyJob>>,
     is_cancelled: AtomicBool,
 }
 
 impl Verification {
     /// Has the running comparison end after the present page. False if none runs.
-    pub(super) fn cancel(&self) -> bool {
-        let job = self.job.lock();
-        let runs = job.as_ref().is_some_and(VerifyJob::is_running);
-        self.is_cancelled.store(runs, Ordering::Relaxed);
-        runs
+    pub(in crate::replication) fn cancel(&self) -> bool {
+        let mut job = self.job.lock();
+        let Some(running) = job.as_mut().filter(|job| job.is_running()) else {
+            return false;
+        };
+        running.progress.cancelling = true;
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        true
     }
 
     fn begin(&self, repair: bool) -> StorageResult<()> {
@@ -134,6 +161,13 @@ impl Verification {
 }
 
 impl VerifyJob {
+    /// The same without the values of rows.
+    #[must_use]
+    pub fn without_values(mut self) -> Self {
+        self.report = self.report.map(VerifyReport::without_values);
+        self
+    }
+
     fn is_running(&self) -> bool {
         self.state == VerifyState::Running
     }
@@ -152,7 +186,7 @@ impl Drop for Begun<'_> {
 }
 
 impl Replication {
-    /// Compares tables, and copies the rows that differ again if `repair`; all
+    /// Compares tables, and copies the rows that differ again if asked to; all
     /// tables if none are named. Rows that only a secondary has stay as they are.
     ///
     /// Takes as long as reading the tables on both sides does.
@@ -164,11 +198,11 @@ impl Replication {
         &self,
         secondaries: &[String],
         tables: &[String],
-        repair: bool,
+        options: VerifyOptions,
     ) -> StorageResult<VerifyReport> {
         let tables = self.replicated_by_queue(tables)?;
-        self.verification.begin(repair)?;
-        self.run_verification(secondaries, &tables, repair)
+        self.verification.begin(options.repair)?;
+        self.run_verification(secondaries, &tables, options)
     }
 
     /// The same in the background; [`Self::verify_job`] has its progress and result.
@@ -180,14 +214,14 @@ impl Replication {
         self: &Arc<Self>,
         secondaries: Vec<String>,
         tables: &[String],
-        repair: bool,
+        options: VerifyOptions,
     ) -> StorageResult<()> {
         let tables = self.replicated_by_queue(tables)?;
-        self.verification.begin(repair)?;
+        self.verification.begin(options.repair)?;
         let replication = Arc::clone(self);
         let compare = move || {
             replication.log.scope(|| {
-                if let Err(error) = replication.run_verification(&secondaries, &tables, repair) {
+                if let Err(error) = replication.run_verification(&secondaries, &tables, options) {
                     tracing::error!(%error, "the comparison of the secondaries failed");
                 }
             });
@@ -229,10 +263,10 @@ impl Replication {
         &self,
         secondaries: &[String],
         tables: &[String],
-        repair: bool,
+        options: VerifyOptions,
     ) -> StorageResult<VerifyReport> {
         let begun = Begun(&self.verification);
-        let result = self.compare_all(secondaries, tables, repair);
+        let result = self.compare_all(secondaries, tables, options);
         begun.0.end(&result);
         result
     }
