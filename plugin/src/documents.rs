@@ -1,26 +1,36 @@
-//! The documentation agrees with the code: its tables of keys, routes and
-//! metrics are generated, and the sample configuration is valid.
+//! The documentation agrees with the code: its tables and the sample configuration
+//! are generated.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `sample` | `docs/config.sample.yaml`, from the tables of keys |
+//! | `handbook` | what the operator's handbook says of states, problems and errors |
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod handbook;
+mod sample;
+
 use crate::{
     config::{
-        Config, HostContext, Key,
+        Key,
         settings::{SecondaryEntry, Settings},
     },
     http::Endpoints,
     metrics,
 };
-use plugin_api::{module::HttpEndpointProvider as _, value::Value};
+use plugin_api::module::HttpEndpointProvider as _;
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The tables, each with its name in the documents.
-fn tables() -> [(&'static str, String); 4] {
+fn tables() -> [(&'static str, String); 6] {
     [
         ("keys", keys(Settings::KEYS)),
         ("secondary_databases", keys(SecondaryEntry::KEYS)),
         ("routes", routes()),
         ("metrics", metrics()),
+        ("states", handbook::states()),
+        ("errors", handbook::errors()),
     ]
 }
 
@@ -84,46 +94,26 @@ fn document(name: &str) -> (PathBuf, String) {
     (path, text)
 }
 
-#[test]
-fn the_sample_configuration_is_valid_and_has_every_key() {
-    let (_, text) = document("config.sample.yaml");
-    let yaml: Value = serde_yaml::from_str(&text).unwrap();
-    let block = yaml
-        .as_object()
-        .and_then(|host| {
-            host.get("modules")?
-                .as_object()?
-                .get("commercial_db-sync-server")
-        })
-        .expect("the sample has the module's block");
-    let host = HostContext {
-        namespace: "primary_ns",
-        database: "primary_db",
-        data_dir: "/var/lib/host",
-    };
-    let set = |name: &str| Some(name.to_lowercase());
-    let config = Config::read(block, host, &set).unwrap().unwrap();
-    assert_eq!(config.secondaries.len(), 1);
-    for key in Settings::KEYS {
-        assert!(text.contains(key.name), "{} is not in the sample", key.name);
+/// Checks that a document has this text. With `UPDATE_DOCS=1` in the environment
+/// writes it instead.
+fn check(name: &str, expected: &str) {
+    let (path, text) = document(name);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, expected).unwrap();
+    } else {
+        assert!(
+            text == expected,
+            "docs/{name} is out of date: UPDATE_DOCS=1 cargo test --workspace --lib documents"
+        );
     }
 }
 
-/// With `UPDATE_DOCS=1` in the environment this writes the documents instead.
 #[test]
 fn the_documents_have_the_generated_tables() {
     let mut all = String::new();
-    for name in ["configuration.md", "http.md"] {
-        let (path, text) = document(name);
-        let filled = fill(&text);
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, &filled).unwrap();
-        } else {
-            assert_eq!(
-                text, filled,
-                "docs/{name} is out of date: UPDATE_DOCS=1 cargo test --workspace"
-            );
-        }
+    for name in ["configuration.md", "http.md", "operations.md"] {
+        let filled = fill(&document(name).1);
+        check(name, &filled);
         all.push_str(&filled);
     }
     for (name, table) in tables() {

@@ -79,6 +79,15 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// One that free space fixes.
+    #[cfg(test)]
+    pub(crate) fn of_the_disk(problem: &str) -> Self {
+        Self {
+            problem: problem.to_owned(),
+            severity: Severity::Environment,
+        }
+    }
+
     /// What fixes it.
     pub fn remedy(&self) -> &'static str {
         match self.severity {

@@ -17,18 +17,6 @@ use std::{
     process::Command,
 };
 
-/// What is shipped, with the library that the tests use.
-fn contents() -> Contents {
-    let library = artifacts::build_for_tests().unwrap();
-    let library = library.join(artifacts::PLUGIN_LIBRARY);
-    let linked = Linked::find().unwrap();
-    Contents {
-        // A development build has 200 MB.
-        compression: Compression::fast(),
-        ..archive::contents(&linked, &library).unwrap()
-    }
-}
-
 fn check_sums(directory: &Path, file: &str) -> std::process::Output {
     let check = ["--check", "--strict", "--quiet", file];
     let mut command = Command::new("sha256sum");
@@ -37,7 +25,13 @@ fn check_sums(directory: &Path, file: &str) -> std::process::Output {
 
 #[test]
 fn the_library_of_an_unpacked_archive_is_loaded_and_replicates() {
-    let contents = contents();
+    let built = artifacts::build_for_tests().unwrap();
+    let linked = Linked::find().unwrap();
+    let contents = Contents {
+        // A development build has 200 MB.
+        compression: Compression::fast(),
+        ..archive::contents(&linked, &built.join(artifacts::PLUGIN_LIBRARY)).unwrap()
+    };
     let home = tempfile::tempdir().unwrap();
     let packed = archive::write(&contents, home.path()).unwrap();
     let beside = format!("{}.sha256", packed.display());
@@ -80,8 +74,7 @@ fn the_library_of_an_unpacked_archive_is_loaded_and_replicates() {
     let admin = AdminClient::local(&host).unwrap();
     let status = admin.get("status", &[]).unwrap();
     host.shutdown().unwrap();
-    let program = artifacts::build_for_tests().unwrap().join("host-harness");
-    let inspected = Command::new(program)
+    let inspected = Command::new(built.join("host-harness"))
         .args(["inspect", "--json"])
         .arg(unpacked.join(artifacts::PLUGIN_LIBRARY))
         .output()
@@ -94,15 +87,17 @@ fn the_library_of_an_unpacked_archive_is_loaded_and_replicates() {
     }
     assert_eq!(build["contract"], inspected["plugin_api_of_library"]);
     assert!(contents.name.ends_with(build["target"].as_str().unwrap()));
-    let client = Linked::find().unwrap();
-    let client = client.packages.iter().find(|one| one.name == "surrealdb");
+    let mut packages = linked.packages.iter();
+    let client = packages.find(|one| one.name == "surrealdb");
     assert_eq!(build["surrealdb_client"], *client.unwrap().version);
 }
 
 #[test]
 fn a_damaged_file_does_not_pass_the_check() {
     let home = tempfile::tempdir().unwrap();
-    let contents = contents();
+    let library = home.path().join(artifacts::PLUGIN_LIBRARY);
+    fs::write(&library, "a library").unwrap();
+    let contents = archive::contents(&Linked::find().unwrap(), &library).unwrap();
     for (name, bytes) in &contents.files {
         let path = home.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -89,12 +89,9 @@ fn a_password_may_be_in_a_file_that_changes() {
     }
 
     assert_rejected("secondary_pass_file: /p", &["without secondary_user"]);
+    assert_rejected("secondary_pass_file: p", &["relative"]);
     assert_rejected(
-        "secondary_user: root, secondary_pass_file: p",
-        &["relative"],
-    );
-    assert_rejected(
-        "secondary_user: root, secondary_pass: x, secondary_pass_file: /p",
+        "secondary_pass: x, secondary_pass_file: /p, secondary_user: root",
         &["secondary_pass and secondary_pass_file are both given"],
     );
 }
