@@ -7,7 +7,7 @@
 
 use crate::linked::{Linked, Package};
 use anyhow::{Context, anyhow, ensure};
-use spdx::{Expression, ParseMode};
+use spdx::Expression;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -94,7 +94,7 @@ fn texts_of(package: &Package) -> anyhow::Result<Texts> {
     let expression = package
         .license
         .as_deref()
-        .map(|text| Expression::parse_mode(text, ParseMode::LAX).context(text.to_owned()))
+        .map(|text| parse(text).context(text.to_owned()))
         .transpose()?;
     let mut files = licence_files(package.directory())?;
     if let Some(named) = &package.license_file {
@@ -129,6 +129,12 @@ fn texts_of(package: &Package) -> anyhow::Result<Texts> {
         texts,
         is_standard,
     })
+}
+
+/// Some packages still separate their licences with a slash.
+fn parse(text: &str) -> Result<Expression, spdx::ParseError> {
+    let canonical = Expression::canonicalize(text)?;
+    Expression::parse(canonical.as_deref().unwrap_or(text))
 }
 
 /// The licence files in a directory and below.
