@@ -68,7 +68,7 @@ fn inspect_shows_a_librarys_module_and_whether_it_fits() {
     let output = run(&["inspect", &example("alpha")]);
     assert!(output.status.success());
     assert!(
-        out(&output).contains("id           test_alpha"),
+        out(&output).contains("id               test_alpha"),
         "{}",
         out(&output)
     );
