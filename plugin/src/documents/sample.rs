@@ -164,7 +164,7 @@ fn the_sample_configuration_is_valid_and_what_it_comments_out_is_the_default() {
     assert_eq!(config.secondaries.len(), 1);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 
-    let mut all = text.clone();
+    let mut all = text;
     for key in Settings::KEYS {
         let Some(default) = key.default else { continue };
         if key.name == "enabled" {
