@@ -5,6 +5,7 @@ use host_harness::artifacts;
 use serde_json::Value as Json;
 use std::{
     io::Write as _,
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
@@ -68,11 +69,21 @@ fn inspect_shows_a_librarys_module_and_whether_it_fits() {
     let output = run(&["inspect", &example("alpha")]);
     assert!(output.status.success());
     assert!(
-        out(&output).contains("id           test_alpha"),
+        out(&output).contains("id               test_alpha"),
         "{}",
         out(&output)
     );
     assert!(out(&output).contains("fits this host"), "{}", out(&output));
+
+    // A bare file name is the file in the working directory.
+    let library = PathBuf::from(example("alpha"));
+    let output = Command::new(env!("CARGO_BIN_EXE_host-harness"))
+        .current_dir(library.parent().unwrap())
+        .arg("inspect")
+        .arg(library.file_name().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", out(&output));
 
     let output = run(&["inspect", "--json", &example("other_version")]);
     assert_eq!(output.status.code(), Some(1));

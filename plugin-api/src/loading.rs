@@ -97,7 +97,11 @@ impl Library {
 /// # Errors
 /// Why it is not loaded; for incompatible contracts with both versions.
 pub fn open(path: &Path) -> Result<Library, LoadError> {
-    let header = lib_header_from_path(path).map_err(|error| match error {
+    // A bare file name would be searched for among the system's libraries.
+    let path = std::path::absolute(path).map_err(|error| LoadError::Unreadable {
+        reason: error.to_string(),
+    })?;
+    let header = lib_header_from_path(&path).map_err(|error| match error {
         LibraryError::OpenError { err, .. } => LoadError::Unreadable {
             reason: err.to_string(),
         },

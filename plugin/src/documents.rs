@@ -1,14 +1,21 @@
-//! The documentation agrees with the code: its tables of keys, routes, metrics and
-//! problems are generated, the sample configuration is valid, and `monitoring`, the
-//! dashboard and the alerts, use what there is.
+//! The documentation agrees with the code: its tables and the sample configuration
+//! are generated.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `sample` | `docs/config.sample.yaml`, from the tables of keys |
+//! | `handbook` | what the operator's handbook says of states, problems and errors |
+//! | `monitoring` | the dashboard and the alerts use metrics that there are |
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod handbook;
 mod monitoring;
+mod sample;
 
 use crate::{
     config::{
-        Config, HostContext, Key,
+        Key,
         settings::{SecondaryEntry, Settings},
     },
     http::Endpoints,
@@ -16,11 +23,11 @@ use crate::{
     metrics,
     status::Problem,
 };
-use plugin_api::{module::HttpEndpointProvider as _, value::Value};
+use plugin_api::module::HttpEndpointProvider as _;
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The tables, each with its name in the documents.
-fn tables() -> [(&'static str, String); 7] {
+fn tables() -> [(&'static str, String); 9] {
     [
         ("keys", keys(Settings::KEYS)),
         ("secondary_databases", keys(SecondaryEntry::KEYS)),
@@ -29,6 +36,8 @@ fn tables() -> [(&'static str, String); 7] {
         ("former metrics", metrics(true)),
         ("problems", problems()),
         ("log fields", log_fields()),
+        ("states", handbook::states()),
+        ("errors", handbook::errors()),
     ]
 }
 
@@ -120,46 +129,32 @@ fn document(name: &str) -> (PathBuf, String) {
     (path, text)
 }
 
-#[test]
-fn the_sample_configuration_is_valid_and_has_every_key() {
-    let (_, text) = document("config.sample.yaml");
-    let yaml: Value = serde_yaml::from_str(&text).unwrap();
-    let block = yaml
-        .as_object()
-        .and_then(|host| {
-            host.get("modules")?
-                .as_object()?
-                .get("commercial_db-sync-server")
-        })
-        .expect("the sample has the module's block");
-    let host = HostContext {
-        namespace: "primary_ns",
-        database: "primary_db",
-        data_dir: "/var/lib/host",
-    };
-    let set = |name: &str| Some(name.to_lowercase());
-    let config = Config::read(block, host, &set).unwrap().unwrap();
-    assert_eq!(config.secondaries.len(), 1);
-    for key in Settings::KEYS {
-        assert!(text.contains(key.name), "{} is not in the sample", key.name);
+/// Checks that a document has this text. With `UPDATE_DOCS=1` in the environment
+/// writes it instead.
+fn check(name: &str, expected: &str) {
+    let (path, text) = document(name);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, expected).unwrap();
+    } else {
+        assert!(
+            text == expected,
+            "docs/{name} is out of date: UPDATE_DOCS=1 cargo test --workspace --lib documents"
+        );
     }
 }
 
-/// With `UPDATE_DOCS=1` in the environment this writes the documents instead.
 #[test]
 fn the_documents_have_the_generated_tables() {
     let mut all = String::new();
-    for name in ["configuration.md", "http.md", "logs.md", "metrics.md"] {
-        let (path, text) = document(name);
-        let filled = fill(&text);
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, &filled).unwrap();
-        } else {
-            assert_eq!(
-                text, filled,
-                "docs/{name} is out of date: UPDATE_DOCS=1 cargo test --workspace"
-            );
-        }
+    for name in [
+        "configuration.md",
+        "http.md",
+        "logs.md",
+        "metrics.md",
+        "operations.md",
+    ] {
+        let filled = fill(&document(name).1);
+        check(name, &filled);
         all.push_str(&filled);
     }
     for (name, table) in tables() {

@@ -35,6 +35,22 @@ pub enum Call {
     UseLog,
 }
 
+impl Call {
+    /// Every call.
+    pub const ALL: [Self; 10] = [
+        Self::WritePrimary,
+        Self::DeletePrimary,
+        Self::ReadPrimary,
+        Self::Connect,
+        Self::PrepareSchema,
+        Self::HealthCheck,
+        Self::Apply,
+        Self::ApplyAlone,
+        Self::ReadSecondary,
+        Self::UseLog,
+    ];
+}
+
 /// May the call have taken effect despite the error?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -247,20 +263,22 @@ impl Failure {
     }
 }
 
+/// Every kind of error that has a name.
+#[cfg(test)]
+pub(crate) const KINDS: [ErrorKind; 8] = [
+    ErrorKind::INTERNAL,
+    ErrorKind::NOT_FOUND,
+    ErrorKind::INVALID_INPUT,
+    ErrorKind::CONNECTION,
+    ErrorKind::TIMEOUT,
+    ErrorKind::CONFLICT,
+    ErrorKind::UNSUPPORTED,
+    ErrorKind::CLOSED,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KINDS: [ErrorKind; 8] = [
-        ErrorKind::INTERNAL,
-        ErrorKind::NOT_FOUND,
-        ErrorKind::INVALID_INPUT,
-        ErrorKind::CONNECTION,
-        ErrorKind::TIMEOUT,
-        ErrorKind::CONFLICT,
-        ErrorKind::UNSUPPORTED,
-        ErrorKind::CLOSED,
-    ];
 
     #[test]
     fn every_kind_of_error_of_every_call_has_its_action() {
@@ -291,6 +309,7 @@ mod tests {
             (Call::ReadSecondary, [Skip, Skip, Skip, Reconnect, Overlook, Skip, Skip, Skip]),
             (Call::UseLog, [Wait; 8]),
         ];
+        assert_eq!(table.map(|(call, _)| call), Call::ALL);
         for (call, actions) in table {
             for (kind, action) in KINDS.into_iter().zip(actions) {
                 let policy = of(call, kind);

@@ -32,8 +32,10 @@
 //! | [`metrics`] | what is measured, and the metrics for Prometheus |
 //! | [`http`] | the HTTP routes, and the status page |
 //! | [`logging`] | forwards `tracing` events to the host's logger, and keeps the recent ones |
+//! | [`build_info`] | what the library was built from |
 //! | [`fail_points`] | steps at which tests inject failures |
 
+pub mod build_info;
 pub mod config;
 pub mod connection;
 pub mod dedup;

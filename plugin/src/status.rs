@@ -9,6 +9,7 @@ pub use history::{HISTORY_INTERVAL, History, Sample, SecondaryHistory};
 pub use reasons::{Problem, Reason};
 
 use crate::{
+    build_info::BuildInfo,
     secondary_state::{ConnectionFailure, SecondaryState, StateMachine},
     self_healing::Fault,
     sync_executor::{Progress, ScanProgress},
@@ -57,6 +58,8 @@ pub struct Status {
     pub reasons: Vec<Reason>,
     /// The module's version.
     pub version: &'static str,
+    /// What the library was built from.
+    pub build: BuildInfo,
     /// When the module was provisioned.
     pub started_at: Timestamp,
     /// Are writes replicated?

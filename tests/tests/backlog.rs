@@ -2,7 +2,8 @@
 //! the log takes little more disk than what was written.
 //!
 //! The long form: `BACKLOG_OPERATIONS=1000000 cargo test --workspace
-//! --test backlog -- --nocapture`; it ends with a table.
+//! --test backlog -- --nocapture`; it ends with a table. `BACKLOG_SETTINGS` sets keys
+//! of the module: `sync_workers: 1, sync_batch_size: 10`.
 
 #![cfg(unix)]
 #![allow(
@@ -149,7 +150,10 @@ fn a_long_outage_takes_bounded_memory_and_little_disk_and_is_caught_up_on() {
         // memory.
         let primary = site.server("primary");
         let mut server = site.server("a");
-        let yaml = site.yaml(&[("a", &server)], &["queue_max_bytes: 16GiB"]);
+        let settings = std::env::var("BACKLOG_SETTINGS").unwrap_or_default();
+        let settings: Vec<&str> = settings.split_terminator(',').map(str::trim).collect();
+        let settings = [&["queue_max_bytes: 16GiB"], &*settings].concat();
+        let yaml = site.yaml(&[("a", &server)], &settings);
         let config = site.path().join("host.yaml");
         fs::write(&config, site.with_primary_on(&yaml, &primary)).unwrap();
 
@@ -168,9 +172,9 @@ fn a_long_outage_takes_bounded_memory_and_little_disk_and_is_caught_up_on() {
         let after = host.resident() - idle;
         host.finish();
         println!(
-            "| {operations} | {written} | {log} | {:.2} | {memory} KiB | {after} KiB | {} s |",
+            "| {operations} | {written} | {log} | {:.2} | {memory} KiB | {after} KiB | {:.1} s |",
             log as f64 / written as f64,
-            drained.as_secs()
+            drained.as_secs_f64()
         );
 
         assert!(memory < MEMORY, "{memory} KiB more");

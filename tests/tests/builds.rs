@@ -4,6 +4,7 @@
 
 use host_harness::{artifacts, server::SecondaryServer, server::ServerStorage};
 use replication_tests::{site::Site, writer::FAIL_POINTS};
+use serde_json::Value as Json;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -46,6 +47,17 @@ fn text(output: &Output) -> String {
 fn the_release_library_is_small() {
     let size = fs::metadata(library(release())).unwrap().len();
     assert!(size < MAX_BYTES, "{size} bytes");
+}
+
+#[test]
+fn a_release_library_says_that_it_is_one() {
+    let host = artifacts::build_for_tests().unwrap().join("host-harness");
+    let library = library(release());
+    let inspected = run(&host, &["inspect", "--json", library.to_str().unwrap()]);
+    let answer: Json = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(answer["module"]["profile"], "release", "{answer}");
+    // Tests do not build it again for each commit.
+    assert_eq!(answer["module"]["commit"], "unknown", "{answer}");
 }
 
 /// Makes the debug host call every method through this library, with these fail

@@ -4,11 +4,14 @@
 //! | --- | --- |
 //! | `loops` | a secondary that is the primary, or that replicates to it |
 //! | `tls` | certificates, wrong schemes and wrong paths |
+//! | `credentials` | passwords that change while the host runs |
 //! | `hardened` | servers that deny functions, sessions that expire |
 //! | `writes` | updates of rows that only a secondary has; documents named like chunks |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "setups/credentials.rs"]
+mod credentials;
 #[path = "setups/hardened.rs"]
 mod hardened;
 #[path = "setups/loops.rs"]

@@ -1,7 +1,12 @@
 //! A connection to the secondary that is too slow for a whole batch, or for a
-//! single operation.
+//! single operation; or that is long.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use host_harness::{compare::compare, host::Host};
 use plugin_api::storage::{CallContext, Storage as _};
@@ -15,7 +20,7 @@ use replication_tests::{
     },
     wait,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a slow line carries, in bytes per second.
 const LINE: u32 = 200_000;
@@ -60,6 +65,58 @@ fn a_slow_line_is_used_well_and_no_session_is_lost_over_it() {
     assert_eq!(sessions(&host), 1);
     assert!(used >= 0.7, "{used:.2} of the line, {took:.1} s");
     site.assert_equal(&host, &server);
+}
+
+/// How many seconds a backlog takes over a line with a round trip of 200 ms.
+fn over_a_long_line(facts: u64, workers: u32, batch: u32) -> f64 {
+    let site = Site::new();
+    let server = site.server("a");
+    let proxy = Proxy::start(server.address());
+    let settings = [
+        &*format!("sync_workers: {workers}"),
+        &*format!("sync_batch_size: {batch}"),
+    ];
+    let host = site.host_with(&site.yaml_for(&[Access::new("a", proxy.url())], &settings));
+    connected(&host);
+    caught_up(&host);
+
+    admin_post(&host, "pause");
+    for number in 0..facts {
+        save(&host, &format!("k{number}"), 100);
+    }
+    proxy.set(Network::Delayed(Duration::from_millis(100)));
+    let began = Instant::now();
+    admin_post(&host, "resume");
+    caught_up(&host);
+    let took = began.elapsed().as_secs_f64();
+    proxy.set(Network::Healthy);
+    site.assert_equal(&host, &server);
+    took
+}
+
+/// The long form: `LONG_LINE=3200 cargo test --workspace --test slow_line long_line --
+/// --nocapture`, for the table in docs/operations.md.
+#[test]
+fn over_a_long_line_workers_and_batches_save_round_trips() {
+    let long = random::number("LONG_LINE");
+    let facts = long.unwrap_or(160);
+    println!("| workers | batch | operations per second |\n| --- | --- | --- |");
+    let measure = |workers, batch| {
+        let took = over_a_long_line(facts, workers, batch);
+        println!("| {workers} | {batch} | {:.0} |", facts as f64 / took);
+        took
+    };
+    let few = measure(1, 10);
+    if long.is_some() {
+        measure(1, 100);
+        measure(4, 10);
+    }
+    let many = measure(4, 100);
+    if long.is_some() {
+        measure(16, 100);
+        measure(4, 1000);
+    }
+    assert!(many < few / 2.0, "{many:.1} s instead of {few:.1} s");
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn inspect(library: &Path, as_json: bool) -> anyhow::Result<bool> {
     if let Some(module) = answer["module"].as_object() {
         for (name, value) in module {
             say(format_args!(
-                "  {name:<12} {}",
+                "  {name:<16} {}",
                 value.as_str().unwrap_or_default()
             ))?;
         }

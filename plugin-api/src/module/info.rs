@@ -23,6 +23,14 @@ growing_record! {
             author: Text,
             /// The license that it is under.
             license: Text,
+            /// The commit that its library was built from, if that is known.
+            commit: Text,
+            /// The version of the SurrealDB client in its library, if there is one.
+            surrealdb_client: Text,
+            /// The platform that its library is for.
+            target: Text,
+            /// The profile that its library was built with, such as `release`.
+            profile: Text,
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// ```ignore
 /// /// How many facts a user has.
-/// #[since = "0.2.1"]
+/// #[since = "0.2.2"]
 /// [read "kv_memories"] fn count_facts(user_id: str) -> Value;
 /// ```
 ///

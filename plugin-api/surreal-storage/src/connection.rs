@@ -124,7 +124,8 @@ impl Connection {
     /// Those of the first statement that failed by itself, for all of them:
     /// `Conflict` with another transaction or with a key that a unique index has
     /// already, `InvalidInput` for text or values that the database rejects,
-    /// `Timeout`, `Connection`, `NotFound` for a table that does not exist.
+    /// `Timeout`, `Connection` also for a session that has expired and cannot be
+    /// renewed, `NotFound` for a table that does not exist.
     pub async fn query(
         &self,
         sql: &str,
@@ -182,10 +183,14 @@ impl Connection {
         if *signed_in > began {
             return Ok(());
         }
-        if let Some(credentials) = &session.target.credentials {
-            sign_in(&self.client, &session.target, credentials).await?;
-        }
-        select_database(&self.client, &session.target).await?;
+        let target = &session.target;
+        let renewed = async {
+            if let Some(credentials) = &target.credentials {
+                sign_in(&self.client, target, credentials).await?;
+            }
+            select_database(&self.client, target).await
+        };
+        renewed.await.map_err(session_ended)?;
         *signed_in = Instant::now();
         Ok(())
     }
@@ -259,6 +264,15 @@ impl Connection {
             Ok(expires) => Ok(expires == Some(true)),
         }
     }
+}
+
+/// A session that cannot be renewed is a connection that is lost, whatever the
+/// reason: the call that noticed it is not at fault.
+fn session_ended(error: StorageError) -> StorageError {
+    StorageError::connection(format!(
+        "the session has expired and was not renewed: {}",
+        error.message
+    ))
 }
 
 async fn select_database(client: &Surreal<Any>, target: &Target) -> StorageResult<()> {

@@ -29,7 +29,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use host::HostContext;
 pub use key::Key;
-pub use secondary::SecondaryConfig;
+pub use secondary::{Password, SecondaryConfig, User};
 pub use settings::{DeletedReads, InitialSync, QueueFsync, Settings};
 pub use tables::TableSelection;
 

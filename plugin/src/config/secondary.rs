@@ -6,7 +6,11 @@ use super::{
     settings::{SecondaryEntry, Settings},
     value_types,
 };
-use plugin_api::value::Object;
+use plugin_api::{
+    error::{StorageError, StorageResult},
+    value::Object,
+};
+use secrecy::SecretString;
 use std::{collections::HashMap, path::PathBuf};
 use surreal_storage::{Credentials, Target, target::Address};
 
@@ -20,8 +24,8 @@ pub struct SecondaryConfig {
     pub name: String,
     /// Its address.
     pub address: Address,
-    /// The user and password to sign in with, if any.
-    pub credentials: Option<Credentials>,
+    /// Who signs in, if anybody does.
+    pub user: Option<User>,
     /// Certificates of authorities, beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Its namespace.
@@ -32,16 +36,66 @@ pub struct SecondaryConfig {
     pub priority: u32,
 }
 
+/// A user of a secondary.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The user's name.
+    pub name: String,
+    /// The user's password.
+    pub password: Password,
+}
+
+/// Where a password is.
+#[derive(Clone, Debug)]
+pub enum Password {
+    /// In the configuration.
+    Given(SecretString),
+    /// In this file, which may change while the module runs.
+    File(PathBuf),
+}
+
+impl Password {
+    /// The password as it is now. A line break at the end of a file is not part of
+    /// it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a file that cannot be read, or is empty.
+    pub fn read(&self) -> StorageResult<SecretString> {
+        let file = match self {
+            Self::Given(password) => return Ok(password.clone()),
+            Self::File(file) => file,
+        };
+        let invalid = |reason: &str| {
+            let file = file.display();
+            StorageError::invalid_input(format!("the password file {file}: {reason}"))
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| invalid(&error.to_string()))?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(invalid("it is empty")),
+            password => Ok(password.into()),
+        }
+    }
+}
+
 impl SecondaryConfig {
-    /// The target to connect to.
-    pub fn target(&self) -> Target {
-        Target {
+    /// The target to connect to, with the password as it is now.
+    ///
+    /// # Errors
+    /// Those of [`Password::read`].
+    pub fn target(&self) -> StorageResult<Target> {
+        let credentials = self.user.as_ref().map(|user| {
+            Ok::<_, StorageError>(Credentials {
+                username: user.name.clone(),
+                password: user.password.read()?,
+            })
+        });
+        Ok(Target {
             url: self.address.as_str().to_owned(),
-            credentials: self.credentials.clone(),
+            credentials: credentials.transpose()?,
             ca_file: self.ca_file.clone(),
             namespace: self.namespace.clone(),
             database: self.database.clone(),
-        }
+        })
     }
 }
 
@@ -93,9 +147,10 @@ pub(super) fn resolve(
 }
 
 /// The keys that belong to `secondary_url`.
-const SINGLE_FORM_KEYS: [&str; 5] = [
+const SINGLE_FORM_KEYS: [&str; 6] = [
     "secondary_user",
     "secondary_pass",
+    "secondary_pass_file",
     "secondary_ca_file",
     "secondary_namespace",
     "secondary_database",
@@ -111,6 +166,7 @@ fn single(settings: &Settings, host: HostContext<'_>, errors: &mut ConfigErrors)
         url: settings.secondary_url.clone()?,
         username: settings.secondary_user.clone(),
         password: settings.secondary_pass.clone(),
+        password_file: settings.secondary_pass_file.clone(),
         ca_file: settings.secondary_ca_file.clone(),
         namespace: settings.secondary_namespace.clone(),
         database: settings.secondary_database.clone(),
@@ -119,6 +175,7 @@ fn single(settings: &Settings, host: HostContext<'_>, errors: &mut ConfigErrors)
     let names = CredentialKeys {
         user: &["secondary_user", "secondary_username"],
         pass: &["secondary_pass", "secondary_password"],
+        file: "secondary_pass_file",
     };
     let secondary = from_entry("", names, entry, host, errors);
     Some(("secondary_url".to_owned(), secondary))
@@ -129,6 +186,7 @@ fn listed(settings: &Settings, host: HostContext<'_>, errors: &mut ConfigErrors)
     let names = CredentialKeys {
         user: &["username", "user"],
         pass: &["password", "pass"],
+        file: "password_file",
     };
     let entries = settings.secondary_databases.iter().flatten().enumerate();
     let read = |(at, entry): (usize, &value_types::Entry)| {
@@ -145,6 +203,7 @@ fn listed(settings: &Settings, host: HostContext<'_>, errors: &mut ConfigErrors)
 struct CredentialKeys {
     user: &'static [&'static str],
     pass: &'static [&'static str],
+    file: &'static str,
 }
 
 fn from_entry(
@@ -154,32 +213,50 @@ fn from_entry(
     host: HostContext<'_>,
     errors: &mut ConfigErrors,
 ) -> SecondaryConfig {
-    let mut incomplete = |given: &[&str], missing: &[&str]| {
+    let mut incomplete = |given: &str, missing: &[&str]| {
         // One that was given with an error is not missing.
         let has_error = |name: &&str| errors.is_about(&format!("{prefix}{name}"));
         if !missing.iter().any(has_error) {
-            let (given, missing) = (given[0], missing[0]);
             errors.push(ConfigError::Block(format!(
-                "{prefix}{given} is given without {prefix}{missing}; set both or neither"
+                "{prefix}{given} is given without {prefix}{}; set both or neither",
+                missing[0]
             )));
         }
     };
-    let credentials = match (entry.username, entry.password) {
-        (Some(username), Some(password)) => Some(Credentials { username, password }),
-        (None, None) => None,
-        (Some(_), None) => {
-            incomplete(names.user, names.pass);
+    let (pass, file) = (names.pass[0], names.file);
+    let user = match (entry.username, entry.password, entry.password_file) {
+        (_, Some(_), Some(_)) => {
+            errors.push(ConfigError::Block(format!(
+                "{prefix}{pass} and {prefix}{file} are both given; keep one of them"
+            )));
             None
         }
-        (None, Some(_)) => {
-            incomplete(names.pass, names.user);
+        (Some(name), Some(password), None) => Some(User {
+            name,
+            password: Password::Given(password),
+        }),
+        (Some(name), None, Some(file)) => Some(User {
+            name,
+            password: Password::File(file),
+        }),
+        (None, None, None) => None,
+        (Some(_), None, None) => {
+            incomplete(names.user[0], &[names.pass, &[file]].concat());
+            None
+        }
+        (None, Some(_), None) => {
+            incomplete(pass, names.user);
+            None
+        }
+        (None, None, Some(_)) => {
+            incomplete(file, names.user);
             None
         }
     };
     SecondaryConfig {
         name: entry.name,
         address: entry.url,
-        credentials,
+        user,
         ca_file: entry.ca_file,
         namespace: entry.namespace.unwrap_or_else(|| host.namespace.to_owned()),
         database: entry.database.unwrap_or_else(|| host.database.to_owned()),

@@ -111,13 +111,15 @@ keys! {
         secondary_user [secondary_username]: Option<String> = Optional(Text);
         /// The user's password.
         secondary_pass [secondary_password]: Option<SecretString> = Optional(Secret);
+        /// A file with the password, instead of `secondary_pass`. It is read whenever the module connects, so a password that changes needs no restart.
+        secondary_pass_file []: Option<PathBuf> = Optional(File);
         /// The certificates of the authorities that a `wss` secondary's certificate may be of, in PEM, beside the system's.
         secondary_ca_file []: Option<PathBuf> = Optional(File);
         /// The namespace on the secondary; by default the primary's.
         secondary_namespace []: Option<String> = Optional(Text);
         /// The database on the secondary; by default the primary's.
         secondary_database []: Option<String> = Optional(Text);
-        /// Several secondaries, instead of the six keys above.
+        /// Several secondaries, instead of the seven keys above.
         secondary_databases []: Option<Vec<Entry>> = Optional(Entries);
         /// `false`: reads are merged, nothing is replicated. Once it is `true` again, every table is compared with the primary.
         sync_enabled []: bool = Boolean, default "true";
@@ -186,6 +188,8 @@ keys! {
         username [user]: Option<String> = Optional(Text);
         /// The user's password.
         password [pass]: Option<SecretString> = Optional(Secret);
+        /// As `secondary_pass_file`, instead of `password`.
+        password_file []: Option<PathBuf> = Optional(File);
         /// As `secondary_ca_file`.
         ca_file []: Option<PathBuf> = Optional(File);
         /// The namespace on the secondary; by default the primary's.

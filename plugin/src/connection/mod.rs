@@ -337,7 +337,7 @@ impl Shared {
 
     async fn open(&self, generation: u64, runtime: &Handle) -> StorageResult<Session> {
         let timeouts = self.policy.timeouts;
-        let connection = Connection::open(&self.config.target(), &timeouts).await?;
+        let connection = Connection::open(&self.config.target()?, &timeouts).await?;
         self.check_for_loop(&connection).await?;
         let schema = match schema::initialize_replica(&connection, timeouts.operation).await {
             Ok(report) => report,

@@ -46,8 +46,11 @@ impl WorkerConnection {
         if let Some(open) = &self.open {
             return Ok(open.connection.clone());
         }
-        let target = self.manager.config().target();
-        let connection = Connection::open(&target, &self.manager.shared.policy.timeouts)
+        let opening = async {
+            let target = self.manager.config().target()?;
+            Connection::open(&target, &self.manager.shared.policy.timeouts).await
+        };
+        let connection = opening
             .await
             .map_err(|error| error.context("opening a worker's connection"))?;
         self.open = Some(Open {

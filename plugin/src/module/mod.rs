@@ -8,6 +8,7 @@
 mod tests;
 
 use crate::{
+    build_info::BUILD,
     config::{Config, HostContext, environment},
     http::Endpoints,
     logging::Log,
@@ -35,9 +36,13 @@ pub fn info() -> ModuleInfo {
         name: "db-sync-server".into(),
         description: "Replicates every write to secondary databases and merges them into reads"
             .into(),
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: BUILD.version.into(),
         author: env!("CARGO_PKG_AUTHORS").into(),
         license: env!("CARGO_PKG_LICENSE").into(),
+        commit: BUILD.commit.into(),
+        surrealdb_client: BUILD.surrealdb_client.into(),
+        target: BUILD.target.into(),
+        profile: BUILD.profile.into(),
     }
 }
 

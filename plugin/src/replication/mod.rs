@@ -29,6 +29,7 @@ pub use verify::{
 };
 
 use crate::{
+    build_info::BUILD,
     config::{
         Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings, TableSelection,
     },
@@ -184,7 +185,8 @@ impl Replication {
             ));
         }
         tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
+            version = BUILD.version,
+            commit = BUILD.commit,
             secondaries = names.join(", "),
             sync_enabled = settings.sync_enabled,
             merge_reads = settings.merge_reads,

@@ -2,6 +2,7 @@
 
 use super::{Pipeline, Replication};
 use crate::{
+    build_info::BUILD,
     connection::SecondaryConnectionManager,
     metrics::{Scrape, SecondaryScrape},
     status::{Health, LogStatus, ResyncStatus, SecondaryStatus, Status},
@@ -22,7 +23,8 @@ impl Replication {
             at: Timestamp::now(),
             health: Health::Healthy,
             reasons: Vec::new(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: BUILD.version,
+            build: BUILD,
             started_at: self.started_at,
             sync_enabled: settings.sync_enabled,
             merge_reads: settings.merge_reads,

@@ -1,7 +1,10 @@
 //! Statuses for tests.
 
 use super::*;
-use crate::error_policy::{self, Call};
+use crate::{
+    build_info::BUILD,
+    error_policy::{self, Call},
+};
 use plugin_api::error::ErrorKind;
 
 /// A secondary in this state, with nothing to do.
@@ -44,6 +47,7 @@ pub(crate) fn status(secondary: SecondaryStatus) -> Status {
         health: Health::Healthy,
         reasons: Vec::new(),
         version: "1",
+        build: BUILD,
         started_at: Timestamp::default(),
         sync_enabled: true,
         merge_reads: true,

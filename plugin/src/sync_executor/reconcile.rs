@@ -262,7 +262,9 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     async fn connect(server: &SecondaryServer) -> Connection {
-        let target = test_server::secondary(server, "root", "root").target();
+        let target = test_server::secondary(server, "root", "root")
+            .target()
+            .unwrap();
         let timeouts = Timeouts {
             connect: TIMEOUT,
             operation: TIMEOUT,

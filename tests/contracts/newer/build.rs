@@ -8,14 +8,14 @@ use edit::{Change, Edit};
 
 fn main() -> std::io::Result<()> {
     edit::write(
-        "0.2.1",
+        "0.2.2",
         &[
             Edit {
                 file: "storage/contract.rs",
                 line: "fn count_by_user_id(table: str) -> UserCounts;",
                 change: Change::Append(&[
                     "/// How many facts a user has.",
-                    r#"#[since = "0.2.1"]"#,
+                    r#"#[since = "0.2.2"]"#,
                     r#"[read "kv_memories"] fn count_facts(user_id: str) -> Value;"#,
                 ]),
             },

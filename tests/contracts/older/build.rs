@@ -7,7 +7,7 @@ use edit::{Change, Edit};
 
 fn main() -> std::io::Result<()> {
     edit::write(
-        "0.2.0-older",
+        "0.2.1-older",
         &[
             Edit {
                 file: "storage/contract.rs",

@@ -94,6 +94,7 @@ pub fn info(id: &'static str) -> ModuleInfo {
         version: env!("CARGO_PKG_VERSION").into(),
         author: "The tests".into(),
         license: "none".into(),
+        ..ModuleInfo::default()
     }
 }
 

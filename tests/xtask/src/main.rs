@@ -15,6 +15,7 @@ use anyhow::{Context, ensure};
 use build::{Progress, build};
 use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 use std::{
+    ffi::OsStr,
     io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -36,6 +37,8 @@ Examples:
   cargo xtask exercise              all 64 methods, on the primary and through the plugin
   cargo xtask host status --url http://127.0.0.1:7878
   cargo xtask release               the plugin to ship, and its size
+  cargo xtask package               the archive to ship, in target/package
+  cargo xtask licences              the licences of everything that is linked in
   cargo xtask bench resync          what a resync costs per row
   cargo xtask reliability kills     kills a host 500 times; --percent 10 kills it 50 times";
 
@@ -79,6 +82,19 @@ enum Chore {
     /// Builds the plugin as it is shipped: optimised, and alone, so that it has no
     /// features that only other packages need. Fails if it has 20 MB or more.
     Release,
+    /// Makes the archive that is shipped for this platform: the library, the sample
+    /// configuration, the documentation, all licences, and their SHA-256 sums.
+    Package {
+        /// The directory that it is written to.
+        #[arg(long, default_value = "target/package")]
+        output: PathBuf,
+        /// Takes this library [default: builds it as `release` does].
+        #[arg(long)]
+        library: Option<PathBuf>,
+    },
+    /// Prints the licences of everything that is linked into the library. `.ci/run`
+    /// checks them: see `deny.toml`.
+    Licences,
 }
 
 #[derive(Subcommand)]
@@ -107,7 +123,9 @@ fn main() -> ExitCode {
         Chore::Bench {
             bench: Bench::Resync { rows },
         } => bench_resync(&rows),
-        Chore::Release => release(),
+        Chore::Release => release().map(|_| ExitCode::SUCCESS),
+        Chore::Package { output, library } => package(&output, library),
+        Chore::Licences => packaging(&["licences".as_ref()]),
         Chore::Reliability { names, percent } => {
             reliability::run(&names, percent).map(|()| ExitCode::SUCCESS)
         }
@@ -183,8 +201,8 @@ fn bench_resync(rows: &[u64]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the plugin alone and prints its size.
-fn release() -> anyhow::Result<ExitCode> {
+/// Builds the plugin alone and prints its size. Returns its path.
+fn release() -> anyhow::Result<PathBuf> {
     let built = build(&["db-sync-server"], &["--release"], None)?;
     let plugin = find(&built, &library_name())?;
     let bytes = std::fs::metadata(&plugin)?.len();
@@ -198,6 +216,41 @@ fn release() -> anyhow::Result<ExitCode> {
         bytes < MAX_PLUGIN_SIZE,
         "the plugin must have less than {} MB",
         MAX_PLUGIN_SIZE / 1_000_000
+    );
+    Ok(plugin)
+}
+
+/// Makes the archive that is shipped.
+fn package(output: &Path, library: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let library = match library {
+        Some(library) => library,
+        None => release()?,
+    };
+    let [library, output] = [&*library, output].map(std::path::absolute);
+    packaging(&[
+        "archive".as_ref(),
+        "--library".as_ref(),
+        library?.as_os_str(),
+        "--output".as_ref(),
+        output?.as_os_str(),
+    ])
+}
+
+/// Builds the program that packages, and runs it. It is a program of its own, so
+/// that this one stays small.
+fn packaging(arguments: &[&OsStr]) -> anyhow::Result<ExitCode> {
+    let built = build(&["packaging"], &[], None)?;
+    let program = find(
+        &built,
+        &format!("packaging{}", std::env::consts::EXE_SUFFIX),
+    )?;
+    let status = Command::new(&program)
+        .args(arguments)
+        .status()
+        .with_context(|| program.display().to_string())?;
+    ensure!(
+        status.success(),
+        "packaging failed; the message above says why"
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -46,10 +46,7 @@ fn merge_keys_of_yaml_are_resolved_wherever_they_are() {
     .unwrap();
     assert_eq!(config.settings.sync_workers, 2);
     assert_eq!(config.settings.sync_max_retries, 5);
-    assert_eq!(
-        config.secondaries[0].credentials.as_ref().unwrap().username,
-        "u"
-    );
+    assert_eq!(config.secondaries[0].user.as_ref().unwrap().name, "u");
     let error = with("<<: 7").unwrap_err();
     assert!(error.contains("<<: it is neither a map"), "{error}");
 }

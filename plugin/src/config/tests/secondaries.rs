@@ -1,6 +1,7 @@
 //! The secondaries, as one or as a list.
 
 use super::*;
+use plugin_api::error::{ErrorKind, StorageError};
 use secrecy::ExposeSecret;
 
 /// The one secondary of a configuration.
@@ -50,8 +51,54 @@ fn an_address_is_normalised_and_validated() {
 }
 
 #[test]
+fn a_password_may_be_in_a_file_that_changes() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("password");
+    let path = file.display();
+    let single = only(&format!(
+        "{{secondary_url: ws://localhost, secondary_user: root, secondary_pass_file: '{path}'}}"
+    ));
+    let listed = only(&format!(
+        "secondary_databases: [{{name: a, url: ws://localhost, user: root, password_file: '{path}'}}]"
+    ));
+    for secondary in [single, listed] {
+        let password = || {
+            let target = secondary.target()?;
+            Ok::<_, StorageError>(
+                target
+                    .credentials
+                    .unwrap()
+                    .password
+                    .expose_secret()
+                    .to_owned(),
+            )
+        };
+        for (content, expected) in [("one", "one"), ("two\r\n", "two"), (" 3 \n", " 3 ")] {
+            std::fs::write(&file, content).unwrap();
+            assert_eq!(password().unwrap(), expected);
+        }
+        std::fs::write(&file, "\n").unwrap();
+        let error = password().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
+        assert!(
+            error.message.contains(&format!("{path}: it is empty")),
+            "{error}"
+        );
+        std::fs::remove_file(&file).unwrap();
+        assert!(password().unwrap_err().message.contains("No such file"));
+    }
+
+    assert_rejected("secondary_pass_file: /p", &["without secondary_user"]);
+    assert_rejected("secondary_pass_file: p", &["relative"]);
+    assert_rejected(
+        "secondary_pass: x, secondary_pass_file: /p, secondary_user: root",
+        &["secondary_pass and secondary_pass_file are both given"],
+    );
+}
+
+#[test]
 fn credentials_are_given_together_and_never_shown() {
-    assert!(only("secondary_url: ws://localhost").credentials.is_none());
+    assert!(only("secondary_url: ws://localhost").user.is_none());
     for (user, pass) in [
         ("secondary_user", "secondary_pass"),
         ("secondary_username", "secondary_password"),
@@ -59,7 +106,7 @@ fn credentials_are_given_together_and_never_shown() {
         let secondary = only(&format!(
             "{{secondary_url: ws://localhost, {user}: root, {pass}: '${{PASSWORD}}'}}"
         ));
-        let credentials = secondary.credentials.unwrap();
+        let credentials = secondary.target().unwrap().credentials.unwrap();
         assert_eq!(credentials.username, "root");
         assert_eq!(
             credentials.password.expose_secret(),
@@ -111,7 +158,7 @@ fn listed_secondaries_are_validated_and_ranked() {
     let names: Vec<&str> = config.secondaries.iter().map(|s| &*s.name).collect();
     assert_eq!(names, ["first", "later", "last"]);
     let first = &config.secondaries[0];
-    assert_eq!(first.credentials.as_ref().unwrap().username, "u");
+    assert_eq!(first.user.as_ref().unwrap().name, "u");
     assert_eq!(
         (&*first.namespace, &*first.database, first.priority),
         ("n", "d", 1)
