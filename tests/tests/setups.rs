@@ -5,6 +5,7 @@
 //! | `loops` | a secondary that is the primary, or that replicates to it |
 //! | `tls` | certificates, wrong schemes and wrong paths |
 //! | `hardened` | servers that deny functions, sessions that expire |
+//! | `tables` | edges made by RELATE, and tables that no method of the host reads |
 //! | `writes` | updates of rows that only a secondary has; documents named like chunks |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -13,6 +14,8 @@
 mod hardened;
 #[path = "setups/loops.rs"]
 mod loops;
+#[path = "setups/tables.rs"]
+mod tables;
 #[path = "setups/tls.rs"]
 mod tls;
 #[path = "setups/writes.rs"]
