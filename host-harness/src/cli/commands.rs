@@ -3,7 +3,7 @@
 use super::{CallOptions, Command, ConfigOption, DemoOptions, ExerciseOptions, admin, session};
 use crate::{
     admin::{AdminClient, AdminError},
-    call::call,
+    call::{call, parse_arguments},
     config::HostConfig,
     demo,
     exercise::{self, Outcome, Report, Step},
@@ -116,8 +116,8 @@ fn call_one(options: &CallOptions) -> anyhow::Result<bool> {
         anyhow::bail!("METHOD and --config are required");
     };
     let text = arguments(&options.arguments)?;
-    let arguments = serde_json::from_str(&text)
-        .with_context(|| format!("the arguments {} are not JSON", options.arguments))?;
+    let arguments = parse_arguments(&text)
+        .map_err(|reason| anyhow::anyhow!("the arguments {}: {reason}", options.arguments))?;
     let host = session::start(config)?;
     if !options.bare && !options.no_wait {
         match AdminClient::local(&host) {
