@@ -3,8 +3,9 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | `loops` | a secondary that is the primary, or that replicates to it |
-//! | `tls` | certificates, wrong schemes and wrong paths |
+//! | `tls` | certificates, wrong schemes and wrong paths, a server of 2.x |
 //! | `hardened` | servers that deny functions, sessions that expire |
+//! | `sizes` | answers of more than a message holds |
 //! | `tables` | edges made by RELATE, and tables that no method of the host reads |
 //! | `writes` | updates of rows that only a secondary has; documents named like chunks |
 
@@ -14,6 +15,8 @@
 mod hardened;
 #[path = "setups/loops.rs"]
 mod loops;
+#[path = "setups/sizes.rs"]
+mod sizes;
 #[path = "setups/tables.rs"]
 mod tables;
 #[path = "setups/tls.rs"]

@@ -127,7 +127,7 @@ impl<'m> FanOut<'m> {
                     request(&*connected.backend, &context)
                 });
                 breaker.responded(
-                    connected.generation,
+                    &connected,
                     started.elapsed(),
                     timeout,
                     response.as_ref().err(),
