@@ -45,6 +45,52 @@ pub enum CallError {
     Storage(#[from] StorageError),
 }
 
+/// Reads arguments from JSON text.
+///
+/// # Errors
+/// What is wrong with the text: it is no JSON, or has a whole number past 63 bits,
+/// which would become another number as a float.
+pub fn parse_arguments(text: &str) -> Result<Json, String> {
+    let arguments =
+        serde_json::from_str(text).map_err(|error| format!("they are not JSON: {error}"))?;
+    match whole_numbers(text).find(|number| number.parse::<i64>().is_err()) {
+        Some(number) => Err(format!(
+            "the whole number {number} is not between {} and {}; give it as text, or as a float \
+             ({number}.0)",
+            i64::MIN,
+            i64::MAX
+        )),
+        None => Ok(arguments),
+    }
+}
+
+/// The numbers without fraction and exponent in a JSON text.
+fn whole_numbers(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+    let mut rest = text;
+    let tokens = std::iter::from_fn(move || {
+        loop {
+            let start = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())?;
+            rest = &rest[start..];
+            if let Some(string) = rest.strip_prefix('"') {
+                let mut escaped = false;
+                let end = string.find(|c| {
+                    let ends = c == '"' && !escaped;
+                    escaped = c == '\\' && !escaped;
+                    ends
+                })?;
+                rest = &string[end + 1..];
+                continue;
+            }
+            let end = rest.find(|c| !is_of_number(c)).unwrap_or(rest.len());
+            let (number, behind) = rest.split_at(end);
+            rest = behind;
+            return Some(number);
+        }
+    });
+    tokens.filter(|number| !number.contains(['.', 'e', 'E']))
+}
+
 /// An argument of the contract that can be read from JSON.
 trait JsonArgument: Argument {
     /// What holds the argument during the call.
@@ -250,6 +296,30 @@ mod tests {
 
     fn arguments(name: &str, json: Json) -> Result<Arguments, String> {
         Arguments::new(name, json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_whole_number_past_63_bits_is_refused_and_no_float() {
+        for good in [
+            r#"{"value": [9223372036854775807, -9223372036854775808, 1e30, 99999999999999999999.0]}"#,
+            r#"["99999999999999999999", "a\\", "\" 99999999999999999999", 7]"#,
+            "null",
+        ] {
+            parse_arguments(good).unwrap();
+        }
+        for bad in [
+            r#"{"value": 9223372036854775808}"#,
+            r#"{"value": {"a\"": [1, -9223372036854775809]}}"#,
+            "[99999999999999999999]",
+            r#"["\\", 18446744073709551615]"#,
+        ] {
+            let error = parse_arguments(bad).unwrap_err();
+            assert!(error.contains("the whole number"), "{bad}: {error}");
+        }
+        assert!(parse_arguments("{").is_err());
+        // Nor where a value is read from JSON in any other way.
+        let error = serde_json::from_str::<Value>("[9223372036854775808]").unwrap_err();
+        assert!(error.to_string().contains("9223372036854775808"), "{error}");
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl<'a> Database<'a> {
         Ok(count)
     }
 
-    /// Those of the given rows that are there, by their ids' text.
+    /// Those of the given rows that are there, by their [`exact`] ids.
     fn fetch(
         &self,
         table: &str,
@@ -190,9 +190,14 @@ impl<'a> Database<'a> {
         let (rows, _) = rows_by_id(self.storage, TIMEOUT, columns, ids)?;
         Ok(rows
             .into_iter()
-            .map(|row| (row.id.to_string(), row.columns))
+            .map(|row| (exact(&row.id), row.columns))
             .collect())
     }
+}
+
+/// A record id with the kinds of its numbers: as text, `[1]` and `[1.0]` are the same.
+fn exact(id: &RecordId) -> String {
+    format!("{id:?}")
 }
 
 /// Compares every replicated table of two databases.
@@ -226,7 +231,7 @@ fn compare_table(
     let primary_rows = primary.pages(rows.clone(), |page| {
         let mut replicas = secondary.fetch(table, &ids(&page), "*")?;
         for ScannedRow { id, columns } in page {
-            match replicas.remove(&id.to_string()) {
+            match replicas.remove(&exact(&id)) {
                 None => missing.push(id),
                 Some(replica) if replica == columns => {}
                 Some(replica) => {
@@ -240,7 +245,7 @@ fn compare_table(
     let secondary_rows = secondary.pages(rows.columns([]), |page| {
         let originals = primary.fetch(table, &ids(&page), "id")?;
         let alone = page.into_iter().map(|row| row.id);
-        extra.extend(alone.filter(|id| !originals.contains_key(&id.to_string())));
+        extra.extend(alone.filter(|id| !originals.contains_key(&exact(id))));
         Ok(())
     })?;
     Ok(TableComparison {

@@ -162,7 +162,7 @@ fn call_calls_one_method_on_a_configured_host() {
         ),
         (
             vec!["call", "get_fact", "{", "--config", config],
-            "are not JSON",
+            "they are not JSON",
         ),
         (
             vec!["call", "get_fact", "{}", "--config", config],

@@ -103,6 +103,9 @@ macro_rules! by_kind {
     ($storage:ident admin $method:ident) => {
         $storage.primary
     };
+    ($storage:ident write create_relationship) => {
+        $storage.updates
+    };
     ($storage:ident write update_fact) => {
         $storage.updates
     };

@@ -66,6 +66,12 @@ impl RowImage {
     }
 }
 
+/// Is a row with these columns an edge of the database itself, as RELATE makes it?
+pub fn is_relation(columns: &Object) -> bool {
+    let is_end = |name| matches!(columns.get(name), Some(Value::RecordId(_)));
+    is_end("in") && is_end("out")
+}
+
 impl Serialize for RowImage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`site`] | a host with the loaded library and real secondary servers, in a directory of its own |
 //! | [`writes`] | writes of every kind, once each, through the storage traits |
+//! | [`counted`] | a storage that counts what is written and deleted through it |
 //! | [`load`] | threads that write and report what was acknowledged |
 //! | [`writer`] | a host in a process of its own under such a load, to be killed |
 //! | [`proxy`] | a network with faults |
@@ -36,6 +37,7 @@
 )]
 
 pub mod browser;
+pub mod counted;
 #[cfg(unix)]
 pub mod damage;
 pub mod ledger;

@@ -3,9 +3,11 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | `loops` | a secondary that is the primary, or that replicates to it |
-//! | `tls` | certificates, wrong schemes and wrong paths |
+//! | `tls` | certificates, wrong schemes and wrong paths, a server of 2.x |
 //! | `credentials` | passwords that change while the host runs |
 //! | `hardened` | servers that deny functions, sessions that expire |
+//! | `sizes` | answers of more than a message holds |
+//! | `tables` | edges made by RELATE, and tables that no method of the host reads |
 //! | `writes` | updates of rows that only a secondary has; documents named like chunks |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -16,6 +18,10 @@ mod credentials;
 mod hardened;
 #[path = "setups/loops.rs"]
 mod loops;
+#[path = "setups/sizes.rs"]
+mod sizes;
+#[path = "setups/tables.rs"]
+mod tables;
 #[path = "setups/tls.rs"]
 mod tls;
 #[path = "setups/writes.rs"]

@@ -10,10 +10,11 @@ use host_harness::{
 };
 use plugin_api::{
     records::CodeSymbol,
-    storage::{CallContext, CodeStorage as _, Storage as _},
+    storage::{CallContext, CodeStorage as _, FullStorage, Storage as _},
     value::{Object, Value},
 };
 use replication_tests::{
+    counted::Counted,
     site::{Site, caught_up, dead_letters, rows, run},
     writes::one_of_each,
 };
@@ -65,19 +66,59 @@ fn ask(host: &Host, sql: &str) {
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// Deletes of every kind, of what the export and [`one_of_each`] have.
-fn deletes(host: &Host) {
-    let (storage, context) = (host.storage(), &CallContext::new());
+/// Each method that writes or deletes, at least once, on what the export has and on
+/// new rows; 31 calls or more.
+fn writes_and_deletes(host: &Host) {
+    let counted = Counted::new(host.storage());
+    let storage = &FullStorage::new(counted.clone());
+    let context = &CallContext::new();
+    one_of_each(storage, "31");
     storage.delete_fact(context, "alice", "langs").unwrap();
     storage.delete_document(context, "31-whole.md").unwrap();
     let entity = storage.get_entity(context, "31-here").unwrap().unwrap();
     storage
         .delete_entity(context, &entity.id.to_string())
         .unwrap();
+    let of_user = |table: &str| {
+        let sql =
+            format!("SELECT VALUE [id, user_id] FROM {table} WHERE user_id = 'alice' LIMIT 1");
+        let found = rows(host.primary(), &sql);
+        let row = found[0].as_array().unwrap();
+        (
+            row[0].as_record_id().unwrap().to_string(),
+            row[1].as_str().unwrap().to_owned(),
+        )
+    };
+    let (id, user) = of_user("vector_memories");
+    storage.delete_vector(context, &id, &user).unwrap();
+    let (id, user) = of_user("events");
+    storage.delete_event(context, &id, &user).unwrap();
     storage
         .delete_symbols_by_file(context, "proj", "main.go")
         .unwrap();
+    storage
+        .delete_chunks_by_symbol(context, "31-symbol")
+        .unwrap();
+    storage
+        .delete_chunks_by_file(context, "proj", "main.go")
+        .unwrap();
+    storage
+        .delete_code_file(context, "31-project", "lib.rs")
+        .unwrap();
     storage.delete_code_project(context, "other").unwrap();
+    assert!(
+        counted.not_called().is_empty(),
+        "{:?}",
+        counted.not_called()
+    );
+    assert!(counted.calls() >= 31, "{}", counted.calls());
+}
+
+fn assert_verified(host: &Host) {
+    caught_up(host);
+    let report = admin(host, "verify");
+    assert_eq!(report["equal"], true, "{report:#}");
+    assert_eq!(dead_letters(host), Vec::<Json>::new());
 }
 
 /// What the host sends as text: rows without times, which the schema gives them.
@@ -109,7 +150,8 @@ fn replicate(schema: &str, prepare_secondary: impl FnOnce(&Site, &SecondaryServe
 
     assert_readable(&host);
     site.assert_equal(&host, &secondary);
-    one_of_each(host.storage(), "31");
+    writes_and_deletes(&host);
+    assert_verified(&host);
     for sql in RAW {
         ask(&host, sql);
     }
@@ -133,15 +175,9 @@ fn replicate(schema: &str, prepare_secondary: impl FnOnce(&Site, &SecondaryServe
         "SELECT VALUE created_at FROM kv_memories WHERE user_id = 'raw'",
     );
     assert_eq!(missing, [Value::None]);
-    deletes(&host);
-    caught_up(&host);
-
-    let report = admin(&host, "verify");
-    assert_eq!(report["equal"], true, "{report:#}");
-    assert_eq!(dead_letters(&host), Vec::<Json>::new());
+    assert_verified(&host);
     admin(&host, "resync");
-    caught_up(&host);
-    assert_eq!(admin(&host, "verify")["equal"], true);
+    assert_verified(&host);
 
     // After a failover the secondary gives rows their times, too.
     let database = site.database(&secondary);
@@ -206,8 +242,7 @@ fn what_cannot_be_mended_or_is_not_replicated_is_named() {
     let host = site.host(&[("a", &server)], &[]);
     for sql in [
         "CREATE semantic_memories:1 SET content = 'c'",
-        "CREATE entities:a SET name = 'a', entity_type = 't'; CREATE entities:b SET name = 'b'",
-        "RELATE entities:a->likes->entities:b SET since = 1",
+        "CREATE user_stats:1 SET key = 'k', stat_value = 1; CREATE user_stats:2 SET key = 'k'",
     ] {
         ask(&host, sql);
     }
@@ -218,7 +253,7 @@ fn what_cannot_be_mended_or_is_not_replicated_is_named() {
     let report = admin(&host, "verify");
     assert_eq!(
         report["not_replicated"],
-        json!([{"table": "likes", "rows": 1}, {"table": "semantic_memories", "rows": 1}])
+        json!([{"table": "semantic_memories", "rows": 1}, {"table": "user_stats", "rows": 2}])
     );
     let problem = report["schema_problems"]["a"][0].as_str().unwrap();
     assert!(

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     admin::{AdminClient, AdminError},
-    call::call,
+    call::{call, parse_arguments},
     config::HostConfig,
     demo,
     exercise::{self, Outcome, Report, Step},
@@ -153,12 +153,8 @@ fn call_one(options: &CallOptions, json: bool) -> anyhow::Result<bool> {
         return Err(UsageError("METHOD and --config are required".to_owned()).into());
     };
     let text = arguments(&options.arguments)?;
-    let arguments = serde_json::from_str(&text).map_err(|error| {
-        UsageError(format!(
-            "the arguments {} are not JSON: {error}",
-            options.arguments
-        ))
-    })?;
+    let arguments = parse_arguments(&text)
+        .map_err(|reason| UsageError(format!("the arguments {}: {reason}", options.arguments)))?;
     let host = session::start(config)?;
     if !options.bare && !options.no_wait {
         match AdminClient::local(&host) {

@@ -6,6 +6,7 @@ use crate::{
 };
 use abi_stable::StableAbi;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Something that happened.
 #[repr(C)]
@@ -53,6 +54,26 @@ pub struct EventSearch {
     pub last_months: u32,
     /// At most so many results; 0 means 50.
     pub limit: u32,
+}
+
+impl EventSearch {
+    /// The earliest time that it asks for at the time `now`; none if it asks for all
+    /// there are. Nothing was saved before 1970 by "the last so many hours".
+    pub fn earliest(&self, now: Timestamp) -> Option<Timestamp> {
+        const HOUR: u64 = 60 * 60;
+        if let Maybe::RSome(from) = self.from {
+            return Some(from);
+        }
+        let hours = match (self.last_hours, self.last_days, self.last_months) {
+            (0, 0, 0) => return None,
+            (0, 0, months) => u64::from(months) * 24 * 30,
+            (0, days, _) => u64::from(days) * 24,
+            (hours, _, _) => u64::from(hours),
+        };
+        let back = Duration::from_secs(hours * HOUR);
+        let reaches = i64::try_from(back.as_secs()).is_ok_and(|back| back <= now.seconds);
+        reaches.then(|| now.before(back))
+    }
 }
 
 /// An event and its relevance to the search.

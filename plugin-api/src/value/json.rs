@@ -3,7 +3,7 @@
 use super::{Object, Value};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor},
     ser::{SerializeMap, SerializeSeq},
 };
 use std::fmt;
@@ -67,13 +67,15 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Int(number))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "past i64, JSON numbers are floats"
-        )]
-        let float = number as f64;
-        Ok(i64::try_from(number).map_or(Value::Float(float), Value::Int))
+    /// A whole number past 63 bits is refused: as a float it would be another one.
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
+        i64::try_from(number).map(Value::Int).map_err(|_| {
+            E::custom(format!(
+                "the whole number {number} is larger than {}; give it as text, or as a float \
+                 ({number}.0)",
+                i64::MAX
+            ))
+        })
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {

@@ -24,7 +24,7 @@ use abi_stable::StableAbi;
 
 /// One piece of free-form data.
 #[repr(u8)]
-#[derive(StableAbi, Clone, Debug, Default, PartialEq)]
+#[derive(StableAbi, Clone, Debug, Default)]
 pub enum Value {
     /// No value: in an object, the same as leaving the key out.
     #[default]
@@ -52,6 +52,41 @@ pub enum Value {
     Object(Object),
     /// A kind of the database that has no variant here.
     Extension(Boxed<Extension>),
+}
+
+impl PartialEq for Value {
+    /// As the database compares: NaN equals NaN, so that a row equals its copy.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) | (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Int(a), Self::Int(b)) => a == b,
+            (Self::Float(a), Self::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
+            (Self::String(a), Self::String(b)) => a == b,
+            (Self::Bytes(a), Self::Bytes(b)) => a == b,
+            (Self::Datetime(a), Self::Datetime(b)) => a == b,
+            (Self::RecordId(a), Self::RecordId(b)) => a == b,
+            (Self::Array(a), Self::Array(b)) => a == b,
+            (Self::Object(a), Self::Object(b)) => a == b,
+            (Self::Extension(a), Self::Extension(b)) => a == b,
+            // Of two kinds; written out, so that a new variant is not forgotten.
+            (
+                Self::None
+                | Self::Null
+                | Self::Bool(_)
+                | Self::Int(_)
+                | Self::Float(_)
+                | Self::String(_)
+                | Self::Bytes(_)
+                | Self::Datetime(_)
+                | Self::RecordId(_)
+                | Self::Array(_)
+                | Self::Object(_)
+                | Self::Extension(_),
+                _,
+            ) => false,
+        }
+    }
 }
 
 /// A value of a kind that [`Value`] has no variant for: a duration, a decimal, a
@@ -209,6 +244,17 @@ impl<T: Into<Value>> FromIterator<T> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nan_equals_nan_wherever_it_is() {
+        let nested = |number: f64| {
+            let list = vec![Value::from(number), Value::Null];
+            Value::from(Object::new().with("list", list))
+        };
+        assert_eq!(nested(f64::NAN), nested(-f64::NAN));
+        assert_ne!(nested(f64::NAN), nested(0.0));
+        assert_ne!(Value::Int(1), Value::Float(1.0));
+    }
 
     #[test]
     fn a_value_is_no_larger_than_a_string_and_its_tag() {

@@ -299,7 +299,7 @@ pub(crate) async fn within<T>(
 
 /// The largest message, in bytes: a server's default limit. The SDK's default of
 /// half that is less than a document of 3,000 chunks with embeddings.
-const MESSAGE_BYTES: usize = 128 << 20;
+pub const MESSAGE_BYTES: usize = 128 << 20;
 
 fn configuration(target: &Target, address: &Address) -> StorageResult<Config> {
     let config = Config::new()
@@ -316,11 +316,16 @@ fn configuration(target: &Target, address: &Address) -> StorageResult<Config> {
 /// would not help.
 fn unreachable_server(error: &surrealdb::Error) -> StorageError {
     let error = errors::storage_error(error);
+    let unsupported = |what: &str| {
+        let message = format!("{}: {what}{UPGRADE}", error.message);
+        StorageError::new(ErrorKind::UNSUPPORTED, message)
+    };
     match errors::wrong_address(&error.message) {
-        _ if error.message.contains("does not match the range") => StorageError::new(
-            ErrorKind::UNSUPPORTED,
-            format!("{}; {UPGRADE}", error.message),
-        ),
+        // The formats of messages that 2.x offers do not include the one of 3.x.
+        _ if error.message.contains("Server sent no subprotocol") => {
+            unsupported("the server is a SurrealDB 2.x, or no SurrealDB; ")
+        }
+        _ if error.message.contains("does not match the range") => unsupported(""),
         Some(hint) => StorageError::invalid_input(format!("{}; {hint}", error.message)),
         None if error.kind == ErrorKind::INTERNAL => StorageError::connection(error.message),
         None => error,

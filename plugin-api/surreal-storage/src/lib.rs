@@ -30,7 +30,7 @@ pub mod target;
 mod tls;
 pub mod value;
 
-pub use connection::Connection;
+pub use connection::{Connection, MESSAGE_BYTES};
 pub use methods::check_document_path;
 pub use rows::{optional_embedding, record_id, stored_embedding, stored_floats};
 pub use storage::SurrealStorage;

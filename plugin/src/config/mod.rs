@@ -31,7 +31,7 @@ pub use host::HostContext;
 pub use key::Key;
 pub use secondary::{Password, SecondaryConfig, User};
 pub use settings::{DeletedReads, InitialSync, QueueFsync, Settings};
-pub use tables::TableSelection;
+pub use tables::{HostTables, TableSelection};
 
 pub(crate) use key::nearest;
 use plugin_api::value::{Object, Value};

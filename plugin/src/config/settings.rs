@@ -169,7 +169,7 @@ keys! {
         merge_reads []: bool = Boolean, default "true";
         /// `true`: a plain SELECT that the host sends as raw SurrealQL is merged as well.
         merge_raw_queries []: bool = Boolean, default "false";
-        /// The tables to replicate; `relationships` stands for the tables of all relationship types. A table that is added later is compared with the primary.
+        /// The tables to replicate; `all` stands for those of the host, `relationships` for the tables of all relationship types; your own tables may be named beside them. A table that is added later is compared with the primary.
         tables []: TableSelection = Tables, default "all";
         /// How long cleanup waits for the log to drain; the rest is replicated after the next start.
         shutdown_drain_timeout []: Duration = duration(Duration::ZERO, 10 * MINUTE), default "5s";

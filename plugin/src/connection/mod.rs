@@ -6,15 +6,16 @@
 //! that failed a call or a health check is never used again, and closes once its
 //! last handle is dropped.
 //!
-//! A [`Session`] has one connection for health checks, reconciliation and reads,
-//! and each worker has a [`WorkerConnection`] within it for its transactions. A
-//! worker replaces its own; the session is lost when the first does not answer.
-//! Then it is withdrawn, and only a new client, which fails at once while the
-//! server is away, starts the next one.
+//! A [`Session`] has one connection for health checks and reconciliation, and
+//! within it one for merged reads (`reads`), and a [`WorkerConnection`] for each
+//! worker's transactions. These are replaced by themselves; the session is lost
+//! when the first does not answer. Then it is withdrawn, and only a new client,
+//! which fails at once while the server is away, starts the next one.
 //!
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`worker`] | a worker's own connection |
+//! | `reads` | the connection of merged reads: replaced when an answer costs it |
 //! | `sign_of_life` | when a secondary is due to be asked whether it is there |
 //! | `loop_detector` | whether a secondary is the primary, or replicates to it |
 //! | `permissions` | which functions a server does not allow |
@@ -25,6 +26,7 @@ mod backoff;
 mod loop_detector;
 mod permissions;
 mod port;
+mod reads;
 mod sign_of_life;
 #[cfg(test)]
 mod tests;
@@ -102,6 +104,9 @@ pub struct Session {
     /// SurrealQL on it, over the same connection. Transactions of workers go over
     /// a [`WorkerConnection`].
     pub connection: Connection,
+    /// The 64 methods over a connection of their own, for merged reads; none while
+    /// that is replaced.
+    pub reads: ArcSwapOption<SurrealStorage>,
     /// What preparing its tables found.
     pub schema: SchemaReport,
     /// Functions of SurrealQL that the server does not allow, of those that the
@@ -339,7 +344,11 @@ impl Shared {
         let timeouts = self.policy.timeouts;
         let connection = Connection::open(&self.config.target()?, &timeouts).await?;
         self.check_for_loop(&connection).await?;
-        let schema = match schema::initialize_replica(&connection, timeouts.operation).await {
+        let (schema, reads) = tokio::join!(
+            schema::initialize_replica(&connection, timeouts.operation),
+            self.open_reads(runtime)
+        );
+        let schema = match schema {
             Ok(report) => report,
             Err(error) => {
                 let policy = error_policy::of(Call::PrepareSchema, error.kind);
@@ -358,6 +367,7 @@ impl Shared {
             denied_functions,
             storage: SurrealStorage::from_connection(connection.clone(), timeouts, runtime.clone()),
             connection,
+            reads: ArcSwapOption::from_pointee(reads?),
             schema,
             generation,
         })

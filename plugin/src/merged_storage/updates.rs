@@ -1,8 +1,8 @@
-//! [`Updates`]: updates of rows that only a secondary has.
+//! [`Updates`]: updates of rows that only a secondary has, and edges between them.
 //!
-//! Whoever reads such a row expects to be able to update it. So an update that
-//! finds no row on the primary copies the row that a merged read would return to
-//! the primary, and is repeated there.
+//! Whoever reads such a row expects to be able to update it, or to relate another
+//! one to it. So a call that finds no row on the primary copies the row that a merged
+//! read would return to the primary, and is repeated there.
 
 use super::RawQueries;
 use crate::{dedup::Key, query_merger::QueryMerger, synced_storage::SyncedStorage};
@@ -16,7 +16,7 @@ use plugin_api::{
 use std::sync::Arc;
 use surreal_storage::schema::{FACTS, JOBS, PROJECTS, VECTORS};
 
-/// The methods that update an existing row.
+/// The methods that need an existing row.
 pub(super) struct Updates {
     synced: Arc<SyncedStorage>,
     merger: Arc<QueryMerger>,
@@ -74,19 +74,53 @@ impl Updates {
             Err(error) if error.kind == ErrorKind::NOT_FOUND => error,
             answer => return answer,
         };
-        let row = match key() {
-            Some(key) => self.merger.row_of_secondary(context, &key)?,
-            None => None,
+        match key() {
+            Some(key) if self.copy_to_primary(context, &key)? => update(),
+            _ => Err(not_found),
+        }
+    }
+
+    /// An edge: either of its ends may be an entity that only a secondary has.
+    pub(super) fn create_relationship(
+        &self,
+        context: &CallContext,
+        from: &str,
+        to: &str,
+        relationship_type: &str,
+        properties: &Object,
+    ) -> StorageResult<WriteReceipt> {
+        let create = || {
+            let synced = &self.synced;
+            synced.create_relationship(context, from, to, relationship_type, properties)
         };
-        let Some((table, row)) = row else {
-            return Err(not_found);
+        let not_found = match create() {
+            Err(error) if error.kind == ErrorKind::NOT_FOUND => error,
+            answer => return answer,
+        };
+        let mut copied = false;
+        for end in [from, to] {
+            if let Some(id) = self.merger.entity_of_secondary(context, end)? {
+                copied |= self.copy_to_primary(context, &Key::of_id(&id))?;
+            }
+        }
+        match copied {
+            true => create(),
+            false => Err(not_found),
+        }
+    }
+
+    /// Copies the row of this key that a merged read would return to the primary.
+    /// False if no secondary has it.
+    fn copy_to_primary(&self, context: &CallContext, key: &Key) -> StorageResult<bool> {
+        let Some((table, row)) = self.merger.row_of_secondary(context, key)? else {
+            return Ok(false);
         };
         let parameters = Object::new().with("row", row);
         let insert = format!("INSERT INTO {table} $row");
         match self.raw.query(context, &insert, &parameters) {
             // Another call was faster.
             Err(error) if error.kind != ErrorKind::CONFLICT => Err(error),
-            _ => update(),
+            _ => Ok(true),
         }
     }
 }

@@ -5,7 +5,8 @@ use plugin_api::{
     error::StorageResult,
     storage::{CodeStorage, StatsProvider, Storage},
 };
-use std::sync::Arc;
+use std::{ptr, sync::Arc};
+use surreal_storage::SurrealStorage;
 
 /// One database: the primary or a secondary. Anything with the 64 methods.
 pub trait Backend: Storage + StatsProvider + CodeStorage {}
@@ -34,17 +35,16 @@ pub trait Secondary: Send + Sync {
     /// The connection of that generation is lost.
     fn check_alive(&self, generation: u64) -> StorageResult<()>;
 
-    /// Reports that a call failed because the connection of that generation is
-    /// gone.
-    fn lost(&self, generation: u64, failure: &Failure);
+    /// Reports that a call failed because this connection is gone.
+    fn lost(&self, connected: &Connected, failure: &Failure);
 }
 
-/// A secondary's storage over one connection.
+/// A secondary's storage over one connection for reads.
 #[derive(Clone)]
 pub struct Connected {
     /// The storage.
     pub backend: Arc<dyn Backend>,
-    /// Which of the secondary's connections it is.
+    /// Which of the secondary's sessions it belongs to.
     pub generation: u64,
 }
 
@@ -59,8 +59,9 @@ impl Secondary for SecondaryConnectionManager {
 
     fn connected(&self) -> Option<Connected> {
         let session = self.session()?;
+        let reads: Arc<dyn Backend> = session.reads.load_full()?;
         Some(Connected {
-            backend: Arc::new(session.storage.clone()),
+            backend: reads,
             generation: session.generation,
         })
     }
@@ -73,7 +74,10 @@ impl Secondary for SecondaryConnectionManager {
         self.check_alive(generation)
     }
 
-    fn lost(&self, generation: u64, failure: &Failure) {
-        self.lost(generation, failure);
+    fn lost(&self, connected: &Connected, failure: &Failure) {
+        let is_it = |reads: &Arc<SurrealStorage>| {
+            ptr::addr_eq(Arc::as_ptr(reads), Arc::as_ptr(&connected.backend))
+        };
+        self.lost_reads(connected.generation, is_it, failure);
     }
 }

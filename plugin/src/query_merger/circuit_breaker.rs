@@ -105,7 +105,7 @@ impl CircuitBreaker {
     /// `error` if it was one.
     pub(super) fn responded(
         &self,
-        generation: u64,
+        connected: &Connected,
         took: Duration,
         timeout: Duration,
         error: Option<&StorageError>,
@@ -122,7 +122,7 @@ impl CircuitBreaker {
         let failure = Failure::of(Call::ReadSecondary, error.clone());
         match failure.policy.action {
             Action::Overlook => return,
-            Action::Reconnect => self.secondary.lost(generation, &failure),
+            Action::Reconnect => self.secondary.lost(connected, &failure),
             _ => {}
         }
         self.failed(error);

@@ -37,6 +37,25 @@ impl QueryMerger {
         Ok(self.secondary_entity(&mut fan_out, id_or_name)?.into())
     }
 
+    /// The id of the entity that a merged read finds by its id or its name, where the
+    /// primary has none.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub(crate) fn entity_of_secondary(
+        &self,
+        context: &CallContext,
+        id_or_name: &str,
+    ) -> StorageResult<Option<RecordId>> {
+        let started = Instant::now();
+        if self.primary().get_entity(context, id_or_name)?.is_some() {
+            return Ok(None);
+        }
+        let mut fan_out = FanOut::new(self, ReadMethod::get_entity, context).since(started);
+        let found = self.secondary_entity(&mut fan_out, id_or_name)?;
+        Ok(found.map(|entity| entity.id))
+    }
+
     /// The entity that the primary has neither by id nor by name, from the
     /// secondaries: by id, or else by name.
     pub(super) fn secondary_entity(

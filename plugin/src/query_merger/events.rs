@@ -6,7 +6,6 @@ use super::{
     order,
     read_specs::{self, ReadMethod},
 };
-use abi_stable::std_types::ROption;
 use plugin_api::{
     error::StorageResult,
     records::EventSearch,
@@ -14,7 +13,6 @@ use plugin_api::{
     storage::{CallContext, Events, FoundEvents},
     value::Timestamp,
 };
-use std::time::Duration;
 
 merged_reads! {
     top get_events_by_subject(user_id: str, subject: str) -> Events, order::oldest_event;
@@ -51,23 +49,11 @@ impl QueryMerger {
 /// The search with "the last so many hours" turned into a point in time, so that
 /// all databases use the same.
 fn with_absolute_start(search: &EventSearch) -> EventSearch {
-    const HOUR: u64 = 3600;
-    let span = [
-        (search.last_hours, 1),
-        (search.last_days, 24),
-        (search.last_months, 24 * 30),
-    ]
-    .into_iter()
-    .find(|(count, _)| *count > 0)
-    .map(|(count, hours)| Duration::from_secs(u64::from(count) * hours * HOUR));
-    match (search.from, span) {
-        (ROption::RNone, Some(span)) => EventSearch {
-            from: ROption::RSome(Timestamp::now().before(span)),
-            last_hours: 0,
-            last_days: 0,
-            last_months: 0,
-            ..search.clone()
-        },
-        _ => search.clone(),
+    EventSearch {
+        from: search.earliest(Timestamp::now()).into(),
+        last_hours: 0,
+        last_days: 0,
+        last_months: 0,
+        ..search.clone()
     }
 }

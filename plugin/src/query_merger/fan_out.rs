@@ -148,7 +148,7 @@ impl<'m> FanOut<'m> {
                     tracing::debug!(secondary, %error, "a read does without the secondary");
                 }
                 breaker.responded(
-                    connected.generation,
+                    &connected,
                     started.elapsed(),
                     timeout,
                     response.as_ref().err(),

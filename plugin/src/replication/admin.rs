@@ -11,7 +11,7 @@ use plugin_api::{
     storage::CallContext,
 };
 use std::sync::Arc;
-use surreal_storage::schema::{RELATIONSHIPS, relationships::replicated_tables};
+use surreal_storage::schema::RELATIONSHIPS;
 
 impl Replication {
     /// Pauses replication. Without effect if `sync_enabled` is false.
@@ -103,16 +103,16 @@ impl Replication {
     /// `relationships` stands for the tables of all relationship types.
     pub(super) fn replicated(&self, names: &[String]) -> StorageResult<Vec<String>> {
         let context = CallContext::with_timeout(self.config.settings.operation_timeout);
-        let existing = replicated_tables(&self.primary, &context)?;
-        let all = existing.iter().filter(|table| self.tables.selects(table));
+        let existing = self.tables.tables_of(&self.primary, &context)?;
         if names.is_empty() {
-            return Ok(all.cloned().collect());
+            return Ok(existing);
         }
         let fixed = |table: &str| selectable().any(|known| known == table);
         let mut chosen = Vec::new();
         for name in names {
             if name == RELATIONSHIPS.name {
-                chosen.extend(all.clone().filter(|table| !fixed(table)).cloned());
+                let of_types = |table: &&String| !fixed(table) && !self.tables.is_other(table);
+                chosen.extend(existing.iter().filter(of_types).cloned());
             } else if !self.tables.selects(name) {
                 return Err(StorageError::invalid_input(format!(
                     "{name} is not replicated; add it to tables in the configuration"

@@ -31,7 +31,7 @@ pub use verify::{
 use crate::{
     build_info::BUILD,
     config::{
-        Config, DeletedReads, InitialSync, QueueFsync, SecondaryConfig, Settings, TableSelection,
+        Config, DeletedReads, HostTables, InitialSync, QueueFsync, SecondaryConfig, Settings,
     },
     connection::{ConnectionPolicy, LoopDetector, SecondaryConnectionManager},
     key_locks::KeyLocks,
@@ -147,9 +147,13 @@ impl Replication {
             Arc::clone(&tombstones),
             settings.primary_request_lifetime,
         ));
+        let selection = settings.tables.clone();
+        let others = selection.others.clone();
+        let tables = TableFilter::new(move |table| selection.includes(table)).with_others(others);
         let not_replicated = NotReplicated::default();
         runtime.spawn(not_replicated::watch(
             primary.clone(),
+            tables.clone(),
             settings.operation_timeout,
             Arc::clone(&not_replicated),
         ));
@@ -164,8 +168,6 @@ impl Replication {
             )
         };
         let connections: Vec<_> = config.secondaries.iter().map(start).collect();
-        let selection = settings.tables.clone();
-        let tables = TableFilter::new(move |table| selection.includes(table));
         let pipeline = queue.map(|queue| Pipeline {
             executor: Arc::new(SyncExecutor::start(
                 Arc::clone(&queue),
@@ -370,12 +372,11 @@ fn open_queue(
             QueueFsync::Interval => Fsync::Interval(FSYNC_INTERVAL),
             QueueFsync::Always => Fsync::Always,
         },
-        tables: match &settings.tables {
-            TableSelection::All => None,
-            TableSelection::Only(names) => {
-                Some(names.iter().map(|&name| name.to_owned()).collect())
-            }
+        tables: match &settings.tables.host {
+            HostTables::All => None,
+            HostTables::Only(names) => Some(names.iter().map(|&name| name.to_owned()).collect()),
         },
+        other_tables: settings.tables.others.clone(),
         request_lifetime: settings.primary_request_lifetime,
     };
     let row = PrimaryLogRow::new(primary.clone(), &settings.queue_dir);

@@ -1,6 +1,6 @@
 //! Which tables of the primary are not replicated, for the status.
 
-use crate::status::UnreplicatedTable;
+use crate::{status::UnreplicatedTable, sync_executor::TableFilter};
 use parking_lot::Mutex;
 use plugin_api::{
     error::StorageResult,
@@ -21,9 +21,11 @@ pub(super) type NotReplicated = Arc<Mutex<Vec<UnreplicatedTable>>>;
 /// The primary's.
 pub(super) fn find(
     primary: &FullStorage,
+    tables: &TableFilter,
     timeout: Duration,
 ) -> StorageResult<Vec<UnreplicatedTable>> {
-    let found = tables_with_other_rows(primary, &CallContext::with_timeout(timeout))?;
+    let context = CallContext::with_timeout(timeout);
+    let found = tables_with_other_rows(primary, &context, tables.others())?;
     let tables = found.into_iter();
     Ok(tables
         .map(|(table, rows)| UnreplicatedTable { table, rows })
@@ -32,10 +34,15 @@ pub(super) fn find(
 
 /// Looks from time to time, for the status, which never waits for the primary.
 /// Ends with the runtime.
-pub(super) async fn watch(primary: FullStorage, timeout: Duration, found: NotReplicated) {
+pub(super) async fn watch(
+    primary: FullStorage,
+    tables: TableFilter,
+    timeout: Duration,
+    found: NotReplicated,
+) {
     loop {
-        let primary = primary.clone();
-        match tokio::task::spawn_blocking(move || find(&primary, timeout)).await {
+        let (primary, tables) = (primary.clone(), tables.clone());
+        match tokio::task::spawn_blocking(move || find(&primary, &tables, timeout)).await {
             Ok(Ok(tables)) => *found.lock() = tables,
             Ok(Err(error)) => tracing::debug!(%error, "cannot list the primary's tables"),
             Err(_) => return,

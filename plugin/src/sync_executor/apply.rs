@@ -284,8 +284,9 @@ impl Applier {
         applied.map(Step::Applied).map_err(of_secondary)
     }
 
-    /// Creates the tables of relationships that the secondary lacks, with their
-    /// indexes: the first row alone would create a table without.
+    /// Creates the tables without a fixed name that the secondary lacks, those of
+    /// relationships with their indexes: the first row alone would create a table
+    /// without.
     pub(super) async fn define_relationships(
         &self,
         generation: u64,
@@ -294,12 +295,16 @@ impl Applier {
     ) -> StorageResult<()> {
         for table in changes.iter().map(|change| &change.operation.table) {
             let known = (generation, table.clone());
-            if relationships::relationship_type(table).is_err()
+            let is_other = self.context.config.tables.is_other(table);
+            if !is_other && relationships::relationship_type(table).is_err()
                 || self.relationships.lock().contains(&known)
             {
                 continue;
             }
-            relationships::define(connection, table, self.timeout()).await?;
+            match is_other {
+                true => relationships::define_other(connection, table, self.timeout()).await?,
+                false => relationships::define(connection, table, self.timeout()).await?,
+            }
             let mut relationships = self.relationships.lock();
             relationships.retain(|(of, _)| *of == generation);
             relationships.insert(known);

@@ -39,12 +39,22 @@ use crate::{
     sync_queue::{QueueError, ResyncRequest, SyncQueue},
 };
 use context::{Context, PartitionLocks};
-use plugin_api::{storage::FullStorage, value::RecordId};
+use plugin_api::{
+    error::StorageResult,
+    storage::{CallContext, FullStorage, Storage},
+    value::RecordId,
+};
 use progress::Counters;
 use rejection::RetryQueue;
 use replicator::Replicator;
 use resync::{Copier, ResyncScanner};
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
+use surreal_storage::schema::relationships;
 use tokio::{
     runtime::Handle,
     task::{AbortHandle, JoinHandle},
@@ -71,19 +81,63 @@ pub struct ExecutorConfig {
     pub tables: TableFilter,
 }
 
-/// Says whether a table is replicated.
+/// Says which tables are replicated.
 #[derive(Clone)]
-pub struct TableFilter(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+pub struct TableFilter {
+    selects: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Tables beside the host's.
+    others: Arc<BTreeSet<String>>,
+}
 
 impl TableFilter {
-    /// Replicates the tables for which `selects` is true.
+    /// Replicates the host's tables for which `selects` is true.
     pub fn new(selects: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(selects))
+        Self {
+            selects: Arc::new(selects),
+            others: Arc::default(),
+        }
     }
 
-    /// Is `table` replicated?
+    /// Replicates these tables as well: no method of the host reads them, and any row
+    /// of theirs is replicated.
+    #[must_use]
+    pub fn with_others(self, others: BTreeSet<String>) -> Self {
+        Self {
+            others: Arc::new(others),
+            ..self
+        }
+    }
+
+    /// Is `table` replicated? One that is not known may be a relationship type's.
     pub fn selects(&self, table: &str) -> bool {
-        (self.0)(table)
+        self.is_other(table) || (self.selects)(table)
+    }
+
+    /// Is it replicated although it is none of the host's?
+    pub fn is_other(&self, table: &str) -> bool {
+        self.others.contains(table)
+    }
+
+    /// The tables beside the host's.
+    pub fn others(&self) -> &BTreeSet<String> {
+        &self.others
+    }
+
+    /// The names of the primary's tables that are replicated, sorted.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub fn tables_of(
+        &self,
+        primary: &dyn Storage,
+        context: &CallContext,
+    ) -> StorageResult<Vec<String>> {
+        let mut tables: BTreeSet<String> = relationships::replicated_tables(primary, context)?
+            .into_iter()
+            .filter(|table| (self.selects)(table))
+            .collect();
+        tables.extend(self.others.iter().cloned());
+        Ok(tables.into_iter().collect())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     dedup::key_columns,
     fail_points,
     sync_queue::{Epoch, Position},
-    sync_types::RowImage,
+    sync_types::{RowImage, is_relation},
 };
 use abi_stable::std_types::RBox;
 use plugin_api::{
@@ -259,6 +259,10 @@ fn steps(
         if replaces_same_key(table) {
             remove_same_key(&mut steps, table, at);
         }
+        let (edges, others): (Vec<_>, Vec<_>) = rows
+            .iter()
+            .cloned()
+            .partition(|row| is_relation(&row.columns));
         // Writing to a string cannot fail.
         let _ = match write {
             Write::Create => {
@@ -270,6 +274,16 @@ fn steps(
                 "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
             ),
         };
+        if !edges.is_empty() {
+            // Written as any other row, it would be no edge to follow; and an edge
+            // keeps its ends as long as it lives.
+            let _ = writeln!(
+                steps,
+                "FOR $row IN $edges{at} {{ DELETE $row.id RETURN NONE; \
+                 INSERT RELATION INTO `{table}` $row RETURN NONE; }};"
+            );
+            parameters.insert(format!("edges{at}"), objects(edges));
+        }
         // A new row gets the secondary's defaults for columns that it has not got;
         // writing it again removes them.
         let incomplete: Value = rows
@@ -284,10 +298,13 @@ fn steps(
             );
             parameters.insert(format!("incomplete{at}"), incomplete);
         }
-        let rows: Value = rows.into_iter().map(RowImage::into_object).collect();
-        parameters.insert(format!("rows{at}"), rows);
+        parameters.insert(format!("rows{at}"), objects(others));
     }
     (steps, parameters)
+}
+
+fn objects(rows: Vec<RowImage>) -> Value {
+    rows.into_iter().map(RowImage::into_object).collect()
 }
 
 /// Removes the rows of `$documents` that the primary no longer has.

@@ -23,9 +23,11 @@ pub struct QueueConfig {
     pub max_bytes: u64,
     /// When writes are synced to the disk.
     pub fsync: Fsync,
-    /// The tables whose writes are replicated; `None` for all. A name that is
+    /// The host's tables whose writes are replicated; `None` for all. A name that is
     /// not a table's stands for several tables.
     pub tables: Option<BTreeSet<String>>,
+    /// Tables beside the host's whose writes are replicated.
+    pub other_tables: BTreeSet<String>,
     /// The longest time that a request to the primary can live after its caller
     /// has given up.
     pub request_lifetime: Duration,

@@ -146,7 +146,7 @@ impl SyncQueue {
             resyncs: ResyncStore::new(Arc::clone(&store), Arc::clone(&log_row)),
             page_watches: PageWatches::default(),
             bootstraps: BootstrapRegistry::new(Arc::clone(&store)),
-            table_filter: TableFilterRecord::new(config.tables.clone()),
+            table_filter: TableFilterRecord::new(&config),
             epochs: Epochs::new(),
             log_ids: LogIds::default(),
             is_known_to_primary: AtomicBool::new(false),

@@ -5,7 +5,7 @@
 //! resync request: a backfill finds what was written to it meanwhile.
 
 use super::{
-    EVERY_TABLE, QueueError,
+    EVERY_TABLE, QueueConfig, QueueError,
     store::{Store, WriteBatch},
 };
 use std::collections::BTreeSet;
@@ -14,11 +14,11 @@ use surreal_storage::schema;
 /// The key of the filter that all writes since were logged by.
 const KEY: &str = "tables";
 
-/// Stands for every table; no table has this name.
+/// Stands for all of the host's tables; no table has this name.
 const ALL: &str = "*";
 
-/// The names of the tables; `None` for all.
-type Tables = Option<BTreeSet<String>>;
+/// The names of the tables.
+type Tables = BTreeSet<String>;
 
 /// The configured table filter, and its record in the store.
 pub(super) struct TableFilterRecord {
@@ -26,13 +26,16 @@ pub(super) struct TableFilterRecord {
 }
 
 impl TableFilterRecord {
-    pub(super) fn new(configured: Tables) -> Self {
+    pub(super) fn new(config: &QueueConfig) -> Self {
+        let of_host = config.tables.clone();
+        let mut configured = of_host.unwrap_or_else(|| Tables::from([ALL.to_owned()]));
+        configured.extend(config.other_tables.iter().cloned());
         Self { configured }
     }
 
-    /// False if every table is replicated.
+    /// False if all of the host's tables are replicated.
     pub(super) fn is_restricted(&self) -> bool {
-        self.configured.is_some()
+        !self.configured.contains(ALL)
     }
 
     /// Records the configured filter as the one that the log is kept by.
@@ -50,47 +53,51 @@ impl TableFilterRecord {
     /// writes.
     pub(super) fn added_tables(&self, store: &Store) -> Result<BTreeSet<String>, QueueError> {
         let former = recorded(store)?;
-        let kept = match (&former, &self.configured) {
-            (None, kept) | (kept, None) => kept.clone(),
-            (Some(former), Some(present)) => Some(former & present),
+        let present = &self.configured;
+        let kept_of = |tables: &Tables, by: &Tables| {
+            let kept = tables.iter().filter(|name| covers(by, name));
+            kept.cloned().collect::<Tables>()
         };
+        let kept = &kept_of(&former, present) | &kept_of(present, &former);
         if kept != former {
             store.state.insert(KEY, encode(&kept))?;
         }
-        Ok(match (former, &self.configured) {
-            (None, _) => BTreeSet::new(),
-            (Some(_), None) => BTreeSet::from([EVERY_TABLE.to_owned()]),
-            (Some(former), Some(present)) => present
-                .difference(&former)
-                // A name that is not a table's stands for several tables, which
-                // only the primary can list.
-                .map(|name| schema::table(name).map_or(EVERY_TABLE, |_| name))
-                .map(str::to_owned)
-                .collect(),
-        })
+        let added = present.iter().filter(|name| !covers(&former, name));
+        Ok(added
+            // A name that stands for several tables: only the primary can list them.
+            .map(|name| match stands_for_several(name) {
+                true => EVERY_TABLE.to_owned(),
+                false => name.clone(),
+            })
+            .collect())
     }
 }
 
+fn stands_for_several(name: &str) -> bool {
+    name == ALL || name == schema::RELATIONSHIPS.name
+}
+
+/// Is this name, or what it stands for, among these tables?
+fn covers(tables: &Tables, name: &str) -> bool {
+    let of_host = schema::table(name).is_some() || stands_for_several(name);
+    tables.contains(name) || (of_host && tables.contains(ALL))
+}
+
 fn encode(tables: &Tables) -> String {
-    let Some(names) = tables else {
-        return ALL.to_owned();
-    };
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names: Vec<&str> = tables.iter().map(String::as_str).collect();
     names.join(",")
 }
 
 fn decode(text: &str) -> Tables {
-    (text != ALL).then(|| {
-        let names = text.split(',').filter(|name| !name.is_empty());
-        names.map(str::to_owned).collect()
-    })
+    let names = text.split(',').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 /// The filter that the log was kept by. A log without a record is older than
 /// filters were recorded, and may have missed every table.
 fn recorded(store: &Store) -> Result<Tables, QueueError> {
     let Some(stored) = store.state.get(KEY)? else {
-        return Ok(Some(BTreeSet::new()));
+        return Ok(Tables::new());
     };
     std::str::from_utf8(&stored)
         .map(decode)

@@ -14,7 +14,7 @@ use crate::{
     metrics::instruments::WriteKind,
     raw_query::{Deletion, Effects, ReturnedRows},
     sync_queue::EVERY_TABLE,
-    sync_types::{SyncOperation, order_key},
+    sync_types::{SyncOperation, is_relation, order_key},
     tombstones::{Scope, TombstoneUndo},
 };
 use plugin_api::{
@@ -110,7 +110,7 @@ impl SyncedStorage {
                 }
                 // The rows are not replicated as returned: a statement may
                 // return them in part, or with computed columns.
-                let refreshes = refreshes(table, rows);
+                let refreshes = refreshes(table, rows, self.tables.is_other(table));
                 in_flight
                     .into_iter()
                     .for_each(|write| write.stored(&refreshes));
@@ -128,6 +128,7 @@ impl SyncedStorage {
             Some(tables) => {
                 let replicated = |table: &String| {
                     let ours = schema::table(table).is_some()
+                        || self.tables.is_other(table)
                         || schema::relationships::relationship_type(table).is_ok();
                     ours && self.tables.selects(table)
                 };
@@ -240,16 +241,17 @@ fn written<'t>(
     })
 }
 
-/// A refresh for each row, or document. Of a table without a fixed name, only
-/// relationships are replicated.
-fn refreshes(table: &str, rows: Vec<WrittenRow>) -> Vec<SyncOperation> {
+/// A refresh for each row, or document. Of a table that is neither the host's nor
+/// named in the configuration, only edges are replicated.
+fn refreshes(table: &str, rows: Vec<WrittenRow>, is_named: bool) -> Vec<SyncOperation> {
     let facts = Table::of(table);
     let is_replicated = |row: &WrittenRow| {
         let has = |name: &&str| {
             let value = row.columns.get(name);
             value.is_some_and(|value| !value.is_nullish())
         };
-        !facts.is_relationships() || facts.identity.iter().all(has)
+        let is_edge = || facts.identity.iter().all(has) || is_relation(&row.columns);
+        is_named || !facts.is_relationships() || is_edge()
     };
     let keys: BTreeSet<Key> = rows
         .into_iter()

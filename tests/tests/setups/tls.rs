@@ -1,4 +1,5 @@
-//! Certificates of an own authority, and addresses with a wrong scheme or path.
+//! Certificates of an own authority, addresses with a wrong scheme or path, and
+//! servers of another version.
 
 use super::{error, reaches};
 use host_harness::server::SecondaryServer;
@@ -64,6 +65,35 @@ impl TlsProxy {
             _runtime: runtime,
         }
     }
+}
+
+/// Opens a WebSocket as a server of SurrealDB 2.3.10 does (`src/net/rpc.rs` there): it
+/// accepts, but of the formats of messages that it offers (json, cbor, msgpack,
+/// bincode, revision) none is the client's, and so its answer names none.
+fn server_of_2() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            // Kept open until the client goes.
+            if let Ok(mut socket) = tungstenite::accept(client) {
+                let _ = socket.read();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_of_2_is_rejected_with_the_way_out() {
+    let site = Site::new();
+    let access = Access::new("a", format!("ws://{}", server_of_2()));
+    let host = site.host_with(&site.yaml_for(&[access], &[]));
+    let status = reaches(&host, "rejected");
+    for part in ["SurrealDB 2.x", "upgrade-export", "surreal import"] {
+        assert!(error(&status).contains(part), "{status}");
+    }
+    host.shutdown().unwrap();
 }
 
 #[test]

@@ -17,12 +17,9 @@ use plugin_api::{
     storage::{Events, FoundEvents},
     value::{Object, Timestamp},
 };
-use std::time::Duration;
 
 /// The similarity from which an event without the words is found as well.
 const MIN_SIMILARITY: &str = "0.3";
-
-const HOUR: Duration = Duration::from_secs(60 * 60);
 
 fn event(row: &Row) -> StorageResult<Event> {
     Ok(Event {
@@ -33,24 +30,6 @@ fn event(row: &Row) -> StorageResult<Event> {
         metadata: row.object("metadata"),
         created_at: row.time("created_at"),
     })
-}
-
-/// The earliest time that a search asks for.
-fn earliest(search: &EventSearch) -> Option<Timestamp> {
-    if let ROption::RSome(from) = search.from {
-        return Some(from);
-    }
-    let hours = match (search.last_hours, search.last_days, search.last_months) {
-        (0, 0, 0) => return None,
-        (0, 0, months) => months.saturating_mul(24 * 30),
-        (0, days, _) => days.saturating_mul(24),
-        (hours, _, _) => hours,
-    };
-    // Nothing was saved before the epoch.
-    let since_epoch = Timestamp::now();
-    let back = HOUR.saturating_mul(hours);
-    let reaches = i64::try_from(back.as_secs()).is_ok_and(|back| back <= since_epoch.seconds);
-    reaches.then(|| since_epoch.before(back))
 }
 
 /// The condition of a search, and the relevance of the rows that satisfy it, from
@@ -128,7 +107,7 @@ impl Call {
             conditions.push("subject = $subject");
             parameters.insert("subject", search.subject.as_str());
         }
-        if let Some(from) = earliest(&search) {
+        if let Some(from) = search.earliest(Timestamp::now()) {
             conditions.push("created_at >= $from");
             parameters.insert("from", from);
         }

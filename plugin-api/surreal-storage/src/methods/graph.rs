@@ -35,6 +35,8 @@ pub(super) fn end_values<'a>(ids: impl IntoIterator<Item = &'a RecordId>) -> Val
         .collect()
 }
 
+const WANTS_AN_ID: &str = "delete_entity takes the id of an entity, as get_entity and create_entity return it, not a name";
+
 impl Call {
     pub(crate) async fn create_entity(
         self,
@@ -118,7 +120,9 @@ impl Call {
     }
 
     pub(crate) async fn delete_entity(self, id: String) -> StorageResult<()> {
-        let record = record_id(ENTITIES.name, &id)?;
+        let record = record_id(ENTITIES.name, &id).map_err(|error| {
+            StorageError::new(error.kind, format!("{}; {WANTS_AN_ID}", error.message))
+        })?;
         let edges: String = self
             .relationship_types()
             .await?
@@ -128,12 +132,24 @@ impl Call {
             })
             .collect();
         let ends = end_values([&record]);
-        self.write(
-            &format!("{{ DELETE $id; {edges} }}"),
-            parameters! { id: record, ends: ends },
-        )
-        .await
-        .map(drop)
+        // Several entities may have a name, so none of them is deleted by it.
+        let statement = format!(
+            "{{
+                LET $named = IF (SELECT VALUE id FROM $id)[0] = NONE {{
+                    (SELECT VALUE id FROM entities WHERE name = $name ORDER BY id ASC LIMIT 1)[0]
+                }};
+                IF $named = NONE {{ DELETE $id; {edges} }};
+                RETURN $named;
+            }}"
+        );
+        let parameters = parameters! { id: record, ends: ends, name: id.as_str() };
+        match self.write(&statement, parameters).await? {
+            Value::RecordId(named) => Err(StorageError::invalid_input(format!(
+                "{id:?} is the name of the entity {}; {WANTS_AN_ID}",
+                *named
+            ))),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) async fn list_entity_ids(self) -> StorageResult<Ids> {

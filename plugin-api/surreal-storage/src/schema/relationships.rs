@@ -1,7 +1,9 @@
 //! Relationship tables: one for each type of relationship, created on first use.
 //!
 //! An edge is a row with the columns `from_entity` and `to_entity` (the text of
-//! the entities' ids), `relationship_type`, `properties` and `created_at`.
+//! the entities' ids), `relationship_type`, `properties` and `created_at`. The
+//! database's own edges, which RELATE makes, have `in` and `out` instead: no method
+//! reads them, but they are replicated.
 
 use super::{
     existing::ExistingTable,
@@ -14,7 +16,7 @@ use plugin_api::{
     storage::{CallContext, Storage},
     value::{Object, Value},
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Marks the tables that this crate created for relationships.
 const COMMENT: &str = "relationship";
@@ -36,6 +38,11 @@ pub fn relationship_type(name: &str) -> StorageResult<&str> {
 
 fn is_taken(name: &str) -> bool {
     taken_names().any(|taken| taken == name)
+}
+
+/// Is it a table of the replication module itself?
+pub fn is_of_module(name: &str) -> bool {
+    MODULE_TABLES.contains(&name)
 }
 
 /// The names of other tables: no type of relationship can have them.
@@ -70,15 +77,15 @@ pub async fn define(connection: &Connection, name: &str, timeout: Duration) -> S
 pub async fn list(connection: &Connection, timeout: Duration) -> StorageResult<Vec<String>> {
     let ask = |sql: String| async move { connection.query(&sql, Object::new(), timeout).await };
     let mut found = Found::read(ask(LIST_TABLES.to_owned()).await?);
-    if let Some(query) = found.edge_query() {
+    if let Some(query) = found.edge_query(&[HAS_ENTITIES]) {
         found.add_by_edges(ask(query).await?);
     }
     found.relationships.sort_unstable();
     Ok(found.relationships)
 }
 
-/// The replicated tables of a database, sorted: those with fixed names, and one
-/// for each type of relationship.
+/// The replicated tables of a database, sorted: those with fixed names, one for
+/// each type of relationship, and those with edges that RELATE made.
 ///
 /// # Errors
 /// The database's.
@@ -93,7 +100,7 @@ pub fn replicated_tables(
         )),
     };
     let mut found = Found::read(ask(LIST_TABLES)?);
-    if let Some(query) = found.edge_query() {
+    if let Some(query) = found.edge_query(&[HAS_ENTITIES, IS_RELATION]) {
         found.add_by_edges(ask(&query)?);
     }
     let mut tables = found.fixed;
@@ -102,15 +109,16 @@ pub fn replicated_tables(
     Ok(tables)
 }
 
-/// The tables of a database that have rows and are not replicated, sorted, with the
-/// number of their rows: tables that no method of the host reads, and tables whose
-/// only edges are the database's own (`in` and `out`, made by RELATE).
+/// The tables of a database that have rows and are neither replicated nor among
+/// `named`, sorted, with the number of their rows: tables that no method of the host
+/// reads.
 ///
 /// # Errors
 /// The database's.
 pub fn tables_with_other_rows(
     database: &dyn Storage,
     context: &CallContext,
+    named: &BTreeSet<String>,
 ) -> StorageResult<Vec<(String, u64)>> {
     let replicated = replicated_tables(database, context)?;
     let answer = database.query(context, LIST_TABLES, &Object::new())?;
@@ -119,7 +127,8 @@ pub fn tables_with_other_rows(
         .into_iter()
         .map(|row| row.text("name").into_string());
     let mut others: Vec<String> = names
-        .filter(|name| !replicated.contains(name) && !MODULE_TABLES.contains(&name.as_str()))
+        .filter(|name| !replicated.contains(name) && !named.contains(name))
+        .filter(|name| !MODULE_TABLES.contains(&name.as_str()))
         .collect();
     others.sort_unstable();
     let count = |name: &String| {
@@ -135,6 +144,29 @@ pub fn tables_with_other_rows(
     Ok(counted
         .filter_map(|(name, count)| Some((name, count.filter(|count| *count > 0)?)))
         .collect())
+}
+
+/// Is a row an edge of the host?
+const HAS_ENTITIES: &str = "(from_entity != NONE AND from_entity != NULL \
+     AND to_entity != NONE AND to_entity != NULL)";
+
+/// Is a row an edge that RELATE made, between rows that exist?
+const IS_RELATION: &str = "(in.id != NONE AND out.id != NONE)";
+
+/// Creates a table for copies of rows that are none of a relationship.
+///
+/// # Errors
+/// `InvalidInput` for a name that is no identifier, or the database's.
+pub async fn define_other(
+    connection: &Connection,
+    name: &str,
+    timeout: Duration,
+) -> StorageResult<()> {
+    let name = identifier("a table", name)?;
+    let sql = format!("DEFINE TABLE IF NOT EXISTS `{name}` SCHEMALESS");
+    while_in_conflict(|| connection.query(&sql, Object::new(), timeout))
+        .await
+        .map(drop)
 }
 
 /// Lists the tables of a database.
@@ -168,16 +200,13 @@ impl Found {
         found
     }
 
-    /// A query for an edge in each unknown table; none if there are none. Other
-    /// rows do not matter: raw SurrealQL can write any beside the edges.
-    fn edge_query(&self) -> Option<String> {
-        let ask = |name| {
-            format!(
-                "RETURN (SELECT VALUE from_entity FROM `{name}` \
-                 WHERE from_entity != NONE AND from_entity != NULL \
-                 AND to_entity != NONE AND to_entity != NULL LIMIT 1)[0];"
-            )
-        };
+    /// A query for an edge in each unknown table, a row for which one of the
+    /// conditions holds; none if there are none. Other rows do not matter: raw
+    /// SurrealQL can write any beside the edges.
+    fn edge_query(&self, conditions: &[&str]) -> Option<String> {
+        let condition = conditions.join(" OR ");
+        let ask =
+            |name| format!("RETURN (SELECT VALUE id FROM `{name}` WHERE {condition} LIMIT 1)[0];");
         (!self.unknown.is_empty()).then(|| self.unknown.iter().map(ask).collect())
     }
 
@@ -185,7 +214,7 @@ impl Found {
     fn add_by_edges(&mut self, samples: Vec<Value>) {
         let edges = std::mem::take(&mut self.unknown).into_iter().zip(samples);
         self.relationships
-            .extend(edges.filter_map(|(name, from)| (!from.is_nullish()).then_some(name)));
+            .extend(edges.filter_map(|(name, edge)| (!edge.is_nullish()).then_some(name)));
     }
 }
 

@@ -18,7 +18,7 @@ mod tests;
 
 pub use by_id::rows_by_id;
 pub use measured::{MAX_ROW_BYTES, Measured, PAGE_BYTES, read_measured};
-pub use pages::{Page, Pages, Unreadable, why_unreadable};
+pub use pages::{Page, Pages, Unreadable, that_fit, why_unreadable};
 
 use crate::schema::identifier;
 use measured::size;

@@ -183,9 +183,9 @@ impl Pages {
     }
 }
 
-/// How many of the first rows of these sizes have no more bytes in all; at least
-/// one.
-fn that_fit(sizes: &[u64], budget: u64) -> usize {
+/// How many of the first rows of these sizes have no more bytes than `budget` in all;
+/// at least one.
+pub fn that_fit(sizes: &[u64], budget: u64) -> usize {
     let mut sum = 0;
     let fit = sizes.iter().take_while(|bytes| {
         sum += **bytes;

@@ -1,4 +1,4 @@
-use crate::support::{assert_stored, cx, embedding, object, one, rows, storage, time};
+use crate::support::{assert_stored, cx, embedding, object, one, rows, run, storage, time};
 use abi_stable::std_types::RString;
 use plugin_api::{
     error::ErrorKind,
@@ -549,4 +549,63 @@ fn a_job_goes_from_pending_to_completed() {
         ErrorKind::INVALID_INPUT
     );
     assert_eq!(rows(&s, "code_indexing_jobs").len(), 3);
+}
+
+#[test]
+fn deleting_a_file_deletes_its_symbols_and_chunks_and_no_others() {
+    let s = storage();
+    let chunk = |file: &str| CodeChunk {
+        symbol_id: file.into(),
+        project_id: "p".into(),
+        file_path: file.into(),
+        content: "c".into(),
+        ..CodeChunk::default()
+    };
+    for file in ["gone.rs", "kept.rs"] {
+        let indexed = CodeFile {
+            project_id: "p".into(),
+            file_path: file.into(),
+            ..CodeFile::default()
+        };
+        s.save_code_file(&cx(), &indexed).unwrap();
+        let symbol = CodeSymbol {
+            file_path: file.into(),
+            ..symbol(file, 1)
+        };
+        s.save_code_symbol(&cx(), &symbol).unwrap();
+        s.save_code_chunk(&cx(), &chunk(file)).unwrap();
+    }
+    s.delete_code_file(&cx(), "other", "gone.rs").unwrap();
+    s.delete_code_file(&cx(), "p", "gone.rs").unwrap();
+    for table in ["code_files", "code_symbols", "code_chunks"] {
+        let left = run(&s, &format!("SELECT VALUE file_path FROM {table}"));
+        assert_eq!(
+            left[0],
+            plugin_api::value::Value::from(vec![plugin_api::value::Value::from("kept.rs")]),
+            "{table}"
+        );
+    }
+}
+
+#[test]
+fn creating_a_project_again_keeps_when_it_was_indexed_unless_that_is_given() {
+    let s = storage();
+    let get = || s.get_code_project(&cx(), "p").unwrap().unwrap().record;
+    s.create_code_project(&cx(), &project("p", "One")).unwrap();
+    s.update_project_status(&cx(), "p", "completed").unwrap();
+    let indexed = get().last_indexed_at;
+    assert!(indexed.is_some());
+    let receipt = s.create_code_project(&cx(), &project("p", "Two")).unwrap();
+    assert_stored(&s, "code_projects", &receipt);
+    assert_eq!((&*get().name, get().last_indexed_at), ("Two", indexed));
+    let at = Timestamp {
+        seconds: 1_700_000_000,
+        nanos: 0,
+    };
+    let given = CodeProject {
+        last_indexed_at: Some(at).into(),
+        ..project("p", "Two")
+    };
+    s.create_code_project(&cx(), &given).unwrap();
+    assert_eq!(get().last_indexed_at, Some(at).into());
 }

@@ -136,8 +136,7 @@ fn a_relationship_table_is_recognised_by_any_of_its_edges() {
     run(
         &s,
         &format!(
-            "RELATE {ada}->likes:0->{bob} RETURN NONE;
-             CREATE likes:1 SET from_entity = NULL, to_entity = '{bob}';
+            "CREATE likes:1 SET from_entity = NULL, to_entity = '{bob}';
              CREATE likes:2 SET from_entity = '{ada}';
              CREATE notes SET from_entity = '{ada}';"
         ),
@@ -149,6 +148,17 @@ fn a_relationship_table_is_recognised_by_any_of_its_edges() {
     );
     assert_eq!(types(&s), ["likes"]);
     assert_eq!(traverse(&s, "Ada", "likes", 1).len(), 2);
+    // An edge of the database itself, which no method reads.
+    run(
+        &s,
+        &format!(
+            "CREATE hates:0 SET in = 'x', out = {ada};
+             CREATE mails SET in = 3, out = 4;
+             RELATE {ada}->hates:1->{bob} RETURN NONE"
+        ),
+    );
+    assert_eq!(types(&s), ["hates", "likes"]);
+    assert_eq!(traverse(&s, "Ada", "", 1).len(), 2);
 }
 
 /// The tables of relationships, as the module replicates them.
@@ -245,4 +255,31 @@ fn an_edge_without_its_entity_is_not_followed() {
     link(&s, "n_a", "knows", "n_b");
     run(&s, "DELETE entities WHERE name = 'n_b'");
     assert_eq!(traverse(&s, "n_a", "", 3), [("n_a".to_owned(), 0)]);
+}
+
+#[test]
+fn deleting_an_entity_by_its_name_says_that_it_takes_an_id() {
+    let s = storage();
+    s.create_entity(&cx(), "person", "ada", &Object::new())
+        .unwrap();
+    s.create_entity(&cx(), "person", "Ada Lovelace", &Object::new())
+        .unwrap();
+    for name in ["ada", "Ada Lovelace"] {
+        let error = s.delete_entity(&cx(), name).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::INVALID_INPUT);
+        assert!(
+            error.message.contains("takes the id of an entity"),
+            "{error}"
+        );
+    }
+    assert_eq!(s.list_entity_ids(&cx()).unwrap().len(), 2);
+    // What nobody has is deleted already.
+    s.delete_entity(&cx(), "nobody").unwrap();
+    // An entity is deleted by an id that another has as its name.
+    run(
+        &s,
+        "CREATE entities:ada SET name = 'by id', entity_type = 't'",
+    );
+    s.delete_entity(&cx(), "ada").unwrap();
+    assert_eq!(s.list_entity_ids(&cx()).unwrap().len(), 2);
 }

@@ -4,7 +4,11 @@ use plugin_api::{
     storage::{CallContext, Storage},
     value::{Object, Value},
 };
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 use surreal_storage::{Connection, SurrealStorage, Timeouts};
 
 #[test]
@@ -232,4 +236,46 @@ fn a_storage_over_an_open_connection_uses_it() {
     s.initialize_schema(&cx()).unwrap();
     s.save_fact(&cx(), "ada", "k", &1_i64.into()).unwrap();
     assert_eq!(rows(&s, "kv_memories").len(), 1);
+}
+
+/// `tests/data/surrealkv-0.9.1/memories.db` was written by the crate surrealkv 0.9.1
+/// with one committed key. SurrealDB 2.3 to 2.6 (by their Cargo.lock) has its
+/// databases on disk from that crate: a directory with `manifest` and `clog`.
+#[test]
+fn a_directory_of_2_is_named_and_left_as_it_is() {
+    let original = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/surrealkv-0.9.1/memories.db"
+    );
+    let files = [
+        "manifest/00000000000000000000.manifest",
+        "clog/00000000000000000000.clog",
+    ];
+    // Each of them alone is enough.
+    for copied in [&files[..], &files[..1], &files[1..]] {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("memories.db");
+        for file in copied {
+            let copy = directory.join(file);
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(Path::new(original).join(file), copy).unwrap();
+        }
+        let url = format!("surrealkv://{}", directory.display());
+        let s = SurrealStorage::new(target(&url), timeouts(), runtime());
+        let error = s.connect(&cx()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::UNSUPPORTED, "{error}");
+        for part in ["holds a database of SurrealDB 2.x", "upgrade-export"] {
+            assert!(error.message.contains(part), "{error}");
+        }
+        let directories = fs::read_dir(&directory).unwrap().count();
+        assert_eq!(directories, copied.len());
+        for file in copied {
+            let [before, after] =
+                [Path::new(original), &directory].map(|at| fs::read(at.join(file)));
+            assert_eq!(before.unwrap(), after.unwrap());
+            let beside = directory.join(file);
+            let beside = fs::read_dir(beside.parent().unwrap()).unwrap().count();
+            assert_eq!(beside, 1, "{file}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use crate::support::{assert_stored, cx, embedding, object, one, rows, storage, time};
+use crate::support::{assert_stored, cx, embedding, object, one, rows, run, storage, time};
 use plugin_api::{
     error::ErrorKind,
     storage::Storage,
@@ -178,4 +178,32 @@ fn a_memory_is_updated_and_deleted_by_its_user_alone() {
     s.delete_vector(&cx(), key, "ada").unwrap();
     s.delete_vector(&cx(), key, "ada").unwrap();
     assert!(rows(&s, "vector_memories").is_empty());
+}
+
+#[test]
+fn an_empty_user_of_a_vector_is_none_and_finds_updates_and_deletes_it() {
+    let s = storage();
+    let near = embedding(&[(0, 1.0)]);
+    let saved = s
+        .index_vector(&cx(), "", "nobody's", &near, &Object::new())
+        .unwrap();
+    assert_stored(&s, "vector_memories", &saved);
+    let users = run(&s, "SELECT VALUE user_id FROM vector_memories");
+    assert_eq!(users[0], Value::from(vec![Value::None]));
+    // As an older version stored it.
+    let older = s
+        .index_vector(&cx(), "older", "old", &near, &Object::new())
+        .unwrap();
+    assert_stored(&s, "vector_memories", &older);
+    run(
+        &s,
+        "UPDATE vector_memories SET user_id = '' WHERE user_id = 'older'",
+    );
+    assert_eq!(s.search_similar(&cx(), "", &near, 10).unwrap().len(), 2);
+    assert_eq!(s.search_similar(&cx(), "ada", &near, 10).unwrap().len(), 0);
+    let id = one(&saved).id.to_string();
+    s.update_vector(&cx(), &id, "", "new", &near, &Object::new())
+        .unwrap();
+    s.delete_vector(&cx(), &id, "").unwrap();
+    assert_eq!(rows(&s, "vector_memories").len(), 1);
 }

@@ -84,7 +84,7 @@ fn whole_numbers_are_seconds_where_they_were_and_no_tables_means_all() {
     let Config { settings, .. } = load(text);
     assert_eq!(settings.health_check_interval, 5 * SECOND);
     assert_eq!(settings.reconnect_backoff, SECOND);
-    assert_eq!(settings.tables, TableSelection::All);
+    assert_eq!(settings.tables, TableSelection::default());
     assert_eq!((settings.sync_batch_size, settings.sync_workers), (10, 2));
 }
 

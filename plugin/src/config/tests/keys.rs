@@ -1,7 +1,7 @@
 //! Each key: its default, its aliases, and what it accepts and rejects.
 
 use super::*;
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// For each key: its default, valid values (read under each of its names), and
 /// invalid values with what the error says.
@@ -51,10 +51,26 @@ key_tests! {
     deleted_reads = DeletedReads::Hide; "show" => DeletedReads::Show, "hide" => DeletedReads::Hide; "maybe" => "hide, show";
     merge_reads = true; "false" => false; "2" => "neither true nor false";
     merge_raw_queries = false; "true" => true; "plain" => "neither true nor false";
-    tables = TableSelection::All;
-        "all" => TableSelection::All, "[]" => TableSelection::All, "[events, relationships]" => TableSelection::Only(BTreeSet::from(["events", "relationships"]));
-        "[event]" => "did you mean events?", "[7]" => "7 is no table", "events" => "a list of";
+    tables = TableSelection::default();
+        "all" => TableSelection::default(), "[]" => TableSelection::default(),
+        "[events, relationships]" => selection(&["events", "relationships"], &[]),
+        "[all, semantic_memories]" => selection(&[], &["semantic_memories"]),
+        "[events, all]" => selection(&[], &[]),
+        "[semantic_memories, events]" => selection(&["events"], &["semantic_memories"]);
+        "[event]" => "did you mean events?", "[alll]" => "did you mean all?", "[7]" => "7 is no table", "events" => "a list of",
+        "['my notes']" => "cannot be a table", "[all, db_sync_log]" => "a table of this module";
     shutdown_drain_timeout = 5 * SECOND; "0s" => Duration::ZERO, "1m" => 60 * SECOND; "11m" => "out of range", "5" => "without a unit";
+}
+
+/// All of the host's tables, or some of them, and others.
+fn selection(host: &[&'static str], others: &[&str]) -> TableSelection {
+    TableSelection {
+        host: match host {
+            [] => HostTables::All,
+            some => HostTables::Only(some.iter().copied().collect()),
+        },
+        others: others.iter().map(|&name| name.to_owned()).collect(),
+    }
 }
 
 #[test]
@@ -78,5 +94,5 @@ fn relationship_types_are_selected_together() {
     assert!(!selection.includes("events"));
     let selection = settings("tables: [entities]").tables;
     assert!(!selection.includes("knows"));
-    assert!(TableSelection::All.includes("knows"));
+    assert!(TableSelection::default().includes("knows"));
 }

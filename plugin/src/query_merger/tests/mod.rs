@@ -11,11 +11,7 @@ mod rows;
 mod spy;
 
 use super::{Backend, Connected, QueryMerger, ReadSettings, Secondary};
-use crate::{
-    error_policy::{Call, Failure},
-    metrics::instruments::ReadMetrics,
-    tombstones::Tombstones,
-};
+use crate::{error_policy::Failure, metrics::instruments::ReadMetrics, tombstones::Tombstones};
 use parking_lot::Mutex;
 use plugin_api::{
     error::{StorageError, StorageResult},
@@ -122,11 +118,12 @@ impl Secondary for TestSecondary {
             return Ok(());
         }
         let error = StorageError::connection("nobody listens");
-        self.lost(generation, &Failure::of(Call::HealthCheck, error.clone()));
+        assert_eq!(generation, 1);
+        self.lost.lock().push(error.clone());
         Err(error)
     }
 
-    fn lost(&self, _: u64, failure: &Failure) {
+    fn lost(&self, _: &Connected, failure: &Failure) {
         self.lost.lock().push(failure.error.clone());
     }
 }

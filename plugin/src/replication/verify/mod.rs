@@ -108,8 +108,11 @@ impl Replication {
                 break;
             }
         }
-        report.not_replicated =
-            not_replicated::find(&self.primary, self.config.settings.operation_timeout)?;
+        report.not_replicated = not_replicated::find(
+            &self.primary,
+            &self.tables,
+            self.config.settings.operation_timeout,
+        )?;
         self.not_replicated
             .lock()
             .clone_from(&report.not_replicated);

@@ -33,10 +33,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use surreal_storage::{
-    schema::{self, relationships::replicated_tables},
-    table_scan::TableScan,
-};
+use surreal_storage::{schema, table_scan::TableScan};
 use tokio::{sync::Mutex, task::JoinSet};
 
 /// Tables that are copied at the same time: what one spends on waiting for an answer,
@@ -212,21 +209,20 @@ impl ResyncScanner {
 
     /// Replaces the request for every table by one for each.
     async fn request_every_table(&self, request: &ResyncRequest) -> StorageResult<()> {
-        let Context { queue, config, .. } = &*self.context;
+        let queue = &self.context.queue;
         let secondary = self.context.name();
         for table in self.replicated_tables().await? {
-            if config.tables.selects(&table) {
-                queue.request_resync(secondary, &table, &request.reason);
-            }
+            queue.request_resync(secondary, &table, &request.reason);
         }
         Ok(queue.clear_resync(secondary, request)?)
     }
 
-    /// The primary's tables that hold memories.
+    /// The primary's tables that are replicated.
     async fn replicated_tables(&self) -> StorageResult<Vec<String>> {
-        let primary = self.context.primary.clone();
-        let context = CallContext::with_timeout(self.context.config.operation_timeout);
-        blocking(move || replicated_tables(&primary, &context)).await
+        let (primary, config) = (self.context.primary.clone(), &self.context.config);
+        let tables = config.tables.clone();
+        let context = CallContext::with_timeout(config.operation_timeout);
+        blocking(move || tables.tables_of(&primary, &context)).await
     }
 
     /// How many rows a table of the primary has, for people; 0 if it cannot be told

@@ -61,6 +61,7 @@ fn config(dir: &TempDir) -> QueueConfig {
         max_bytes: 1 << 30,
         fsync: Fsync::None,
         tables: None,
+        other_tables: BTreeSet::new(),
         request_lifetime: Duration::from_secs(60),
     }
 }

@@ -173,6 +173,25 @@ fn a_table_that_is_added_to_the_filter_again_is_resynced() {
     assert_eq!(open(&["events", "relationships"]), [EVERY_TABLE]);
     assert_eq!(open(&[]), [EVERY_TABLE]);
     assert_eq!(open(&[]), nothing);
+
+    // Tables beside the host's are requested by their names.
+    let open_with = |others: &[&str]| {
+        let config = QueueConfig {
+            other_tables: names(others).into_iter().collect(),
+            ..config(&dir)
+        };
+        let queue = SyncQueue::open(config, &names(&["a"])).unwrap();
+        let requested = requested_tables(&queue);
+        for request in queue.resync_requests("a").unwrap() {
+            queue.clear_resync("a", &request).unwrap();
+        }
+        requested
+    };
+    assert_eq!(open_with(&["notes"]), ["notes"]);
+    assert_eq!(open_with(&["notes"]), nothing);
+    assert_eq!(open_with(&["mails", "notes"]), ["mails"]);
+    assert_eq!(open_with(&[]), nothing);
+    assert_eq!(open_with(&["mails"]), ["mails"]);
     assert_eq!(open(&["events"]), nothing, "the filter only shrank");
     assert_eq!(open(&[]), [EVERY_TABLE]);
 }

@@ -79,6 +79,7 @@ pub(super) fn open(
         max_bytes,
         fsync,
         tables: None,
+        other_tables: std::collections::BTreeSet::new(),
         request_lifetime: Duration::from_secs(60),
     };
     SyncQueue::open(config, secondaries).unwrap()
