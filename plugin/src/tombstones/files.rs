@@ -42,7 +42,7 @@ impl Files {
                     source,
                 })?;
             tracing::error!(
-                set_aside = %aside.display(),
+                path = %aside.display(),
                 "the tombstone store was corrupt; it was moved aside and replaced. Rows deleted \
                  before now may reappear in merged reads where a secondary still has them"
             );
