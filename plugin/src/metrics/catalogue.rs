@@ -11,16 +11,14 @@ use super::{
     instruments::{BreakerState, ReadOutcome, WriteKind},
 };
 use crate::{
+    build_info::BuildInfo,
     query_merger::read_specs::ReadMethod,
     secondary_state::SecondaryState,
     status::{Health, Problem},
 };
-use plugin_api::{loading::CONTRACT_VERSION, value::Timestamp};
+use plugin_api::value::Timestamp;
 use prometheus_client::metrics::{MetricType, histogram::Histogram};
 use std::fmt;
-
-/// The version of the SurrealDB client in the library, which is pinned.
-pub(super) const SURREALDB_CLIENT: &str = "3.3.5";
 
 /// A metric with a sample of every `T`, or several.
 pub(super) struct Metric<T> {
@@ -101,13 +99,19 @@ fn unix_seconds(time: Timestamp) -> f64 {
 pub(super) const MODULE: &[Metric<Scrape>] = &[
     Metric {
         name: "db_sync_build_info",
-        help: "1, with the versions of the module, of its contract with the host and of the SurrealDB client.",
+        help: "1, with the versions of the module, of its contract with the host and of the SurrealDB client, and the commit if it is known.",
         sample: Each(
             MetricType::Gauge,
-            &["version", "contract", "surrealdb_client"],
-            |_, put| {
-                let module = env!("CARGO_PKG_VERSION");
-                put(&[module, CONTRACT_VERSION, SURREALDB_CLIENT], flag(true))
+            &["version", "commit", "contract", "surrealdb_client"],
+            |scrape, put| {
+                let BuildInfo {
+                    version,
+                    commit,
+                    contract,
+                    surrealdb_client,
+                    ..
+                } = scrape.status.build;
+                put(&[version, commit, contract, surrealdb_client], flag(true))
             },
         ),
     },
