@@ -11,16 +11,14 @@ use super::{
     instruments::{BreakerState, ReadOutcome, WriteKind},
 };
 use crate::{
+    build_info::{BUILD, BuildInfo},
     query_merger::read_specs::ReadMethod,
     secondary_state::SecondaryState,
     status::{Health, Problem},
 };
-use plugin_api::{loading::CONTRACT_VERSION, value::Timestamp};
+use plugin_api::value::Timestamp;
 use prometheus_client::metrics::{MetricType, histogram::Histogram};
 use std::fmt;
-
-/// The version of the SurrealDB client in the library, which is pinned.
-pub(super) const SURREALDB_CLIENT: &str = "3.3.5";
 
 /// A metric with a sample of every `T`, or several.
 pub(super) struct Metric<T> {
@@ -101,13 +99,28 @@ fn unix_seconds(time: Timestamp) -> f64 {
 pub(super) const MODULE: &[Metric<Scrape>] = &[
     Metric {
         name: "db_sync_build_info",
-        help: "1, with the versions of the module, of its contract with the host and of the SurrealDB client.",
+        help: "1, with what the library was built from: the versions of the module, of its contract with the host and of the SurrealDB client, the commit, the platform and the profile.",
         sample: Each(
             MetricType::Gauge,
-            &["version", "contract", "surrealdb_client"],
+            &[
+                "version",
+                "commit",
+                "contract",
+                "surrealdb_client",
+                "target",
+                "profile",
+            ],
             |_, put| {
-                let module = env!("CARGO_PKG_VERSION");
-                put(&[module, CONTRACT_VERSION, SURREALDB_CLIENT], flag(true))
+                let BuildInfo {
+                    version,
+                    commit,
+                    contract,
+                    surrealdb_client,
+                    target,
+                    profile,
+                } = BUILD;
+                let labels = [version, commit, contract, surrealdb_client, target, profile];
+                put(&labels, flag(true))
             },
         ),
     },
