@@ -30,3 +30,15 @@ pub const BUILD: BuildInfo = BuildInfo {
     target: env!("BUILD_TARGET"),
     profile: env!("BUILD_PROFILE"),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_pinned_one() {
+        let manifest = include_str!("../../Cargo.toml");
+        let pinned = format!("surrealdb = {{ version = \"={}\"", BUILD.surrealdb_client);
+        assert!(manifest.contains(&pinned), "{pinned}");
+    }
+}

@@ -27,7 +27,7 @@ use plugin_api::module::HttpEndpointProvider as _;
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The tables, each with its name in the documents.
-fn tables() -> [(&'static str, String); 9] {
+fn tables() -> [(&'static str, String); 10] {
     [
         ("keys", keys(Settings::KEYS)),
         ("secondary_databases", keys(SecondaryEntry::KEYS)),
@@ -37,6 +37,7 @@ fn tables() -> [(&'static str, String); 9] {
         ("problems", problems()),
         ("log fields", log_fields()),
         ("states", handbook::states()),
+        ("what to do", handbook::problems()),
         ("errors", handbook::errors()),
     ]
 }

@@ -64,6 +64,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("equal", "whether every compared row is equal"),
     ("repair", "whether rows that differ are replicated again"),
     ("version", "the module's version"),
+    ("commit", "the commit that the library was built from"),
     ("secondaries", "the names of all secondaries"),
     ("sync_enabled", "the setting of this name"),
     ("merge_reads", "the setting of this name"),

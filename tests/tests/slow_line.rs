@@ -94,7 +94,7 @@ fn over_a_long_line(facts: u64, workers: u32, batch: u32) -> f64 {
     took
 }
 
-/// The long form: `LONG_LINE=3200 cargo test --workspace --test slow_line long_line --
+/// The long form: `LONG_LINE=1200 cargo test --workspace --test slow_line long_line --
 /// --nocapture`, for the table in docs/operations.md.
 #[test]
 fn over_a_long_line_workers_and_batches_save_round_trips() {

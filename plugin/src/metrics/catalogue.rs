@@ -11,7 +11,7 @@ use super::{
     instruments::{BreakerState, ReadOutcome, WriteKind},
 };
 use crate::{
-    build_info::BuildInfo,
+    build_info::{BUILD, BuildInfo},
     query_merger::read_specs::ReadMethod,
     secondary_state::SecondaryState,
     status::{Health, Problem},
@@ -99,19 +99,28 @@ fn unix_seconds(time: Timestamp) -> f64 {
 pub(super) const MODULE: &[Metric<Scrape>] = &[
     Metric {
         name: "db_sync_build_info",
-        help: "1, with the versions of the module, of its contract with the host and of the SurrealDB client, and the commit if it is known.",
+        help: "1, with what the library was built from: the versions of the module, of its contract with the host and of the SurrealDB client, the commit, the platform and the profile.",
         sample: Each(
             MetricType::Gauge,
-            &["version", "commit", "contract", "surrealdb_client"],
-            |scrape, put| {
+            &[
+                "version",
+                "commit",
+                "contract",
+                "surrealdb_client",
+                "target",
+                "profile",
+            ],
+            |_, put| {
                 let BuildInfo {
                     version,
                     commit,
                     contract,
                     surrealdb_client,
-                    ..
-                } = scrape.status.build;
-                put(&[version, commit, contract, surrealdb_client], flag(true))
+                    target,
+                    profile,
+                } = BUILD;
+                let labels = [version, commit, contract, surrealdb_client, target, profile];
+                put(&labels, flag(true))
             },
         ),
     },

@@ -51,6 +51,8 @@ fn the_library_of_an_unpacked_archive_is_loaded_and_replicates() {
         "config.sample.yaml",
         "docs/operations.md",
         "docs/licensing.md",
+        "docs/monitoring/dashboard.json",
+        "docs/monitoring/alerts.yml",
     ] {
         assert!(unpacked.join(name).is_file(), "{name}");
     }
