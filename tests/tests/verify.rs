@@ -106,3 +106,56 @@ fn rows_on_their_way_are_told_apart_from_rows_that_differ() {
     site.assert_equal(&host, &server);
     host.shutdown().unwrap();
 }
+
+#[test]
+fn of_a_large_table_the_rows_that_differ_are_found_wherever_they_are() {
+    const ROWS: usize = 6_000;
+    let site = Site::new();
+    let (primary, server) = (site.server("primary"), site.server("office"));
+    let database = site.database(&primary);
+    database.initialize_schema(&CallContext::new()).unwrap();
+    let fill = format!(
+        "FOR $n IN 0..{ROWS} {{ CREATE type::record('kv_memories', $n) \
+         SET user_id = 'verify', key = <string> $n, value = $n; }}"
+    );
+    run(&database, &fill);
+    let yaml = site.with_primary_on(&site.yaml(&[("office", &server)], &[]), &primary);
+    let host = site.host_with(&yaml);
+    caught_up(&host);
+    let (equal, table) = compare(&host);
+    assert_eq!(
+        (equal, counts(&table)),
+        (json!(true), [ROWS as u64, 0, 0, 0]),
+        "{table}"
+    );
+
+    // At both ends, beside each other, and where ranges meet.
+    let secondary = site.database(&server);
+    let damage = "\
+        UPDATE [kv_memories:0, kv_memories:499, kv_memories:500, kv_memories:2500] SET value = -1;
+        DELETE [kv_memories:2501, kv_memories:5999];
+        FOR $n IN [-1, 2499.5, 7000] { CREATE type::record('kv_memories', $n) \
+            SET user_id = 'verify', key = 'only ' + <string> $n; };";
+    run(&secondary, damage);
+    let (equal, table) = compare(&host);
+    assert_eq!(
+        (equal, counts(&table)),
+        (json!(false), [ROWS as u64, 2, 4, 0]),
+        "{table}"
+    );
+    assert_eq!(table["only_on_secondary"], 3, "{table}");
+    let examples = table["examples"].as_array().unwrap().iter();
+    let mut ids: Vec<&str> = examples.map(|row| row["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(
+        ids,
+        [
+            "kv_memories:0",
+            "kv_memories:2500",
+            "kv_memories:2501",
+            "kv_memories:499",
+            "kv_memories:500",
+            "kv_memories:5999"
+        ]
+    );
+}

@@ -15,7 +15,7 @@
     reason = "figures for people; whatever fails ends it"
 )]
 
-use host_harness::server::SecondaryServer;
+use host_harness::{admin::AdminClient, server::SecondaryServer};
 use plugin_api::{
     storage::{CallContext, Storage as _},
     value::{Object, RecordId, Timestamp, Value},
@@ -90,6 +90,8 @@ struct Resync {
     start: Duration,
     /// From there to the last row.
     copy: Duration,
+    /// A comparison of the table afterwards.
+    verify: Duration,
 }
 
 /// Has a new secondary filled by the module, from a primary with these rows.
@@ -116,8 +118,17 @@ fn resync(site: &Site, rows: &[Value]) -> Resync {
     let count = "SELECT VALUE count FROM (SELECT count() FROM kv_memories GROUP ALL)";
     let copied = replication_tests::site::rows(&site.database(&server), count);
     assert_eq!(copied, [i64::try_from(rows.len()).unwrap().into()]);
+    let began = Instant::now();
+    let body = serde_json::json!({"tables": ["kv_memories"]});
+    let report = AdminClient::local(&host).unwrap().post("verify", &body);
+    let verify = began.elapsed();
+    assert_eq!(report.unwrap()["equal"], true);
     host.shutdown().unwrap();
-    Resync { start, copy }
+    Resync {
+        start,
+        copy,
+        verify,
+    }
 }
 
 fn main() {
@@ -129,24 +140,30 @@ fn main() {
         sizes = SIZES.to_vec();
     }
     println!(
-        "| rows | start | resync | µs per row | bulk load | µs per row | rate of the bulk load |"
+        "| rows | start | resync | µs per row | bulk load | µs per row | rate of the bulk load | verify | µs per row |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for size in sizes {
         let site = Site::prebuilt();
         let rows = facts(size);
-        let Resync { start, copy } = resync(&site, &rows);
+        let Resync {
+            start,
+            copy,
+            verify,
+        } = resync(&site, &rows);
         let server = site.server("bulk");
         let loaded = bulk_load(&site, &server, &rows);
         let per_row = |took: Duration| took.as_secs_f64() * 1e6 / size as f64;
         println!(
-            "| {size} | {:.1} s | {:.2} s | {:.0} | {:.2} s | {:.0} | {:.2} |",
+            "| {size} | {:.1} s | {:.2} s | {:.0} | {:.2} s | {:.0} | {:.2} | {:.2} s | {:.0} |",
             start.as_secs_f64(),
             copy.as_secs_f64(),
             per_row(copy),
             loaded.as_secs_f64(),
             per_row(loaded),
-            loaded.as_secs_f64() / copy.as_secs_f64()
+            loaded.as_secs_f64() / copy.as_secs_f64(),
+            verify.as_secs_f64(),
+            per_row(verify)
         );
     }
 }

@@ -7,18 +7,21 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`pages`] | [`Pages`]: pages of a bounded number of bytes, and rows that cannot be read |
+//! | [`ranges`] | [`RangeDigest`]: what many rows are, without reading them here |
 //! | [`by_id`] | the rows with given record ids |
 //! | [`measured`] | reading what has no more bytes than a budget |
 
 mod by_id;
 mod measured;
 mod pages;
+mod ranges;
 #[cfg(all(test, feature = "embedded"))]
 mod tests;
 
 pub use by_id::rows_by_id;
 pub use measured::{MAX_ROW_BYTES, Measured, PAGE_BYTES, read_measured};
 pub use pages::{Page, Pages, Unreadable, that_fit, why_unreadable};
+pub use ranges::RangeDigest;
 
 use crate::schema::identifier;
 use measured::size;
@@ -170,16 +173,10 @@ impl TableScan {
         through: Option<&RecordId>,
     ) -> StorageResult<u64> {
         let mut parameters = self.parameters();
-        let mut bound = |name: &str, id: Option<&RecordId>, range: &'static str| {
-            let Some(id) = id else { return "" };
-            parameters.insert(name, key_value(id));
-            range
-        };
-        let from = bound("scan_after", after, "$scan_after>");
-        let to = bound("scan_through", through, "=$scan_through");
+        let range = ranges::range(&mut parameters, after, through);
         let filter = self.filter_clause();
         let sql = format!(
-            "SELECT count() AS rows FROM type::record($scan_table, {from}..{to}) {filter} GROUP ALL"
+            "SELECT count() AS rows FROM type::record($scan_table, {range}) {filter} GROUP ALL"
         );
         count(database, context, &sql, &parameters)
     }

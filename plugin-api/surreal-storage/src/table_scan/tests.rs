@@ -199,3 +199,50 @@ fn rows_whose_ids_differ_in_the_kind_of_a_number_are_told_apart() {
     }
     assert_eq!(found, expected);
 }
+
+#[test]
+fn equal_ranges_have_equal_digests_and_any_difference_shows() {
+    let storage = database();
+    let create = "\
+        FOR $n IN 0..50 { CREATE type::record('ours', $n) SET n = $n, text = 'a' };";
+    run(&storage, create, &Object::new());
+    let context = CallContext::new();
+    let scan = TableScan::new("ours", 7);
+    let next = |after: Option<&RecordId>, limit| {
+        scan.digest_next(&storage, &context, after, limit).unwrap()
+    };
+    let between = |after: Option<&RecordId>, through: &RecordId| {
+        scan.digest_between(&storage, &context, after, through)
+            .unwrap()
+    };
+
+    let first = next(None, 20);
+    let end = first.last.clone().unwrap();
+    assert_eq!((first.rows, &*end.to_string()), (20, "ours:19"));
+    assert_eq!(between(None, &end), first);
+    let second = next(Some(&end), 40);
+    assert_eq!(second.rows, 30, "as many as there are");
+    assert_eq!(between(Some(&end), &second.last.clone().unwrap()), second);
+    let none = next(second.last.as_ref(), 5);
+    assert_eq!((none.rows, none.last), (0, None));
+    let nowhere = TableScan::new("nowhere", 7);
+    let none = nowhere.digest_next(&storage, &context, None, 5).unwrap();
+    assert_eq!((none.rows, none.last), (0, None));
+
+    for change in [
+        "UPDATE ours:3 SET text = 'b'",
+        "UPDATE ours:3 SET text = 'a', n = 3f",
+        "UPDATE ours:3 SET n = 3, more = NULL",
+        "DELETE ours:3",
+        "DELETE ours:4; CREATE ours:3 SET n = 3, text = 'a'",
+    ] {
+        run(&storage, change, &Object::new());
+        assert_ne!(between(None, &end), first, "{change}");
+    }
+    run(
+        &storage,
+        "UPDATE ours:3 CONTENT { n: 3, text: 'a' }; CREATE ours:4 SET n = 4, text = 'a'",
+        &Object::new(),
+    );
+    assert_eq!(between(None, &end), first);
+}

@@ -4,14 +4,17 @@
 //! | --- | --- |
 //! | [`job`] | the comparison that runs, or the latest one: its progress and its result |
 //! | [`report`] | what a comparison found |
-//! | [`page`] | comparing one page of a table; what is on its way |
+//! | [`ranges`] | comparing a table range by range: each has one digest |
+//! | [`page`] | comparing one page of a range that differs; what is on its way |
 //!
-//! A table is read in ranges of record ids, on the primary and on the secondary, as
-//! digests of its rows. Values travel only where digests differ. Rows that are
-//! missing or different are copied at once, as a resync copies them.
+//! A table is read in ranges of record ids, on the primary and on the secondary. A
+//! range that is equal costs one digest; of one that differs, each row has its own,
+//! and values travel only where these differ. Rows that are missing or different are
+//! copied at once, as a resync copies them.
 
 mod job;
 mod page;
+mod ranges;
 mod report;
 
 pub(super) use job::Verification;
@@ -27,6 +30,7 @@ use crate::{
 };
 use page::{CompareError, Compared, DIGEST, Sides};
 use plugin_api::{error::StorageResult, storage::CallContext, value::RecordId};
+use ranges::{EqualRanges, Next};
 use std::sync::{Arc, mpsc};
 use surreal_storage::table_scan::{Page, TableScan};
 
@@ -183,47 +187,74 @@ impl Comparison<'_> {
     fn run(&self) -> Result<TableReport, CompareError> {
         let Self {
             replication,
-            queue,
             session,
             table,
-            options,
             ..
         } = *self;
-        let secondary = self.connection.name();
-        let timeout = replication.config.settings.operation_timeout;
         let sides = Sides {
             primary: &replication.primary,
             secondary: &session.storage,
             table,
-            timeout,
+            timeout: replication.config.settings.operation_timeout,
         };
         let mut report = TableReport {
-            secondary: secondary.to_owned(),
+            secondary: self.connection.name().to_owned(),
             table: table.to_owned(),
             ..TableReport::default()
         };
-        let scan = TableScan::new(table, PAGE).columns([DIGEST]);
-        let mut pages = scan.clone().pages(None, timeout / 3);
+        let mut ranges = EqualRanges::new(&sides);
         let mut after: Option<RecordId> = None;
         let verification = &replication.verification;
         while verification.goes_on(|progress| progress.compared(report.rows)) {
+            match ranges.next(after.as_ref())? {
+                Next::Equal { rows, through } => {
+                    report.rows += rows;
+                    after = Some(through);
+                }
+                Next::Unequal { rows } => {
+                    after = self.compare_rows(&sides, after, rows, &mut report)?;
+                }
+                Next::End => {
+                    report.only_on_secondary += sides.on_secondary_behind(after.as_ref(), None)?;
+                    break;
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// Compares the next `rows` rows behind `after` one by one. Returns the last one.
+    fn compare_rows(
+        &self,
+        sides: &Sides<'_>,
+        mut after: Option<RecordId>,
+        rows: usize,
+        report: &mut TableReport,
+    ) -> Result<Option<RecordId>, CompareError> {
+        let Self {
+            replication,
+            queue,
+            options,
+            ..
+        } = *self;
+        let secondary = self.connection.name();
+        let scan = TableScan::new(self.table, PAGE).columns([DIGEST]);
+        let mut pages = scan.pages(after.clone(), sides.timeout / 3);
+        let end = report.rows + rows;
+        let verification = &replication.verification;
+        while report.rows < end && verification.goes_on(|progress| progress.compared(report.rows)) {
             // Before the page is read, so that no write of its rows is overlooked.
             let watch = PageWatch::begin(queue, secondary);
             let page = pages
                 .next(&replication.primary)
                 .map_err(CompareError::Source)?;
-            let through = page.as_ref().and_then(Page::last).cloned();
-            let context = CallContext::with_timeout(timeout);
-            let on_secondary = scan
-                .count_between(&session.storage, &context, after.as_ref(), through.as_ref())
-                .map_err(CompareError::Secondary)?;
-            let on_secondary = usize::try_from(on_secondary).unwrap_or(usize::MAX);
             let Some(page) = page else {
-                report.only_on_secondary += on_secondary;
                 break;
             };
+            let through = page.last().cloned();
+            let on_secondary = sides.on_secondary_behind(after.as_ref(), through.as_ref())?;
             report.rows += page.rows.len() + usize::from(page.unreadable.is_some());
-            let compared = self.compare_page(&sides, page, watch)?;
+            let compared = self.compare_page(sides, page, watch)?;
             report.only_on_secondary += on_secondary.saturating_sub(compared.found);
             report.in_flight += compared.in_flight;
             let mut repaired = Vec::new();
@@ -239,13 +270,13 @@ impl Comparison<'_> {
             }
             if options.repair
                 && !repaired.is_empty()
-                && !replication.copy(secondary, table, repaired)
+                && !replication.copy(secondary, self.table, repaired)
             {
-                queue.request_resync(secondary, table, "verify found rows that differ");
+                queue.request_resync(secondary, self.table, "verify found rows that differ");
             }
             after = through;
         }
-        Ok(report)
+        Ok(after)
     }
 
     /// Compares a page by the digests of its rows. Rows that are not equal are looked

@@ -15,7 +15,7 @@ use crate::{
 };
 use plugin_api::{
     error::StorageError,
-    storage::FullStorage,
+    storage::{CallContext, FullStorage},
     value::{Object, RecordId},
 };
 use std::{
@@ -25,7 +25,7 @@ use std::{
 };
 use surreal_storage::{
     SurrealStorage,
-    table_scan::{ScannedRow, Unreadable, rows_by_id},
+    table_scan::{ScannedRow, TableScan, Unreadable, rows_by_id},
 };
 
 /// A digest of a row: equal digests mean equal rows, types included.
@@ -95,6 +95,20 @@ pub(super) struct Sides<'a> {
 }
 
 impl Sides<'_> {
+    /// How many rows the secondary has behind the record id `after` up to `through`, or
+    /// to the table's end.
+    pub(super) fn on_secondary_behind(
+        &self,
+        after: Option<&RecordId>,
+        through: Option<&RecordId>,
+    ) -> Result<usize, CompareError> {
+        let context = CallContext::with_timeout(self.timeout);
+        let rows = TableScan::new(self.table, 1)
+            .count_between(self.secondary, &context, after, through)
+            .map_err(CompareError::Secondary)?;
+        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+    }
+
     /// How many of the primary's rows the secondary has, and those that it does not
     /// have or of which it has another digest.
     pub(super) fn unequal(
