@@ -4,14 +4,18 @@ use super::{Checks, USER};
 use crate::{corpus::Corpus, embedder::embed, host::Host};
 use plugin_api::storage::{CallContext, CodeStorage, Storage};
 
+/// The length of a paragraph that is searched for.
+const PARAGRAPH_BYTES: usize = 400;
+
 /// Checks that both are found.
 pub(super) fn show(host: &Host, corpus: &Corpus, checks: &mut Checks) -> anyhow::Result<()> {
     let context = CallContext::new();
-    let longest = corpus
+    // Ten words say little about a text that is much longer.
+    let typical = corpus
         .paragraphs
         .iter()
-        .max_by_key(|paragraph| paragraph.text.len());
-    if let Some(paragraph) = longest {
+        .min_by_key(|paragraph| paragraph.text.len().abs_diff(PARAGRAPH_BYTES));
+    if let Some(paragraph) = typical {
         let words = words(&paragraph.text, 4);
         let found = host
             .storage()

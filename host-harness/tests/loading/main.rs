@@ -306,17 +306,18 @@ fn a_modules_routes_are_served() {
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    let answer = ask("POST /api/test_alpha/echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi");
+    let answer =
+        ask("POST /api/test_alpha/echo HTTP/1.0\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi");
     assert!(
         answer.starts_with("HTTP/1.0 200") && answer.ends_with("hi"),
         "{answer}"
     );
-    let answer = ask("GET /api/test_alpha/echo HTTP/1.0\r\n\r\n");
+    let answer = ask("GET /api/test_alpha/echo HTTP/1.0\r\nHost: localhost\r\n\r\n");
     assert!(
         answer.starts_with("HTTP/1.0 405") && answer.ends_with(r#"{"error":"only POST"}"#),
         "{answer}"
     );
-    let answer = ask("GET /api/test_alpha/other HTTP/1.0\r\n\r\n");
+    let answer = ask("GET /api/test_alpha/other HTTP/1.0\r\nHost: localhost\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.0 404"), "{answer}");
     stop.send(()).unwrap();
     runtime.block_on(serving).unwrap().unwrap();
