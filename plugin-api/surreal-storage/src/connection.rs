@@ -8,6 +8,7 @@
 
 use crate::{
     errors,
+    retry::while_in_conflict,
     target::{Address, Credentials, Target, Timeouts},
     tls, value,
 };
@@ -83,10 +84,7 @@ impl Connection {
             let client = any::connect((address.as_str(), configuration(target, &address)?))
                 .await
                 .map_err(|error| unreachable_server(&error))?;
-            if let Some(credentials) = &target.credentials {
-                sign_in(&client, target, credentials).await?;
-            }
-            select_database(&client, target).await?;
+            enter(&client, target).await?;
             let mut connection = Self {
                 client: Arc::new(client),
                 address: address.clone(),
@@ -183,14 +181,8 @@ impl Connection {
         if *signed_in > began {
             return Ok(());
         }
-        let target = &session.target;
-        let renewed = async {
-            if let Some(credentials) = &target.credentials {
-                sign_in(&self.client, target, credentials).await?;
-            }
-            select_database(&self.client, target).await
-        };
-        renewed.await.map_err(session_ended)?;
+        let renewed = enter(&self.client, &session.target).await;
+        renewed.map_err(session_ended)?;
         *signed_in = Instant::now();
         Ok(())
     }
@@ -273,6 +265,18 @@ fn session_ended(error: StorageError) -> StorageError {
         "the session has expired and was not renewed: {}",
         error.message
     ))
+}
+
+/// Signs in and selects the database. Clients that create the same one at the same
+/// time are in conflict.
+async fn enter(client: &Surreal<Any>, target: &Target) -> StorageResult<()> {
+    while_in_conflict(|| async {
+        if let Some(credentials) = &target.credentials {
+            sign_in(client, target, credentials).await?;
+        }
+        select_database(client, target).await
+    })
+    .await
 }
 
 async fn select_database(client: &Surreal<Any>, target: &Target) -> StorageResult<()> {
@@ -404,7 +408,7 @@ async fn sign_in(
     database.await.map(drop).map_err(|error| {
         let error = errors::storage_error(&error);
         match error.kind {
-            ErrorKind::CONNECTION | ErrorKind::TIMEOUT => error,
+            ErrorKind::CONNECTION | ErrorKind::TIMEOUT | ErrorKind::CONFLICT => error,
             _ => StorageError::invalid_input(format!(
                 "the user {} cannot sign in as a user of the root, of the namespace {} or of the database {} ({}); check username and password",
                 credentials.username, target.namespace, target.database, error.message

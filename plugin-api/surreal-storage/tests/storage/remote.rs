@@ -12,6 +12,7 @@ use plugin_api::{
 use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
+    thread,
     time::{Duration, Instant},
 };
 use surreal_storage::{SurrealStorage, Target, Timeouts};
@@ -26,6 +27,22 @@ fn timeouts(operation: Duration) -> Timeouts {
     Timeouts {
         connect: Duration::from_secs(5),
         operation,
+    }
+}
+
+#[test]
+fn clients_that_create_the_same_namespace_at_once_all_connect() {
+    let server = server::start();
+    for round in 0..10 {
+        let target = Target {
+            namespace: format!("new {round}"),
+            ..server::target(&server, "root", "root")
+        };
+        thread::scope(|scope| {
+            for _ in 0..24 {
+                scope.spawn(|| connect(target.clone(), Timeouts::default()));
+            }
+        });
     }
 }
 
