@@ -15,7 +15,7 @@ use plugin_api::{
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use surreal_storage::{
     Connection,
-    schema::{DOCUMENTS, POSITION_TABLE, SchemaReport},
+    schema::{DOCUMENTS, POSITION_TABLE, SchemaReport, quoted},
 };
 
 /// A partition of a log, as a secondary knows it.
@@ -259,16 +259,17 @@ fn steps(
         if replaces_same_key(table) {
             remove_same_key(&mut steps, table, at);
         }
-        let (edges, others): (Vec<_>, Vec<_>) = rows
+        let incomplete: Vec<_> = rows
             .iter()
+            .filter(|row| schema.adds_to(table, &row.columns))
             .cloned()
-            .partition(|row| is_relation(&row.columns));
+            .collect();
+        let (edges, others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| is_relation(&row.columns));
+        let table = quoted(table);
         // Writing to a string cannot fail.
         let _ = match write {
-            Write::Create => {
-                let table = table.replace('`', "\\`");
-                writeln!(steps, "INSERT INTO `{table}` $rows{at} RETURN NONE;")
-            }
+            Write::Create => writeln!(steps, "INSERT INTO {table} $rows{at} RETURN NONE;"),
             Write::Upsert => writeln!(
                 steps,
                 "FOR $row IN $rows{at} {{ UPSERT $row.id CONTENT $row RETURN NONE; }};"
@@ -280,23 +281,18 @@ fn steps(
             let _ = writeln!(
                 steps,
                 "FOR $row IN $edges{at} {{ DELETE $row.id RETURN NONE; \
-                 INSERT RELATION INTO `{table}` $row RETURN NONE; }};"
+                 INSERT RELATION INTO {table} $row RETURN NONE; }};"
             );
             parameters.insert(format!("edges{at}"), objects(edges));
         }
-        // A new row gets the secondary's defaults for columns that it has not got;
-        // writing it again removes them.
-        let incomplete: Value = rows
-            .iter()
-            .filter(|row| schema.adds_to(table, &row.columns))
-            .map(|row| row.clone().into_object())
-            .collect();
-        if incomplete.as_array().is_some_and(|rows| !rows.is_empty()) {
+        if !incomplete.is_empty() {
+            // A new row gets the secondary's defaults for columns that it has not got;
+            // writing it again removes them.
             let _ = writeln!(
                 steps,
                 "FOR $row IN $incomplete{at} {{ UPDATE $row.id CONTENT $row RETURN NONE; }};"
             );
-            parameters.insert(format!("incomplete{at}"), incomplete);
+            parameters.insert(format!("incomplete{at}"), objects(incomplete));
         }
         parameters.insert(format!("rows{at}"), objects(others));
     }

@@ -3,6 +3,7 @@
 use super::{
     TEXT_ANALYZER,
     existing::{ExistingTable, Role},
+    quoted,
     relationships::{is_relationship, table_rows},
     table::{Column, Kind, Table, table},
     tables::{RELATIONSHIPS, TABLES},
@@ -140,7 +141,7 @@ async fn mend(
     let run = |sql: String| async move { connection.query(&sql, Object::new(), timeout).await };
     let names = existing.iter().map(|table| table.text("name"));
     let structures: String = names
-        .map(|name| format!("INFO FOR TABLE `{}` STRUCTURE;", name.replace('`', "\\`")))
+        .map(|name| format!("INFO FOR TABLE {} STRUCTURE;", quoted(&name)))
         .collect();
     let mut report = SchemaReport::default();
     if structures.is_empty() {

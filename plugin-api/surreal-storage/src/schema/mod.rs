@@ -29,6 +29,11 @@ use plugin_api::error::{StorageError, StorageResult};
 /// The analyzer behind the text search over events.
 pub const TEXT_ANALYZER: &str = "event_content";
 
+/// A table's name in backticks, as a statement takes it whatever characters it has.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
 /// Checks that `name` is valid as an identifier in a statement: a letter or `_`,
 /// then letters, digits and `_`, at most 128 of them.
 ///

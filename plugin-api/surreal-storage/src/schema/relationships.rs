@@ -7,7 +7,7 @@
 
 use super::{
     existing::ExistingTable,
-    identifier, table,
+    identifier, quoted, table,
     tables::{MODULE_TABLES, OTHER_TABLES, TABLES},
 };
 use crate::{Connection, retry::while_in_conflict, rows::Row};
@@ -132,8 +132,8 @@ pub fn tables_with_other_rows(
         .collect();
     others.sort_unstable();
     let count = |name: &String| {
-        let name = name.replace('\\', "\\\\").replace('`', "\\`");
-        format!("(SELECT count() FROM `{name}` GROUP ALL)[0].count ?? 0")
+        let table = quoted(name);
+        format!("(SELECT count() FROM {table} GROUP ALL)[0].count ?? 0")
     };
     let counts: Vec<String> = others.iter().map(count).collect();
     let sql = format!("RETURN [{}]", counts.join(", "));

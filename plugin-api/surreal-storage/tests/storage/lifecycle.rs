@@ -5,11 +5,12 @@ use plugin_api::{
     value::{Object, Value},
 };
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     time::{Duration, Instant},
 };
-use surreal_storage::{Connection, SurrealStorage, Timeouts};
+use surreal_storage::{Connection, SurrealStorage, Timeouts, schema::quoted};
 
 #[test]
 fn calls_before_connect_and_after_close_fail_with_the_reason() {
@@ -278,4 +279,24 @@ fn a_directory_of_2_is_named_and_left_as_it_is() {
             assert_eq!(beside, 1, "{file}");
         }
     }
+}
+
+#[test]
+fn a_quoted_name_is_that_table_whatever_characters_it_has() {
+    let s = bare();
+    let names = [
+        "plain",
+        "two words",
+        "back`tick",
+        r"back\slash",
+        r"both\`",
+        "日本",
+    ];
+    for name in names {
+        run(&s, &format!("CREATE {} SET n = 1", quoted(name)));
+    }
+    let tables = run(&s, "RETURN (INFO FOR DB).tables.keys()");
+    let tables = tables[0].as_array().unwrap().iter();
+    let tables: BTreeSet<&str> = tables.filter_map(Value::as_str).collect();
+    assert_eq!(tables, BTreeSet::from(names));
 }
