@@ -1,7 +1,7 @@
 //! Passwords that change while the host runs.
 
 use super::{error, reaches};
-use host_harness::server::PASSWORD;
+use host_harness::{host::Host, server::PASSWORD};
 use plugin_api::{
     storage::{CallContext, Storage as _},
     value::Value,
@@ -19,6 +19,18 @@ fn define(password: &str) -> String {
         "DEFINE USER OVERWRITE rotated ON ROOT PASSWORD '{password}' ROLES OWNER \
          DURATION FOR SESSION 1s"
     )
+}
+
+/// Writes one more fact. Returns the status of the secondary.
+fn save_another(host: &Host, written: &mut u32) -> Json {
+    let key = format!("k{written}");
+    *written += 1;
+    let value = Value::from(1_i64);
+    let saved = host
+        .storage()
+        .save_fact(&CallContext::new(), "ada", &key, &value);
+    saved.unwrap();
+    secondaries(host).remove(0)
 }
 
 #[test]
@@ -40,15 +52,7 @@ fn an_expired_session_whose_password_changed_is_rejected_and_makes_no_dead_lette
     let mut written = 0;
     let status = wait::until(
         "the session to be rejected",
-        || {
-            let key = format!("k{written}");
-            written += 1;
-            let saved =
-                host.storage()
-                    .save_fact(&CallContext::new(), "ada", &key, &Value::from(1_i64));
-            saved.unwrap();
-            secondaries(&host).remove(0)
-        },
+        || save_another(&host, &mut written),
         |status| status["state"] == "rejected" || status["dead_letters"] != 0,
     );
     assert_eq!(status["state"], "rejected", "{status}");
@@ -88,15 +92,7 @@ fn a_password_in_a_file_is_rotated_without_a_restart() {
     let mut written = 0;
     let status = wait::until(
         "a session with the new password",
-        || {
-            let key = format!("k{written}");
-            written += 1;
-            let saved =
-                host.storage()
-                    .save_fact(&CallContext::new(), "ada", &key, &Value::from(1_i64));
-            saved.unwrap();
-            secondaries(&host).remove(0)
-        },
+        || save_another(&host, &mut written),
         |status| connects(status) > 1 && status["state"] == "streaming",
     );
     assert_eq!(status["dead_letters"], 0, "{status}");
